@@ -1,0 +1,1 @@
+"""What the same calls could have cost, and what they did. Thinks."""

@@ -1,0 +1,1 @@
+"""What can be bought: offers of tokens, machines, leases. Thinks."""

@@ -1,0 +1,1 @@
+"""What it costs: tokens, hours, bills, break-evens. Thinks."""

@@ -1,0 +1,1 @@
+"""One endpoint in front of every upstream. Acts. Read `chat.py` first."""

@@ -1,0 +1,1 @@
+"""What happened. Acts: the spool, the hot store, queries."""

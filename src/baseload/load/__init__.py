@@ -1,0 +1,1 @@
+"""What is asked: facts, calls, buckets, load over time. Thinks."""

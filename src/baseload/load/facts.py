@@ -1,0 +1,35 @@
+"""What is known about a request before it is served. A pure value."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Bucket(StrEnum):
+    """How good an answer the task needs (the articles' three buckets)."""
+
+    BANDWIDTH = "bandwidth"
+    JUDGMENT = "judgment"
+    FLAGSHIP = "flagship"
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A request as the dispatcher sees it.
+
+    `at_ns` is nanoseconds since the epoch (UTC). `input_tokens` is an estimate; the true count comes with the Usage.
+    `output_cap` is the client's own limit, None when it set none. `needs` names capabilities such as `tools`,
+    `json_schema`, `vision`. `residency` empty means no constraint. `deadline_seconds` None means no deadline.
+    """
+
+    at_ns: int
+    model: str
+    bucket: Bucket
+    input_tokens: int
+    output_cap: int | None = None
+    stream: bool = False
+    needs: frozenset[str] = frozenset()
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
+    residency: str = ""
+    deadline_seconds: float | None = None

@@ -1,0 +1,1 @@
+"""What to do: options and the verdict. Thinks."""

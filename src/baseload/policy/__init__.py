@@ -1,0 +1,1 @@
+"""What the gateway is told, and what it decides. Thinks."""

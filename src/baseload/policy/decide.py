@@ -1,0 +1,73 @@
+"""Which routes may serve a request, and in what order. Pure: the same facts, policy and state give the same answer.
+
+Hard constraints filter first. What is left is ordered by expected cost per success: own capacity at its marginal cost
+(zero) while it has a free slot, then everything else by price over success rate. The caller walks the list, so
+overflow is not a special case: the own pool is first until it is full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from baseload.load.calls import Choice, Decision, Skip
+from baseload.load.facts import Facts
+from baseload.policy.policy import Policy, Route
+
+# What the gateway knows about price at decision time: (route, facts) -> expected nano-dollars, None if unpriced.
+Estimate = Callable[[Route, Facts], int | None]
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What changes from request to request: requests in flight by upstream, and upstreams that are not healthy."""
+
+    in_flight: Mapping[str, int] = msgspec.field(default_factory=dict)
+    unhealthy: frozenset[str] = frozenset()
+
+
+def decide(facts: Facts, policy: Policy, state: State, estimate: Estimate, *, policy_version: str, id: str) -> Decision:
+    """Order every admissible route by expected cost per success and give each one, and each one skipped, a reason."""
+    skipped: list[Skip] = []
+    ranked: list[tuple[tuple[float, int], Choice]] = []
+    for place, route in enumerate(policy.routes):
+        obstacle = _obstacle(route, facts, policy, state)
+        if obstacle is not None:
+            skipped.append(Skip(route.name, obstacle))
+            continue
+        rank, choice = _weigh(route, facts, estimate)
+        ranked.append(((rank, place), choice))
+    ranked.sort(key=lambda pair: pair[0])
+    return Decision(id=id, policy=policy_version, routes=tuple(choice for _, choice in ranked), skipped=tuple(skipped))
+
+
+def _obstacle(route: Route, facts: Facts, policy: Policy, state: State) -> str | None:
+    """The first hard constraint that rules a route out, None when it is admissible."""
+    if facts.residency and route.residency != facts.residency:
+        return f"data must stay in {facts.residency}, this route is in {route.residency or 'an unstated region'}"
+    if facts.model not in policy.aliases and facts.model != route.model:
+        return f"the request names {facts.model}"
+    if not route.success.get(facts.bucket):
+        return f"does not serve {facts.bucket} tasks"
+    missing = facts.needs - route.capabilities
+    if missing:
+        return f"lacks {', '.join(sorted(missing))}"
+    wanted = facts.input_tokens + (facts.output_cap or 0)
+    if route.context_tokens is not None and wanted > route.context_tokens:
+        return f"needs {wanted} tokens of context, has {route.context_tokens}"
+    if route.upstream in state.unhealthy:
+        return "upstream is unhealthy"
+    if route.slots is not None and state.in_flight.get(route.upstream, 0) >= route.slots:
+        return f"full: {route.slots} requests in flight"
+    return None
+
+
+def _weigh(route: Route, facts: Facts, estimate: Estimate) -> tuple[float, Choice]:
+    """The rank (expected nano-dollars per success; unpriced last) and the reason that explains it."""
+    expected = estimate(route, facts)
+    success = route.success[facts.bucket]
+    if route.own:
+        return 0.0, Choice(route.name, "own capacity with a free slot: its hours are paid for", expected)
+    if expected is None:
+        return float("inf"), Choice(route.name, f"no price is known for {route.offer}: last resort", None)
+    return expected / success, Choice(route.name, f"{expected} nano-USD expected, {success:.0%} succeed", expected)
