@@ -1,0 +1,60 @@
+"""The `baseload` command: one file per verb, errors with a remedy, exit codes as `errors.py` draws them. Acts."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from baseload import __version__
+from baseload.cli import decide, demo, price, replay, serve
+from baseload.cli.output import note, say
+from baseload.errors import BaseloadError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="baseload",
+    help="Know your LLM break-even, then run at it.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo", help="Replay a real trace through the gateway on simulated upstreams: no key, nothing leaves.")(
+    demo.command
+)
+app.command("serve", help="Run the gateway and the console on one port.")(serve.command)
+app.command("decide", help="The verdict: buy by the token, rent or own; every crossing, and what would flip it.")(
+    decide.command
+)
+app.command("price", help="What every book says a model costs, dated, with conflicts.")(price.command)
+app.command("replay", help="What the metered calls would have cost under another policy.")(replay.command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        say(f"baseload {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Know your LLM break-even, then run at it."""
+
+
+def main() -> None:
+    """Run the command line; a BaseloadError becomes its message, its remedy and its exit code."""
+    try:
+        app()
+    except BaseloadError as error:
+        note(f"error: {error.message}")
+        note(f" next: {error.remedy}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

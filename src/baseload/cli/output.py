@@ -1,0 +1,62 @@
+"""How the command line prints: data on stdout, notes on stderr, one JSON document with --json. Acts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document on stdout. Decimals are written as JSON numbers with all their digits."""
+    encoded = msgspec.json.Encoder(decimal_format="number").encode(document)
+    sys.stdout.write(msgspec.json.format(encoded, indent=2).decode() + "\n")
+    sys.stdout.flush()
+
+
+def say(text: str = "") -> None:
+    """A line of the answer, on stdout."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """A line about the work, on stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def hint(text: str) -> None:
+    """What to type next."""
+    say(f"  next: {text}")
+
+
+def money(figure: Decimal | int, places: int = 2) -> str:
+    """USD with thousands separators.
+
+    >>> money(Decimal("12345.678"))
+    '12,345.68'
+    """
+    return f"{Decimal(figure):,.{places}f}"
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], totals: Sequence[str] | None = None
+) -> None:
+    """Print a table on stdout. A column whose header starts with `>` is right-aligned; `totals` is the last row."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        right = column.startswith(">")
+        grid.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*row)
+    if totals is not None:
+        grid.add_section()
+        grid.add_row(*totals, style="bold")
+    Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=not sys.stdout.isatty()).print(grid)

@@ -1,0 +1,7 @@
+"""`baseload price`. Acts."""
+
+from __future__ import annotations
+
+
+def command() -> None:
+    """Not wired yet."""

@@ -1,0 +1,7 @@
+"""`baseload replay`. Acts."""
+
+from __future__ import annotations
+
+
+def command() -> None:
+    """Not wired yet."""
