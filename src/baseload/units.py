@@ -27,6 +27,7 @@ HOURS_PER_MONTH = 730
 MONTHS_PER_YEAR = 12
 WATTS_PER_KILOWATT = 1_000
 BYTES_PER_GB = 1_000_000_000
+BITS_PER_BYTE = 8
 
 _SUFFIX = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}
 _QUANTITY = re.compile(r"([0-9][0-9_,]*(?:\.[0-9]+)?)\s*([KMBGT]?)", re.IGNORECASE)
