@@ -1,0 +1,81 @@
+# The verbs. `make` alone shows them. Needs make and Python 3.11 or newer; everything else goes into .venv.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check bench docs lock browser
+
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+UV := uv==0.13.8
+ARGS ?=
+PYTHON ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+help:
+	@echo "make run     set up and replay a real trace through the gateway  (ARGS='--once --sample 2000')"
+	@echo "make test    every test                                          (ARGS='tests/cost -k tiers')"
+	@echo "make check   lint, format, types, layers, documentation"
+	@echo "make bench   every benchmark, in its quick form                  (ARGS='' for the full one)"
+	@echo "make docs    write docs/reference anew from the code"
+	@echo "make lock    resolve the dependencies anew                       (ARGS=--upgrade for newer ones)"
+
+setup: $(READY)
+
+run: $(READY)
+	@$(VENV)/bin/baseload demo $(ARGS)
+
+test: $(READY) browser
+	@$(PY) -m pytest $(ARGS)
+
+check: $(READY)
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(PY) -m pytest tests/test_layers.py tests/test_docs.py
+
+bench: ARGS := --quick
+bench: $(READY)
+	@$(PY) -m benchmarks $(ARGS)
+
+docs: $(READY)
+	@$(PY) docs/reference/generate.py
+
+# The environment: exact versions, each file checked against its hash, then the project itself without dependencies.
+# A second `make` finds the stamp newer than both files and does nothing.
+$(READY): requirements.lock pyproject.toml
+	@$(PY) -m pip --version >/dev/null 2>&1 || { \
+	  for found in $(PYTHON) python3 python3.13 python3.12 python3.11 python; do \
+	    $$found -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
+	    found=; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo "Baseload needs Python 3.11 or newer with its venv module, and found none as python3." >&2; \
+	    echo "Install it (on Debian: apt-get install python3 python3-venv) or name one: make PYTHON=/path/to/python" >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "Setting up $(VENV) with $$($$found --version)" >&2; \
+	  $$found -m venv --clear $(VENV); \
+	}
+	@$(PY) -m pip install --quiet --require-hashes --only-binary :all: -r requirements.lock
+	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The console is tested in a real browser.
+browser:
+	@command -v chromium >/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    echo "Installing chromium, in which the console is tested" >&2; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	  else \
+	    echo "The console is tested in a real browser: install chromium so that it is on the PATH" \
+	      "(on Debian: sudo apt-get install chromium), then run make test again." >&2; \
+	    exit 1; \
+	  fi; \
+	}
+
+lock:
+	@test -x build/lock/bin/uv || { python3 -m venv build/lock && build/lock/bin/python -m pip install --quiet $(UV); }
+	@build/lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-config --no-emit-index-url --no-header --no-annotate --quiet $(ARGS) -o requirements.lock
