@@ -27,15 +27,18 @@ class SystemClock:
 
 
 class ScaledClock:
-    """A clock that starts at `start` and runs `speed` times as fast as the machine's."""
+    """Time that starts at `start` and runs `speed` times as fast as the machine's up to `until`, then at its pace."""
 
-    def __init__(self, start: datetime, speed: float) -> None:
-        self._origin_ns = to_ns(start)
-        self._started_ns = time.monotonic_ns()
+    def __init__(self, start: datetime, until: datetime, speed: float) -> None:
+        self._start_ns = to_ns(start)
+        self._fast_ns = to_ns(until) - self._start_ns
         self._speed = speed
+        self._began_ns = time.monotonic_ns()
 
     def time_ns(self) -> int:
-        return self._origin_ns + int((time.monotonic_ns() - self._started_ns) * self._speed)
+        real = time.monotonic_ns() - self._began_ns
+        fast = min(int(real * self._speed), self._fast_ns)
+        return self._start_ns + fast + max(0, real - int(self._fast_ns / self._speed))
 
 
 def to_ns(at: datetime) -> int:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
@@ -28,6 +29,7 @@ import msgspec
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from baseload.clock import Clock, ScaledClock, SystemClock
 from baseload.errors import BadConfig
 from baseload.policy.policy import Policy
 
@@ -77,6 +79,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     body_seconds: float = 20.0
 
 
+class ReplayTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Time while a trace is replayed: from `start` at `speed` times real time, at real pace after `until`."""
+
+    start: datetime
+    until: datetime
+    speed: float
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration."""
 
@@ -86,10 +96,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     data_dir: str = "~/.local/share/baseload"
     prices: tuple[OwnPrice, ...] = ()
     limits: Limits = Limits()
+    replay_time: ReplayTime | None = None
 
     @property
     def directory(self) -> Path:
         return Path(self.data_dir).expanduser()
+
+    @property
+    def clock(self) -> Clock:
+        """The machine's own time, or the time of the trace that is being replayed."""
+        if self.replay_time is None:
+            return SystemClock()
+        return ScaledClock(self.replay_time.start, self.replay_time.until, self.replay_time.speed)
 
     @property
     def address(self) -> tuple[str, int]:

@@ -1,0 +1,1 @@
+"""What a live endpoint does: traffic sent to it by a real client. Acts."""
