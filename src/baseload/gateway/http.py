@@ -1,0 +1,368 @@
+"""A strict HTTP/1.1 server on asyncio: a Handler gets each Request with an Exchange to answer it. Acts.
+
+`request.py` reads the bytes. Here a connection answers what was read, one request after the other; keeps deadlines;
+stops a handler that writes faster than its client reads; and cancels the handler whose client went away. Made to run on
+uvloop; runs on asyncio's own loop too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import cast
+
+from baseload.gateway.request import Headers, Phase, Refusal, Request, RequestReader
+from baseload.settings import Limits
+from baseload.wire.problem import problem
+
+__all__ = ["Exchange", "Handler", "Headers", "Request", "Server", "serve"]
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE_SECONDS = 75.0
+"""How long an idle connection is kept for its next request."""
+UNREAD_SECONDS = 60.0
+"""How long a client may leave a full send buffer unread before it counts as gone."""
+LINGER_SECONDS = 2.0
+"""How long bytes after a refusal are read and thrown away, so that a reset does not overtake the refusal."""
+PIPELINED = 16
+"""Requests that may wait on one connection before reading from it stops."""
+SEND_BUFFER_BYTES = 64 * 1024
+
+JSON = (b"content-type", b"application/json")
+
+_STATUS_LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_BODILESS = (204, 304)
+_FOREVER = float("inf")
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+Handler = Callable[[Request, "Exchange"], Awaitable[None]]
+
+
+class Exchange:
+    """The answer to one request: either `respond`, or `start`, `send` as often as needed and `end`, or `abort`."""
+
+    __slots__ = ("_bodiless", "_chunked", "_connection", "_left", "_request", "ended", "started")
+
+    def __init__(self, connection: Connection, request: Request) -> None:
+        self._connection = connection
+        self._request = request
+        self._chunked = False
+        self._bodiless = False
+        self._left: int | None = None  # bytes still owed of a declared content-length
+        self.started = False
+        self.ended = False
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client went away (its handler is then being cancelled)."""
+        return self._connection.gone
+
+    async def respond(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answer in one piece; adds content-length."""
+        self.started = self.ended = True
+        nothing = status in _BODILESS
+        head = self._head(status, headers, b"" if nothing else b"content-length: %d\r\n" % len(body))
+        await self._connection.write(head if nothing or self._request.method == "HEAD" else head + body)
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Send the head. Without a content-length in `headers` the body is chunked; on HTTP/1.0 it ends by closing."""
+        self.started = True
+        self._bodiless = self._request.method == "HEAD" or status in _BODILESS
+        declared = next((value for name, value in headers if name == b"content-length"), None)
+        if declared is not None and not self._bodiless:
+            self._left = int(declared)
+        elif self._request.http_1_0:
+            self._connection.last = True
+        else:
+            self._chunked = not self._bodiless
+        framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
+        await self._connection.write(self._head(status, headers, framing))
+
+    async def send(self, data: bytes) -> None:
+        """Send a piece of the body. Returns when the send buffer has room, so a slow client slows the caller."""
+        await self._connection.write(self._frame(data))
+
+    async def end(self, data: bytes = b"") -> None:
+        """Send the last piece, if any, and the mark that says the body is whole."""
+        self.ended = True
+        last = self._frame(data)
+        if self._left:  # less came than was declared: the client must see that
+            self.abort()
+        else:
+            await self._connection.write(last + b"0\r\n\r\n" if self._chunked else last)
+
+    def abort(self) -> None:
+        """Break the connection off, so that the client cannot take what it got for the whole."""
+        self.ended = True
+        self._connection.abort()
+
+    def _frame(self, data: bytes) -> bytes:
+        if not data or self._bodiless:
+            return b""
+        if self._left is not None:
+            self._left -= len(data)
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+
+    def _head(self, status: int, headers: Headers, framing: bytes) -> bytes:
+        connection, request = self._connection, self._request
+        if connection.server.closing or not request.keep_alive:
+            connection.last = True
+        lines = [_STATUS_LINE.get(status) or b"HTTP/1.1 %d \r\n" % status]
+        lines += [b"%b: %b\r\n" % field for field in headers]
+        lines.append(connection.server.date)
+        if framing:
+            lines.append(framing)
+        if connection.last:
+            lines.append(b"connection: close\r\n")
+        elif request.http_1_0:
+            lines.append(b"connection: keep-alive\r\n")
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines):
+            raise ValueError("a header of the answer holds a line break")
+        return head + b"\r\n"
+
+
+class Connection(asyncio.Protocol):
+    """One client connection: one handler at a time, answers in the order of the requests."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.gone = False
+        self.last = False  # the answer in the making is the last one on this connection
+        self.deadline = _FOREVER
+        self._loop = server.loop
+        self._reader = RequestReader(server.limits)
+        self._transport: asyncio.Transport
+        self._task: asyncio.Task[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._full = False
+        self._lingering = False
+        self._begun = 0
+
+    # The transport's callbacks.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are not subclasses
+        self._transport.set_write_buffer_limits(high=SEND_BUFFER_BYTES)
+        self.server.connections.add(self)
+        self.deadline = self._loop.time() + self.server.limits.head_seconds
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.gone = True
+        self._reader.close()
+        if self._task is not None:
+            self._task.cancel()
+        self.server.forget(self)
+
+    def data_received(self, data: bytes) -> None:
+        reader = self._reader
+        reader.feed(data)
+        if not self._full and not self._lingering:
+            self._set_deadline()
+        if self._task is None:
+            self._next()
+        elif len(reader.ready) > PIPELINED:
+            self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        self._full = True
+        self.deadline = self._loop.time() + UNREAD_SECONDS
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._set_deadline()
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    # What an Exchange and the Server ask of it.
+
+    async def write(self, data: bytes) -> None:
+        """Hand bytes to the transport; waits while the client leaves too much unread."""
+        if self.gone or not data:
+            return
+        self._transport.write(data)
+        if self._full:
+            self._room = self._loop.create_future()
+            await self._room
+
+    def abort(self) -> None:
+        """Break off with a reset: of a body that ends with the close, only that says it is not whole."""
+        if not self.gone:
+            raw = self._transport.get_extra_info("socket")
+            if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self._transport.abort()
+
+    def expire(self) -> None:
+        """The deadline passed: a slow head or body is answered 408, anything else is closed."""
+        self.deadline = _FOREVER
+        phase = self._reader.phase
+        if self._full:
+            self.abort()
+        elif self._lingering or phase is Phase.BETWEEN:
+            self._transport.close()
+        else:
+            message = f"The {phase.name.lower()} of the request did not arrive in time. Send it again, faster."
+            self._reader.refuse(408, message, "timeout")
+            if self._task is None:
+                self._next()
+
+    def close_if_idle(self) -> None:
+        """Close when no request is being read or answered."""
+        if self._task is None and self._reader.phase is Phase.BETWEEN and not self._lingering:
+            self._transport.close()
+
+    # Deadlines and order.
+
+    def _set_deadline(self) -> None:
+        """A head must be whole in time from its first byte; a body must only not stall."""
+        phase, limits, now = self._reader.phase, self.server.limits, self._loop.time()
+        if phase is Phase.BODY:
+            self.deadline = now + limits.body_seconds
+        elif phase is Phase.HEAD:
+            if self._begun != self._reader.begun:
+                self.deadline = now + limits.head_seconds
+        elif self._begun or self._reader.begun:
+            self.deadline = _FOREVER if self._task is not None else now + KEEP_ALIVE_SECONDS
+        self._begun = self._reader.begun
+
+    def _next(self) -> None:
+        """Answer what is ready; with nothing ready, ask for the body that waits to be asked for, or rest."""
+        reader = self._reader
+        if self.gone or self._lingering:
+            return
+        if not reader.ready:
+            if reader.wants_continue:
+                reader.wants_continue = False
+                self._transport.write(_CONTINUE)
+            elif self.server.closing and reader.phase is Phase.BETWEEN:
+                self._transport.close()
+            return
+        item = reader.ready.popleft()
+        if isinstance(item, Refusal):
+            self._refuse(item)
+        else:
+            self.deadline = self.deadline if reader.phase is not Phase.BETWEEN else _FOREVER
+            self._task = self._loop.create_task(self._answer(item))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Say no and send our FIN, then drop what the client still sends, for a little while."""
+        kind = "invalid_request_error" if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
+        body = problem(refusal.message, code=refusal.code, kind=kind)
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self._transport.write(_STATUS_LINE[refusal.status] + self.server.date + head + body)
+        self._lingering = True
+        self.deadline = self._loop.time() + LINGER_SECONDS
+        self._transport.write_eof()
+
+    async def _answer(self, request: Request) -> None:
+        exchange = Exchange(self, request)
+        try:
+            await self.server.handler(request, exchange)
+            if not exchange.ended:
+                raise RuntimeError("the handler returned without ending its answer")
+        except Exception:  # the outermost edge of a request
+            log.exception("unexpected failure while answering %s %s", request.method, request.path)
+            await self._apologise(exchange)
+        finally:
+            self._task = None
+        if self.gone:
+            return
+        if self.last:
+            self._transport.close()
+            return
+        if not self._transport.is_reading():
+            self._transport.resume_reading()
+        self._set_deadline()
+        self._next()
+
+    async def _apologise(self, exchange: Exchange) -> None:
+        if exchange.started:
+            exchange.abort()
+        else:
+            message = "The gateway failed in a way it should not have. Its log says how; please report it."
+            await exchange.respond(500, [JSON], problem(message, code="internal_error", kind="server_error"))
+
+
+class Server:
+    """A listening server. Once `closing`, every answer in the making is the last one of its connection."""
+
+    def __init__(self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+        self.handler = handler
+        self.limits = limits
+        self.loop = loop
+        self.closing = False
+        self.connections: set[Connection] = set()
+        self.date = b""
+        self._listening: asyncio.Server | None = None
+        self._empty = asyncio.Event()
+        self._beat = min(1.0, limits.head_seconds / 4, limits.body_seconds / 4)
+        self._timer: asyncio.TimerHandle = loop.call_later(self._beat, self._sweep)
+        self._stamp()
+
+    async def listen(self, host: str, port: int) -> None:
+        """Bind. Raises OSError when the address is taken."""
+        self._listening = await self.loop.create_server(lambda: Connection(self), host, port, backlog=1024)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port that were bound (port 0 asks for a free one)."""
+        if self._listening is None:
+            raise RuntimeError("the server does not listen yet")
+        host, port = self._listening.sockets[0].getsockname()[:2]
+        return str(host), int(port)
+
+    def close(self) -> None:
+        """Stop accepting and close idle connections; answers in the making go on."""
+        self.closing = True
+        if self._listening is not None:
+            self._listening.close()
+        for connection in tuple(self.connections):
+            connection.close_if_idle()
+        if not self.connections:
+            self._empty.set()
+
+    async def drain(self, seconds: float) -> bool:
+        """Close, then wait for the answers in the making. What is left after `seconds` is broken off: False."""
+        self.close()
+        try:
+            await asyncio.wait_for(self._empty.wait(), seconds)
+        except TimeoutError:
+            for connection in tuple(self.connections):
+                connection.abort()
+            await self._empty.wait()
+            return False
+        finally:
+            self._timer.cancel()
+        return True
+
+    def forget(self, connection: Connection) -> None:
+        """A connection was lost."""
+        self.connections.discard(connection)
+        if self.closing and not self.connections:
+            self._empty.set()
+
+    def _sweep(self) -> None:
+        """One timer for all connections: deadlines to a quarter of the shortest limit, and the Date header."""
+        now = self.loop.time()
+        for connection in [each for each in self.connections if each.deadline < now]:
+            connection.expire()
+        self._stamp()
+        self._timer = self.loop.call_later(self._beat, self._sweep)
+
+    def _stamp(self) -> None:
+        self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()
+
+
+async def serve(handler: Handler, host: str, port: int, limits: Limits | None = None) -> Server:
+    """Listen on host:port (0 asks for a free port) and hand every request to `handler`. Raises OSError when taken."""
+    server = Server(handler, limits or Limits(), asyncio.get_running_loop())
+    await server.listen(host, port)
+    return server
