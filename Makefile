@@ -6,7 +6,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
-UV := uv==0.13.8
+EXACT := --no-deps --require-hashes --only-binary :all: --requirement requirements.lock
 ARGS ?=
 PYTHON ?=
 
@@ -43,6 +43,7 @@ docs: $(READY)
 	@$(PY) docs/reference/generate.py
 
 # The environment: exact versions, each file checked against its hash, then the project itself without dependencies.
+# uv installs in seconds; where it cannot reach a registry that pip is configured for, pip does the same more slowly.
 # A second `make` finds the stamp newer than both files and does nothing.
 $(READY): requirements.lock pyproject.toml
 	@$(PY) -m pip --version >/dev/null 2>&1 || { \
@@ -58,8 +59,10 @@ $(READY): requirements.lock pyproject.toml
 	  echo "Setting up $(VENV) with $$($$found --version)" >&2; \
 	  $$found -m venv --clear $(VENV); \
 	}
-	@$(PY) -m pip install --quiet --require-hashes --only-binary :all: -r requirements.lock
-	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
+	@$(PY) -m pip install -qq --no-deps --require-hashes --only-binary :all: -r $(VENV)/uv.lock
+	@$(PY) -m uv pip install --quiet --no-config $(EXACT) || $(PY) -m pip install -qq $(EXACT)
+	@$(PY) -m uv pip install --quiet --no-config --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # The console is tested in a real browser.
@@ -75,7 +78,6 @@ browser:
 	  fi; \
 	}
 
-lock:
-	@test -x build/lock/bin/uv || { python3 -m venv build/lock && build/lock/bin/python -m pip install --quiet $(UV); }
-	@build/lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+lock: $(READY)
+	@$(PY) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-config --no-emit-index-url --no-header --no-annotate --quiet $(ARGS) -o requirements.lock
