@@ -146,7 +146,10 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What one GPU of a kind costs: `usd_per_gpu_hour` when leased, `purchase_usd` per card when owned."""
+    """What one GPU of a kind costs: `usd_per_gpu_hour` when leased, `purchase_usd` per card when owned.
+
+    A source that prices a whole box by the month gives `usd_per_month` for all of its `count` cards instead.
+    """
 
     gpu: str
     kind: LeaseKind
@@ -155,3 +158,5 @@ class Lease:
     purchase_usd: Range | None = None
     provider: str = ""
     note: str = ""
+    usd_per_month: Range | None = None
+    count: int = 1

@@ -46,14 +46,19 @@ def price(usage: Usage, offer: Offer, when: datetime) -> Charge:
 
     One million tokens in at 3 USD and 200,000 out at 15 USD are 3 + 3 = 6 USD.
     """
+    rates = rates_at(offer, when, usage.prompt_tokens)
+    return Charge(offer=offer.key, book=offer.source.book, lines=tuple(_lines(usage, rates, offer)))
+
+
+def rates_at(offer: Offer, when: datetime, prompt_tokens: int = 0) -> Rates:
+    """The rates that a request with a prompt of that length pays at an aware UTC datetime. Raises Unpriced."""
     row = offer.row(when)
     if row is None:
         raise Unpriced(
             f"{offer.source.book} has no price for {offer.key} on {when:%Y-%m-%d %H:%M} UTC",
             remedy=f"Add a dated price for {offer.key} to your own book.",
         )
-    rates = _rates(row, usage.prompt_tokens)
-    return Charge(offer=offer.key, book=offer.source.book, lines=tuple(_lines(usage, rates, offer)))
+    return _rates(row, prompt_tokens)
 
 
 def _rates(row: PriceRow, prompt_tokens: int) -> Rates:

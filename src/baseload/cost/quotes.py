@@ -1,0 +1,196 @@
+"""What every book says a model costs, side by side: the document behind `baseload price`. Pure.
+
+Schema `baseload.price/1`. Prices are USD per million tokens, `usd` is the exact price of the asked usage.
+"""
+
+from __future__ import annotations
+
+import itertools
+from datetime import date, datetime
+from decimal import Decimal
+
+import msgspec
+
+from baseload.catalog.books import Catalog, Conflict
+from baseload.catalog.entries import Offer, PriceRow, Rates
+from baseload.cost.tokens import price, rates_at
+from baseload.errors import BadInput, Unpriced
+from baseload.units import usd
+from baseload.usage import Usage
+
+SCHEMA = "baseload.price/1"
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """The usage that is priced, spread evenly over `requests`: tiers depend on the length of one prompt."""
+
+    input_tokens: int
+    output_tokens: int
+    requests: int = 1
+
+
+class RateCard(msgspec.Struct, frozen=True, kw_only=True):
+    """USD per million tokens; null means the sheet has no such line. `usd_per_request` on top."""
+
+    input: Decimal | None
+    output: Decimal | None
+    cache_read: Decimal | None
+    cache_write: Decimal | None
+    cache_write_1h: Decimal | None
+    reasoning: Decimal | None
+    usd_per_request: Decimal
+
+
+class TierCard(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request with a longer prompt than `above_prompt_tokens` pays, for all of its tokens."""
+
+    above_prompt_tokens: int
+    rates: RateCard
+
+
+class ScheduleCard(msgspec.Struct, frozen=True, kw_only=True):
+    """One dated line. Times are UTC; among the lines that hold the last one wins."""
+
+    in_force: bool
+    valid_from: date | None
+    valid_to: date | None
+    window: str | None
+    rates: RateCard
+    tiers: tuple[TierCard, ...]
+
+
+class Quote(msgspec.Struct, frozen=True, kw_only=True):
+    """One book's row. `usd` is null with a reason in `unpriced` when the book cannot price what was asked."""
+
+    offer: str
+    name: str
+    book: str
+    precedence: str
+    as_of: date
+    reference: str
+    licence: str
+    context_tokens: int | None
+    note: str
+    rates: RateCard | None
+    schedule: tuple[ScheduleCard, ...]
+    usd: Decimal | None
+    unpriced: str | None
+
+
+class ConflictCard(msgspec.Struct, frozen=True, kw_only=True):
+    """Lowest and highest price of one leaf over all rows; `ratio` is null when the lowest is free."""
+
+    leaf: str
+    low: Decimal
+    high: Decimal
+    ratio: Decimal | None
+    lowest: str
+    highest: str
+
+
+class PriceDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the books say about a name at a moment. Quotes stand in order of precedence: the first one wins."""
+
+    schema: str
+    asked: str
+    at: datetime
+    usage: Asked | None
+    quotes: tuple[Quote, ...]
+    conflicts: tuple[ConflictCard, ...]
+
+
+def quotes(catalog: Catalog, name: str, when: datetime, asked: Asked | None = None) -> PriceDocument:
+    """Every row for a `provider/model` key or bare model name. Raises UnknownModel with close matches."""
+    offers = catalog.named(name)
+    if not offers:
+        raise catalog.unknown(name)
+    return PriceDocument(
+        schema=SCHEMA,
+        asked=name,
+        at=when,
+        usage=asked,
+        quotes=tuple(_quote(offer, when, asked) for offer in offers),
+        conflicts=tuple(_conflict_card(conflict) for conflict in catalog.conflicts(name, when)),
+    )
+
+
+def price_spread(asked: Asked, offer: Offer, when: datetime) -> Decimal:
+    """Exact USD of the asked tokens, spread over the requests so that none differs by more than one token.
+
+    Raises Unpriced.
+    """
+    if asked.requests < 1:
+        raise BadInput(f"{asked.requests} requests cannot carry tokens", remedy="Ask for at least one request.")
+    each_input, more_input = divmod(asked.input_tokens, asked.requests)
+    each_output, more_output = divmod(asked.output_tokens, asked.requests)
+    bounds = sorted({0, more_input, more_output, asked.requests})
+    nanos = 0
+    for start, end in itertools.pairwise(bounds):
+        one = Usage(input_tokens=each_input + (start < more_input), output_tokens=each_output + (start < more_output))
+        nanos += (end - start) * price(one, offer, when).nanousd
+    return usd(nanos)
+
+
+def _quote(offer: Offer, when: datetime, asked: Asked | None) -> Quote:
+    amount, reason = None, None
+    if asked is not None:
+        try:
+            amount = price_spread(asked, offer, when)
+        except Unpriced as error:
+            reason = error.message
+    row = offer.row(when)
+    prompt = asked.input_tokens // asked.requests if asked is not None else 0
+    source = offer.source
+    return Quote(
+        offer=offer.key,
+        name=offer.name,
+        book=source.book,
+        precedence=source.precedence.name.lower(),
+        as_of=source.as_of,
+        reference=source.reference,
+        licence=source.licence,
+        context_tokens=offer.context_tokens,
+        note=offer.note,
+        rates=_rate_card(rates_at(offer, when, prompt)) if row is not None else None,
+        schedule=tuple(_schedule_card(each, row) for each in offer.schedule),
+        usd=amount,
+        unpriced=reason,
+    )
+
+
+def _schedule_card(row: PriceRow, in_force: PriceRow | None) -> ScheduleCard:
+    window = f"{row.window.start:%H:%M}-{row.window.end:%H:%M}" if row.window is not None else None
+    return ScheduleCard(
+        in_force=row is in_force,
+        valid_from=row.valid_from,
+        valid_to=row.valid_to,
+        window=window,
+        rates=_rate_card(row.rates),
+        tiers=tuple(
+            TierCard(above_prompt_tokens=tier.above_prompt_tokens, rates=_rate_card(tier.rates)) for tier in row.tiers
+        ),
+    )
+
+
+def _rate_card(rates: Rates) -> RateCard:
+    return RateCard(
+        input=rates.input,
+        output=rates.output,
+        cache_read=rates.cache_read,
+        cache_write=rates.cache_write,
+        cache_write_1h=rates.cache_write_1h,
+        reasoning=rates.reasoning,
+        usd_per_request=rates.per_request,
+    )
+
+
+def _conflict_card(conflict: Conflict) -> ConflictCard:
+    ratio = conflict.ratio
+    return ConflictCard(
+        leaf=conflict.leaf,
+        low=conflict.low,
+        high=conflict.high,
+        ratio=round(ratio, 2) if ratio is not None else None,
+        lowest=f"{conflict.lowest.key} ({conflict.lowest.source.book})",
+        highest=f"{conflict.highest.key} ({conflict.highest.source.book})",
+    )

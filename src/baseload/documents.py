@@ -1,0 +1,347 @@
+"""Every data file that ships, read and checked. Acts (reads files of this package and the genai-prices data).
+
+A broken file is a BadConfig that names the file, the row and the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from baseload.capacity.architecture import Architecture
+from baseload.capacity.curve import DENSE, MIXTURE_OF_EXPERTS, Curve, Point
+from baseload.capacity.deployment import Deployment, Saturated, separate
+from baseload.catalog.books import Catalog
+from baseload.catalog.entries import Lease, LeaseKind, Machine, Offer, Precedence, PriceRow, Rates, Source
+from baseload.catalog.market import market_offers
+from baseload.errors import BadConfig, BadInput
+from baseload.ranges import Range
+from baseload.settings import OwnPrice
+from baseload.units import pico_per_token, quantity
+
+DATA = Path(str(resources.files("baseload.catalog") / "data"))
+MARKET_PACKAGE = "genai-prices"
+YOUR_BOOK = "yours"
+
+_Document = TypeVar("_Document", bound=msgspec.Struct)
+
+
+class _Origin(msgspec.Struct, forbid_unknown_fields=True):
+    reference: str
+    as_of: date
+    licence: str
+    precedence: str = "articles"
+
+
+class _OfferRow(msgspec.Struct, forbid_unknown_fields=True):
+    provider: str
+    model: str
+    name: str
+    input: Decimal | None
+    output: Decimal | None
+    context: str | None
+    note: str = ""
+
+
+class _Prices(msgspec.Struct, forbid_unknown_fields=True):
+    books: dict[str, _Origin]
+    offers: dict[str, list[_OfferRow]]
+
+
+class _Gpu(msgspec.Struct, forbid_unknown_fields=True):
+    gpu: str
+    memory_gb: Decimal
+    bandwidth_tb_per_second: Decimal
+    bf16_tflops: Decimal
+    watts: Decimal
+    counts: list[int]
+    source: str
+
+
+class _Machines(msgspec.Struct, forbid_unknown_fields=True):
+    sources: dict[str, _Origin]
+    gpus: list[_Gpu]
+
+
+class _LeaseRow(msgspec.Struct, forbid_unknown_fields=True):
+    gpu: str
+    kind: LeaseKind
+    count: int = 1
+    provider: str = ""
+    usd_per_gpu_hour: list[Decimal] | None = None
+    usd_per_month: list[Decimal] | None = None
+    purchase_usd: list[Decimal] | None = None
+    note: str = ""
+
+
+class _Leases(msgspec.Struct, forbid_unknown_fields=True):
+    books: dict[str, _Origin]
+    leases: dict[str, list[_LeaseRow]]
+
+
+class _Rate(msgspec.Struct, forbid_unknown_fields=True):
+    in_flight: int
+    output_tokens_per_second: Decimal
+
+
+class _Mix(msgspec.Struct, forbid_unknown_fields=True):
+    input: int
+    output: int
+
+
+class _SecondMix(msgspec.Struct, forbid_unknown_fields=True):
+    mix: _Mix
+    output_tokens_per_second: Decimal
+
+
+class _DeploymentRow(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    model: str
+    machine: str
+    gpu: str
+    gpus: int
+    engine: str
+    quantization: str
+    experts: bool
+    mix: _Mix
+    points: list[_Rate]
+    max_in_flight: int
+    measured: date
+    source: str
+    saturated_from: _SecondMix | None = None
+    note: str = ""
+
+
+class _ArchitectureRow(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    total_parameters: Decimal
+    active_parameters: Decimal
+    kv_bytes_per_token: int
+    context_tokens: int
+    source: str
+
+
+class _Deployments(msgspec.Struct, forbid_unknown_fields=True):
+    sources: dict[str, _Origin]
+    deployments: list[_DeploymentRow]
+    architectures: list[_ArchitectureRow]
+
+
+def load_catalog(own_prices: Iterable[OwnPrice] = (), *, directory: Path = DATA) -> Catalog:
+    """Your prices, the market book and the articles' books, the machines and what they cost. About 0.3 s."""
+    offers = [*_own_offers(own_prices), *_market(), *_article_offers(directory / "articles.yaml")]
+    return Catalog(offers, _machines(directory / "machines.yaml"), _leases(directory / "leases.yaml"))
+
+
+def load_deployments(*, directory: Path = DATA) -> dict[str, Deployment]:
+    """Deployments that were measured, by name."""
+    path = directory / "deployments.yaml"
+    document = _read(path, _Deployments)
+    return {row.name: _deployment(row, document.sources, path) for row in document.deployments}
+
+
+def load_architectures(*, directory: Path = DATA) -> dict[str, Architecture]:
+    """Sizes of models, by name: what decides whether they fit a machine."""
+    path = directory / "deployments.yaml"
+    document = _read(path, _Deployments)
+    return {
+        row.name: Architecture(
+            row.name,
+            row.total_parameters,
+            row.active_parameters,
+            row.kv_bytes_per_token,
+            row.context_tokens,
+            _source(row.source, document.sources, path),
+        )
+        for row in document.architectures
+    }
+
+
+def _read(path: Path, kind: type[_Document]) -> _Document:
+    """One YAML file, checked against its shape."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return msgspec.convert(YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")), kind)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(f"cannot read {path}: {error}", remedy="Install baseload again.") from error
+    except YAMLError as error:
+        raise BadConfig(f"{path} is not YAML: {error}", remedy="Mend the line it names.") from error
+    except msgspec.ValidationError as error:
+        raise BadConfig(f"{path}: {error}", remedy="Mend that field; `$` is the top of the file.") from error
+
+
+def _source(book: str, origins: dict[str, _Origin], path: Path) -> Source:
+    origin = origins.get(book)
+    if origin is None:
+        raise BadConfig(f"{path}: {book!r} is not one of its sources", remedy=f"Use one of {', '.join(origins)}.")
+    try:
+        precedence = Precedence[origin.precedence.upper()]
+    except KeyError as error:
+        known = ", ".join(each.name.lower() for each in Precedence)
+        raise BadConfig(
+            f"{path}: {book} has precedence {origin.precedence!r}", remedy=f"Use one of {known}."
+        ) from error
+    return Source(book, precedence, origin.as_of, origin.reference, origin.licence)
+
+
+def _market() -> tuple[Offer, ...]:
+    # Imported here: it takes 0.2 s that `baseload --help` must not pay.
+    from genai_prices.data import providers
+
+    return market_offers(providers, version(MARKET_PACKAGE))
+
+
+def _article_offers(path: Path) -> Iterator[Offer]:
+    document = _read(path, _Prices)
+    for book, rows in document.offers.items():
+        source = _source(book, document.books, path)
+        for row in rows:
+            rates = Rates(input=_checked(row.input, row.model, path), output=_checked(row.output, row.model, path))
+            yield Offer(
+                provider=row.provider,
+                model=row.model,
+                source=source,
+                schedule=(PriceRow(rates),),
+                context_tokens=_context(row.context),
+                name=row.name,
+                note=row.note,
+            )
+
+
+def _own_offers(prices: Iterable[OwnPrice]) -> Iterator[Offer]:
+    today = datetime.now(UTC).date()
+    source = Source(YOUR_BOOK, Precedence.YOURS, today, "prices in your configuration")
+    for price in prices:
+        provider, slash, model = price.offer.partition("/")
+        if not (provider and slash and model):
+            raise BadConfig(f"prices: offer is {price.offer!r}", remedy="Write provider/model, as in acme/large-1.")
+        origin = Path("prices")
+        cached = None if price.cache_read is None else _checked(price.cache_read, price.offer, origin)
+        rates = Rates(
+            _checked(price.input, price.offer, origin), _checked(price.output, price.offer, origin), cache_read=cached
+        )
+        yield Offer(provider, model, source, (PriceRow(rates),), note=price.note)
+
+
+def _checked(price: Decimal | None, model: str, path: Path) -> Decimal | None:
+    """A price that is not negative and has at most six decimals."""
+    if price is None:
+        return None
+    try:
+        if pico_per_token(price) < 0:
+            raise BadConfig(f"{path}: {model} has a negative price, {price}", remedy="Write what a token costs.")
+    except BadInput as error:
+        raise BadConfig(f"{path}: {model}: {error.message}", remedy=error.remedy) from error
+    except InvalidOperation as error:
+        raise BadConfig(f"{path}: {model}: {price} is not a price", remedy="Write a plain number.") from error
+    return price
+
+
+def _context(text: str | None) -> int | None:
+    """`128K` as tokens; None and `Auto` are unknown."""
+    return None if text is None or text == "Auto" else int(quantity(text))
+
+
+def _machines(path: Path) -> Iterator[Machine]:
+    document = _read(path, _Machines)
+    for row in document.gpus:
+        source = _source(row.source, document.sources, path)
+        for count in row.counts:
+            yield Machine(
+                f"{row.gpu}-x{count}",
+                row.gpu,
+                count,
+                row.memory_gb,
+                row.bandwidth_tb_per_second,
+                row.bf16_tflops,
+                row.watts,
+                source,
+            )
+
+
+def _leases(path: Path) -> Iterator[Lease]:
+    document = _read(path, _Leases)
+    for book, rows in document.leases.items():
+        source = _source(book, document.books, path)
+        for row in rows:
+            stated = [row.usd_per_gpu_hour, row.usd_per_month, row.purchase_usd]
+            if sum(figure is not None for figure in stated) != 1:
+                raise BadConfig(
+                    f"{path}: the {row.kind} row of {row.gpu} in {book} needs exactly one price",
+                    remedy="Give one of usd_per_gpu_hour, usd_per_month and purchase_usd.",
+                )
+            yield Lease(
+                gpu=row.gpu,
+                kind=row.kind,
+                source=source,
+                usd_per_gpu_hour=_range(row.usd_per_gpu_hour, row.gpu, path),
+                purchase_usd=_range(row.purchase_usd, row.gpu, path),
+                provider=row.provider,
+                note=row.note,
+                usd_per_month=_range(row.usd_per_month, row.gpu, path),
+                count=row.count,
+            )
+
+
+def _range(figures: list[Decimal] | None, gpu: str, path: Path) -> Range | None:
+    """One figure is exact, two are the ends, three are low, likely and high."""
+    if figures is None:
+        return None
+    try:
+        match figures:
+            case [only]:
+                return Range.exact(only)
+            case [low, high]:
+                return Range.between(low, high)
+            case [low, likely, high]:
+                return Range(low, likely, high)
+    except BadInput as error:
+        raise BadConfig(f"{path}: {gpu}: {error.message}", remedy=error.remedy) from error
+    raise BadConfig(f"{path}: {gpu} has a range of {len(figures)} figures", remedy="Give one, two or three.")
+
+
+def _deployment(row: _DeploymentRow, origins: dict[str, _Origin], path: Path) -> Deployment:
+    try:
+        low, high = (Point(point.in_flight, float(point.output_tokens_per_second)) for point in row.points)
+        curve = Curve.through(low, high, MIXTURE_OF_EXPERTS if row.experts else DENSE)
+        saturated = _saturated(row)
+    except ValueError as error:
+        raise BadConfig(f"{path}: {row.name} needs two points, has {len(row.points)}", remedy="Give two.") from error
+    except BadInput as error:
+        raise BadConfig(f"{path}: {row.name}: {error.message}", remedy=error.remedy) from error
+    return Deployment(
+        name=row.name,
+        model=row.model,
+        machine=row.machine,
+        gpu=row.gpu,
+        gpus=row.gpus,
+        engine=row.engine,
+        quantization=row.quantization,
+        curve=curve,
+        max_in_flight=row.max_in_flight,
+        mix_input=row.mix.input,
+        mix_output=row.mix.output,
+        saturated=saturated,
+        measured=row.measured,
+        source=_source(row.source, origins, path),
+    )
+
+
+def _saturated(row: _DeploymentRow) -> Saturated | None:
+    """Reading and writing rates, told apart by two mixes at the same load; None when only one was measured."""
+    other = row.saturated_from
+    if other is None:
+        return None
+    return separate(
+        (row.mix.input, row.mix.output, row.points[-1].output_tokens_per_second),
+        (other.mix.input, other.mix.output, other.output_tokens_per_second),
+    )
