@@ -87,8 +87,26 @@ class ReplayTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     speed: float
 
 
+# Well-known ones from frontier to small, so that a first look has something to stand beside; `compare` replaces them.
+COMPARED = (
+    "anthropic/claude-opus-5-5",
+    "anthropic/claude-sonnet-5-5",
+    "openai/gpt-5.5",
+    "openai/gpt-4o",
+    "openai/gpt-5-mini",
+    "openai/gpt-5-nano",
+    "google/gemini-3.1-pro-preview",
+    "google/gemini-3.8-flash",
+    "moonshotai/kimi-k3",
+    "deepseek/deepseek-v4-pro",
+    "deepseek/deepseek-v4-flash",
+    "groq/qwen/qwen3-32b",
+)
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole configuration."""
+    """The whole configuration. `compare` names the offers that metered traffic is priced on for comparison, beside
+    those of the policy's own routes."""
 
     upstreams: tuple[Upstream, ...]
     policy: Policy
@@ -97,6 +115,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     prices: tuple[OwnPrice, ...] = ()
     limits: Limits = Limits()
     replay_time: ReplayTime | None = None
+    compare: tuple[str, ...] = COMPARED
 
     @property
     def directory(self) -> Path:
