@@ -1,0 +1,5 @@
+"""`python -m baseload`. Acts."""
+
+from baseload.cli.main import main
+
+main()
