@@ -110,6 +110,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "browser: drives Chromium, whose own tries at its maker's hosts are not ours")
     sys.addaudithook(_refuse_foreign)
     config.stash[_KERNEL] = Kernel(isolated=_isolate())
+    if config.pluginmanager.hasplugin("hypothesispytest"):
+        _seek_cases()
+
+
+def _seek_cases() -> None:
+    """No example fails for being slow on a busy machine; CI looks at the same examples every time."""
+    from hypothesis import settings
+
+    settings.register_profile("baseload", deadline=None, derandomize=bool(os.environ.get("CI")))
+    settings.load_profile("baseload")
 
 
 @pytest.fixture(scope="session")

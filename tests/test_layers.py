@@ -10,9 +10,11 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -145,7 +147,7 @@ def circles(source: Path) -> Iterator[str]:
     except CycleError as error:
         # graphlib lists each module after one that it imports.
         circle = list(reversed(error.args[1]))
-        for dotted, imported in zip(circle, circle[1:], strict=False):
+        for dotted, imported in pairwise(circle):
             module = modules[dotted]
             line = next(each.line for each in imports(module) if _inside(each) and _target(each, modules) == imported)
             yield f"{module.at(line)}: circular import {' -> '.join(circle)}"
@@ -176,7 +178,7 @@ def _is_pure(each: Import) -> bool:
 def undeclared(source: Path) -> Iterator[str]:
     """Imports of packages that are not among the project's own dependencies."""
     declared = {_normal(re.split(r"[^A-Za-z0-9._-]", each)[0]) for each in _pyproject()["dependencies"]}
-    distributions = packages_distributions()
+    distributions = _distributions()
     for module in house(source).values():
         for each in imports(module):
             top = each.module.split(".")[0]
@@ -184,6 +186,11 @@ def undeclared(source: Path) -> Iterator[str]:
                 continue
             if not declared & {_normal(name) for name in distributions.get(top, ())}:
                 yield f"{module.at(each.line)}: {top} is not among the dependencies in pyproject.toml"
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()
 
 
 def _pyproject() -> dict[str, list[str]]:
