@@ -1,0 +1,238 @@
+"""Costs as piecewise-linear curves over one axis (tokens a month, a price, a share). Pure.
+
+Every number is a `Fraction`, nothing is rounded. Curves are continuous from the left: at the volume that exactly fills
+two machines, two machines are paid.
+"""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from typing import Protocol
+
+from baseload.errors import BadInput
+
+ZERO = Fraction(0)
+
+
+class Curve(Protocol):
+    """A cost over one axis. `slope` and `band` bound it from `settled` on: slope x v + band."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def slope(self) -> Fraction: ...
+    @property
+    def band(self) -> tuple[Fraction, Fraction]: ...
+    @property
+    def settled(self) -> Fraction: ...
+    def at(self, volume: Fraction) -> Fraction:
+        """The cost at a volume."""
+        ...
+
+    def after(self, volume: Fraction) -> Fraction:
+        """The cost just above a volume: differs from `at` where the curve jumps."""
+        ...
+
+    def events(self, low: Fraction, high: Fraction) -> Iterator[Fraction]:
+        """Volumes strictly between `low` and `high` at which the curve bends or jumps."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Every `capacity` units begun cost `cost`."""
+
+    capacity: Fraction
+    cost: Fraction
+
+    def __post_init__(self) -> None:
+        if self.capacity <= 0:
+            raise BadInput("a machine without capacity serves nothing", remedy="Give a capacity above zero.")
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Units above `above` cost `per_unit` each, until the next tier."""
+
+    above: Fraction
+    per_unit: Fraction
+
+
+@dataclass(frozen=True)
+class Tariff:
+    """`fixed`, plus what is used but at least `minimum`, plus whole machines.
+
+    The used part costs `per_unit`, from tier to tier; `steps` are whole machines for the volume.
+    """
+
+    name: str
+    fixed: Fraction = ZERO
+    per_unit: Fraction = ZERO
+    steps: tuple[Step, ...] = ()
+    minimum: Fraction = ZERO
+    tiers: tuple[Tier, ...] = ()
+
+    @property
+    def slope(self) -> Fraction:
+        return self._last_rate + sum((step.cost / step.capacity for step in self.steps), ZERO)
+
+    @property
+    def band(self) -> tuple[Fraction, Fraction]:
+        start = self.settled
+        low = self.fixed + self._usage(start) - self._last_rate * start
+        return low, low + sum((step.cost for step in self.steps), ZERO)
+
+    @property
+    def settled(self) -> Fraction:
+        kink = self._minimum_kink
+        bounds = [tier.above for tier in self.tiers]
+        return max([ZERO, *bounds, *([kink] if kink is not None else [])])
+
+    def at(self, volume: Fraction) -> Fraction:
+        machines = sum((-(-volume // step.capacity) * step.cost for step in self.steps), ZERO)
+        return self.fixed + self._usage(volume) + machines
+
+    def after(self, volume: Fraction) -> Fraction:
+        machines = sum(((volume // step.capacity + 1) * step.cost for step in self.steps), ZERO)
+        return self.fixed + self._usage(volume) + machines
+
+    def events(self, low: Fraction, high: Fraction) -> Iterator[Fraction]:
+        for step in self.steps:
+            count = low // step.capacity + 1
+            while (volume := count * step.capacity) < high:
+                yield volume
+                count += 1
+        kink = self._minimum_kink
+        for bound in (*(tier.above for tier in self.tiers), *((kink,) if kink is not None else ())):
+            if low < bound < high:
+                yield bound
+
+    @property
+    def _last_rate(self) -> Fraction:
+        return self.tiers[-1].per_unit if self.tiers else self.per_unit
+
+    @cached_property
+    def _minimum_kink(self) -> Fraction | None:
+        """The volume from which more than the minimum is used; None when it never binds or always does."""
+        if self.minimum <= 0:
+            return None
+        used = ZERO
+        for start, end, rate in self._pieces():
+            if rate > 0 and (end is None or used + rate * (end - start) >= self.minimum):
+                return start + (self.minimum - used) / rate
+            used += rate * (end - start) if end is not None else ZERO
+        return None
+
+    def _pieces(self) -> Iterator[tuple[Fraction, Fraction | None, Fraction]]:
+        """(start, end, rate) of every tier; the last has no end."""
+        starts = [ZERO, *(tier.above for tier in self.tiers)]
+        rates = [self.per_unit, *(tier.per_unit for tier in self.tiers)]
+        yield from zip(starts, [*starts[1:], None], rates, strict=True)
+
+    def _usage(self, volume: Fraction) -> Fraction:
+        used = ZERO
+        for start, end, rate in self._pieces():
+            if volume <= start:
+                break
+            used += rate * ((volume if end is None else min(volume, end)) - start)
+        return max(used, self.minimum)
+
+
+@dataclass(frozen=True)
+class Hybrid:
+    """The best number of base machines, the rest bought by the unit.
+
+    `levels` is the load-duration curve: (level relative to the mean, share of the time), highest first; shares sum to
+    one and so does level x share. A machine is added while it is busier than the critical fill.
+    """
+
+    name: str
+    step: Step
+    overflow: Fraction
+    levels: tuple[tuple[Fraction, Fraction], ...] = ((Fraction(1), Fraction(1)),)
+    fixed: Fraction = ZERO
+    _thresholds: list[Fraction] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def slope(self) -> Fraction:
+        """Cost per unit when one machine more or less no longer matters."""
+        unit = self.step.cost / self.step.capacity
+        bought = [ZERO, *(level for level, _ in self.levels)]
+        return min(
+            share * unit + self.overflow * sum((w * max(ZERO, level - share) for level, w in self.levels), ZERO)
+            for share in bought
+        )
+
+    @property
+    def band(self) -> tuple[Fraction, Fraction]:
+        return self.fixed, self.fixed + self.step.cost
+
+    @property
+    def settled(self) -> Fraction:
+        return ZERO
+
+    def at(self, volume: Fraction) -> Fraction:
+        return self.cost(volume, self.machines(volume))
+
+    def after(self, volume: Fraction) -> Fraction:
+        return self.at(volume)
+
+    def cost(self, volume: Fraction, machines: int) -> Fraction:
+        """The cost with a given number of base machines."""
+        return self.fixed + machines * self.step.cost + self.overflow * self.bought(volume, machines)
+
+    def bought(self, volume: Fraction, machines: int) -> Fraction:
+        """Units that flow over."""
+        room = machines * self.step.capacity
+        return sum((share * (volume * level - room) for level, share in self.levels if volume * level > room), ZERO)
+
+    def machines(self, volume: Fraction) -> int:
+        """How many base machines pay at a volume: the cheapest number, the larger of two that cost the same."""
+        while (nearest := self.threshold(len(self._thresholds) + 1)) is not None and nearest <= volume:
+            self._thresholds.append(nearest)
+        return bisect_right(self._thresholds, volume)
+
+    def threshold(self, machine: int) -> Fraction | None:
+        """The volume from which the n-th base machine pays, None when it never does.
+
+        It pays when what it would carry, bought, costs what it costs: a rising piecewise-linear function of volume.
+        """
+        if machine <= len(self._thresholds):
+            return self._thresholds[machine - 1]
+        if self.overflow <= 0 or self.step.cost > self.overflow * self.step.capacity:
+            return None
+        wanted = self.step.cost / self.overflow
+        below, top = (machine - 1) * self.step.capacity, machine * self.step.capacity
+        bends = sorted({bound / level for level, _ in self.levels if level > 0 for bound in (below, top)})
+        start, carried = ZERO, ZERO
+        for bend in bends:
+            reached = self._carried(bend, below)
+            if reached >= wanted:
+                return start + (wanted - carried) * (bend - start) / (reached - carried)
+            start, carried = bend, reached
+        return None
+
+    def _carried(self, volume: Fraction, below: Fraction) -> Fraction:
+        """Units that a machine standing on `below` units of others would carry."""
+        return sum(
+            (share * min(max(volume * level - below, ZERO), self.step.capacity) for level, share in self.levels), ZERO
+        )
+
+    def events(self, low: Fraction, high: Fraction) -> Iterator[Fraction]:
+        for machine in itertools.count(1):
+            threshold = self.threshold(machine)
+            if threshold is None or threshold >= high:
+                break
+            if threshold > low:
+                yield threshold
+        for level, _ in self.levels:
+            bend = self.step.capacity / level if level > 0 else high
+            count = low // bend + 1
+            while (volume := count * bend) < high:
+                yield volume
+                count += 1
