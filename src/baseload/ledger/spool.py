@@ -1,0 +1,129 @@
+"""The append-only file that makes a call durable before the client has its last byte. Acts.
+
+One worker writes one spool; nobody else writes it. Its files stand in `<directory>/spool`:
+
+    4711-9f3c2a1b.lock            held with flock as long as the worker lives, so a dead worker is known
+    4711-9f3c2a1b.00000000.calls  a segment: one line per call, `crc32 json\\n`
+    4711-9f3c2a1b.00000001.calls  the next one, begun when the first was full
+
+A line is written by one `write`, so it survives any death of the process. `segments.py` reads what stands here.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+from zlib import crc32
+
+import msgspec
+
+from baseload.errors import LedgerUnavailable
+from baseload.load.calls import Call
+
+# Big enough that a rotation is rare, small enough that what a restart reads again is read in a fraction of a second.
+SEGMENT_BYTES = 8 * 1024 * 1024
+
+
+def spool_folder(directory: Path) -> Path:
+    """Where the spools of a ledger stand."""
+    return directory / "spool"
+
+
+def segment_name(owner: str, number: int) -> str:
+    """The file name of a worker's segment; names sort in the order they were written."""
+    return f"{owner}.{number:08d}.calls"
+
+
+class Spool:
+    """One worker's spool. `append` is for one thread at a time; after a fork, open a new one.
+
+    With `fsync` a call also survives a power cut once `append` returns.
+    """
+
+    def __init__(self, directory: Path, *, fsync: bool = False, segment_bytes: int = SEGMENT_BYTES) -> None:
+        self.folder = spool_folder(directory)
+        self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._fsync = fsync
+        self._segment_bytes = segment_bytes
+        self._encode = msgspec.json.Encoder().encode
+        self._next = 0
+        self._size = 0
+        self._fd = -1
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _hold(self.folder, self.owner)
+            self._rotate()
+        except OSError as error:
+            raise self._unavailable(f"cannot open a spool in {self.folder}: {error.strerror}") from error
+
+    def append(self, call: Call) -> None:
+        """Write one call down with one `write`. Raises LedgerUnavailable, and then leaves no half of it behind."""
+        body = self._encode(call)
+        line = b"%08x %b\n" % (crc32(body), body)
+        try:
+            if self._fd < 0 or self._size + len(line) > self._segment_bytes > self._size > 0:
+                self._rotate()
+            written = os.write(self._fd, line)
+            if written == len(line) and self._fsync:
+                os.fsync(self._fd)
+        except OSError as error:
+            self._undo()
+            raise self._unavailable(
+                f"call {call.id} could not be written to {self.folder}: {error.strerror}"
+            ) from error
+        if written != len(line):
+            self._undo()
+            raise self._unavailable(f"only {written} of {len(line)} bytes of call {call.id} fit into {self.folder}")
+        self._size += written
+
+    def close(self) -> None:
+        """Let go of the spool; what it holds is drained by whoever looks next."""
+        for fd in (self._fd, self._lock):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._lock = -1
+
+    def _rotate(self) -> None:
+        """Begin the next segment."""
+        path = self.folder / segment_name(self.owner, self._next)
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._size, self._next = fd, 0, self._next + 1
+        if self._fsync:
+            _sync_folder(self.folder)
+
+    def _undo(self) -> None:
+        """Cut a half-written line off. Where even that fails, the next call begins another segment."""
+        if self._fd < 0:
+            return
+        try:
+            os.ftruncate(self._fd, self._size)
+        except OSError:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _unavailable(self, message: str) -> LedgerUnavailable:
+        return LedgerUnavailable(
+            message, remedy="Free space on that disk or make it writable; until then calls are refused, not lost."
+        )
+
+
+def _hold(folder: Path, owner: str) -> int:
+    """Create the lock file, already locked when it becomes visible under its name, so it is never taken for dead."""
+    path = folder / f".{owner}"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    path.rename(folder / f"{owner}.lock")
+    return fd
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name as durable as its content."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
