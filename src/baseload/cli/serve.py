@@ -1,7 +1,80 @@
-"""`baseload serve`. Acts."""
+"""`baseload serve`: the gateway and the console on one port, until it is told to stop. Acts."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-def command() -> None:
-    """Not wired yet."""
+import typer
+
+from baseload.cli.output import hint, note, print_json, say
+
+if TYPE_CHECKING:
+    from baseload.gateway.run import Serving
+    from baseload.settings import Settings
+
+SCHEMA = "baseload.serve/1"
+
+
+def command(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")] = Path("baseload.yaml"),
+    listen: Annotated[str | None, typer.Option("--listen", help="host:port, instead of the configuration's.")] = None,
+    no_console: Annotated[bool, typer.Option("--no-console", help="Serve the API alone.")] = False,
+    run: Annotated[str, typer.Option("--run", help="Tag of the run that the console shows first.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document once it serves.")] = False,
+) -> None:
+    """Run the gateway and the console on one port."""
+    import logging
+
+    import msgspec
+    import uvloop
+
+    from baseload.settings import read_settings
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    settings = read_settings(config)
+    if listen is not None:
+        settings = msgspec.structs.replace(settings, listen=listen)
+    uvloop.run(_serve(settings, config, console=not no_console, run=run, as_json=as_json))
+
+
+async def _serve(settings: Settings, config: Path, *, console: bool, run: str, as_json: bool) -> None:
+    """Serve until SIGINT or SIGTERM, then drain; a second signal ends at once."""
+    import asyncio
+    import signal
+
+    from baseload.gateway.run import serving
+
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signal_number, told.set)
+    async with serving(settings, config if console else None, run=run) as served:
+        _announce(served, as_json=as_json)
+        await told.wait()
+        for signal_number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(signal_number)
+        note("stopping: requests under way may end; once more to stop at once")
+
+
+def _announce(served: Serving, *, as_json: bool) -> None:
+    """One line per listener, or one JSON document."""
+    console = served.url if served.console else None
+    if as_json:
+        print_json(
+            {
+                "schema": SCHEMA,
+                "gateway": f"{served.url}/v1",
+                "console": console,
+                "policy": served.gateway.policy,
+                "recovered_calls": served.recovered,
+                "unpriced_offers": served.unpriced,
+            }
+        )
+        return
+    say(f"gateway  {served.url}/v1  (policy {served.gateway.policy})")
+    if console is not None:
+        say(f"console  {console}")
+    if served.recovered:
+        say(f"recovered {served.recovered} calls of a process that had died")
+    hint(f"export OPENAI_BASE_URL={served.url}/v1 and use any OpenAI client; Ctrl-C stops")

@@ -1,0 +1,89 @@
+"""What a client asks, from body and headers: the Facts of a request, and the headers that go along upstream. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from baseload.gateway.request import Headers, Request
+from baseload.load.facts import Bucket, Facts
+from baseload.policy.policy import Policy
+from baseload.settings import Upstream
+from baseload.wire.openai import Asked, BadBody, tag
+
+BUCKET = b"x-baseload-bucket"
+RESIDENCY = b"x-baseload-residency"
+TAG = b"x-baseload-tag-"
+
+# Fields of the client that mean the same to an upstream. Its authorization is ours to give, never the client's.
+_ALONG = frozenset(
+    (b"accept", b"user-agent", b"x-request-id", b"idempotency-key", b"traceparent", b"tracestate", b"openai-beta")
+)
+
+
+def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int) -> Facts:
+    """The request as the dispatcher sees it. Raises BadBody on a header that cannot be understood."""
+    tags, residency, bucket = asked.tags, "", ""
+    for name, value in request.headers:
+        if not name.startswith(b"x-baseload-"):
+            continue
+        text = value.decode("latin-1")
+        if name == BUCKET:
+            bucket = text
+        elif name == RESIDENCY:
+            residency = text
+        elif name.startswith(TAG):
+            tag(name[len(TAG) :].decode("latin-1"), text, tags)
+    return Facts(
+        at_ns=at_ns,
+        model=asked.model,
+        bucket=_named_bucket(bucket) if bucket else _bucket(asked.model, policy),
+        input_tokens=asked.input_tokens,
+        output_cap=asked.output_cap,
+        stream=asked.stream,
+        needs=asked.needs,
+        tags=tags,
+        residency=residency,
+    )
+
+
+def own_headers(upstream: Upstream) -> Headers:
+    """What every request to an upstream carries. The answer must come uncompressed: its usage is read in passing."""
+    headers = [(b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
+    if upstream.api_key:
+        headers.append((b"authorization", b"Bearer " + upstream.api_key.encode()))
+    return headers
+
+
+def along(request: Request) -> Headers:
+    """The client's own headers that go upstream with its request."""
+    return [(name, value) for name, value in request.headers if name in _ALONG]
+
+
+def _named_bucket(name: str) -> Bucket:
+    try:
+        return Bucket(name)
+    except ValueError as error:
+        names = ", ".join(Bucket)
+        raise BadBody(
+            f"{BUCKET.decode()} is {name!r}, which is no bucket",
+            remedy=f"Send one of {names}.",
+            param=BUCKET.decode(),
+            code="unknown_bucket",
+        ) from error
+
+
+def _bucket(model: str, policy: Policy) -> Bucket:
+    """The bucket an alias stands for. A model asked for by its own name is wanted as it is: when it does not serve the
+    default bucket, the best one that it serves is meant."""
+    if model in policy.aliases:
+        return policy.aliases[model]
+    success: Mapping[Bucket, float] = {
+        bucket: share
+        for route in policy.routes
+        if route.model == model
+        for bucket, share in route.success.items()
+        if share
+    }
+    if policy.default_bucket in success or not success:
+        return policy.default_bucket
+    return max(success, key=lambda bucket: success[bucket])

@@ -1,0 +1,272 @@
+"""One chat completion, from request to ledger. Read this first. Acts.
+
+`answer` understands and decides, walks the routes until one has served, and says so when none has. `_serve` sends, and
+by what comes back relays a stream, relays a whole answer, or leaves it to the next route. Whatever happens, each
+attempt is metered once, and the call is in the spool before the client has its last byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+
+from baseload.clock import Clock
+from baseload.errors import BadInput, BaseloadError, LedgerUnavailable
+from baseload.gateway import answers
+from baseload.gateway.answers import Refused
+from baseload.gateway.asking import along, facts_of, own_headers
+from baseload.gateway.http import Exchange, Request
+from baseload.gateway.meter import Meter, Record, Try
+from baseload.gateway.request import Headers
+from baseload.gateway.state import GatewayState, Snapshot
+from baseload.gateway.upstream import Answer, AttemptFailed, Client
+from baseload.load.calls import Call, Decision, Evidence, Status
+from baseload.load.facts import Facts
+from baseload.policy.decide import State, decide
+from baseload.policy.policy import Route
+from baseload.settings import Upstream
+from baseload.usage import Usage
+from baseload.wire import openai, sse
+from baseload.wire.openai import Asked, BadBody
+
+PATH = "/chat/completions"
+
+# Refusals that are about the moment and not about the request: the next route is tried, and the upstream is not cooled.
+_NOT_NOW = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+
+
+@dataclass(slots=True)
+class _Job:
+    """One request on its way."""
+
+    request: Request
+    asked: Asked
+    snapshot: Snapshot
+    record: Record
+    full: list[str] = field(default_factory=list)
+    retry_after: bytes = b""
+    relay: sse.Relay | None = None  # what was delivered of a stream
+    written: bool = False
+
+    @property
+    def facts(self) -> Facts:
+        return self.record.facts
+
+
+class Chat:
+    """Serves chat completions on the upstreams it is given."""
+
+    def __init__(self, upstreams: Mapping[str, Upstream], state: GatewayState, meter: Meter, clock: Clock) -> None:
+        self._state = state
+        self._meter = meter
+        self._clock = clock
+        self._clients = {name: Client(each.base_url, each.timeouts) for name, each in upstreams.items()}
+        self._headers: dict[str, Headers] = {name: own_headers(each) for name, each in upstreams.items()}
+
+    async def answer(self, request: Request, exchange: Exchange) -> None:
+        """Serve one request."""
+        job = self._read(request)
+        if isinstance(job, Refused):
+            await _say(exchange, job)
+            return
+        for choice in job.record.decision.routes:
+            if await self._try(job, job.snapshot.routes[choice.route], exchange):
+                return
+        await self._give_up(job, exchange)
+
+    def close(self) -> None:
+        """Close every upstream connection."""
+        for client in self._clients.values():
+            client.close()
+
+    # Understand and decide.
+
+    def _read(self, request: Request) -> _Job | Refused:
+        snapshot = self._state.snapshot
+        try:
+            asked = openai.read(request.body)
+            facts = facts_of(asked, request, snapshot.policy, self._clock.time_ns())
+        except BadBody as error:
+            return answers.bad_body(error)
+        if facts.model not in snapshot.policy.models:
+            return answers.unknown_model(facts.model, snapshot.policy)
+        decision = self._decide(facts, snapshot)
+        if not decision.routes and not self._decide(facts, snapshot, State()).routes:
+            return answers.not_admissible(decision)
+        return _Job(request, asked, snapshot, Record(facts, decision, snapshot.offers))
+
+    def _decide(self, facts: Facts, snapshot: Snapshot, state: State | None = None) -> Decision:
+        """Ask the policy. When failing upstreams are all that is left, they are tried rather than nobody."""
+        judge = partial(
+            decide,
+            facts,
+            snapshot.policy,
+            estimate=partial(self._state.estimate, snapshot),
+            policy_version=snapshot.version,
+            id=f"{facts.at_ns:016x}{os.urandom(8).hex()}",
+        )
+        now = state or self._state.observed()
+        decision = judge(now)
+        return judge(State(in_flight=now.in_flight)) if now.unhealthy and not decision.routes else decision
+
+    # Try one route.
+
+    async def _try(self, job: _Job, route: Route, exchange: Exchange) -> bool:
+        """Serve the request on a route; False when the next one should be tried. Its slot is held meanwhile."""
+        if not self._state.reserve(route):
+            job.full.append(route.name)
+            return False
+        attempt = self._meter.begin(job.record, route)
+        try:
+            return await self._serve(job, attempt, exchange)
+        except (AttemptFailed, BadInput) as failure:
+            return self._broken(job, attempt, failure, exchange)
+        except asyncio.CancelledError:
+            self._abandoned(job, attempt)
+            raise
+        finally:
+            self._state.release(route)
+
+    async def _serve(self, job: _Job, attempt: Try, exchange: Exchange) -> bool:
+        """Send the request; relay what comes back, or note why it is left to the next route (False)."""
+        name = attempt.route.upstream
+        body = openai.rewrite(job.asked, attempt.route.model)
+        headers = [*self._headers[name], *along(job.request)]
+        with await self._clients[name].send("POST", PATH, headers, body, on_sent=attempt.on_sent) as answer:
+            attempt.http_status = answer.status
+            self._meter.first_byte(attempt)
+            if not _serves(answer.status):
+                await self._leave(job, attempt, answer)
+                return False
+            if answer.header(b"content-type").startswith(b"text/event-stream"):
+                await self._relay_stream(job, attempt, answer, exchange)
+            else:
+                await self._relay_whole(job, attempt, answer, exchange)
+        return True
+
+    async def _leave(self, job: _Job, attempt: Try, answer: Answer) -> None:
+        """Note why the upstream could not serve."""
+        complaint = openai.complaint(await answer.read())
+        job.retry_after = answer.header(b"retry-after")
+        if answer.status not in _NOT_NOW:
+            self._state.failed(attempt.route.upstream)
+        status = Status.TIMEOUT if answer.status == HTTPStatus.REQUEST_TIMEOUT else Status.FAILED
+        self._meter.end(job.record, attempt, status, error=f"HTTP {answer.status} {complaint}".strip())
+
+    async def _relay_whole(self, job: _Job, attempt: Try, answer: Answer, exchange: Exchange) -> None:
+        """A JSON answer: read it whole, meter it, write it down, send it as it is."""
+        body = await answer.read()
+        if answer.until_close and not openai.is_json(body):
+            raise AttemptFailed("the connection closed inside the answer", began=True)
+        self._state.answered(attempt.route.upstream)
+        if answer.status < HTTPStatus.BAD_REQUEST:
+            status = Status.OK
+            usage = openai.read_usage(body)
+            self._end(job, attempt, status, usage, 0 if usage else openai.written_tokens(body))
+        else:
+            status = Status.REFUSED
+            self._meter.end(job.record, attempt, status, error=openai.complaint(body))
+        call = self._write(job, status)
+        if call is None:
+            await _say(exchange, answers.not_written())
+            return
+        ours = answers.served_by(attempt.route, job.record.decision)
+        await exchange.respond(answer.status, [*answers.passed(answer.headers), *ours, answers.cost(call)], body)
+
+    async def _relay_stream(self, job: _Job, attempt: Try, answer: Answer, exchange: Exchange) -> None:
+        """A stream: relay each event as it comes; write the call down before the last one."""
+        relay = job.relay = sse.Relay(hide_usage=not job.asked.usage_asked)
+        data = await answer.next()
+        ours = answers.served_by(attempt.route, job.record.decision)
+        await exchange.start(answer.status, [*answers.passed(answer.headers), *ours])
+        while data:
+            await exchange.send(relay.feed(data))
+            data = b"" if relay.done else await answer.next()
+        if answer.until_close and not relay.done:
+            raise AttemptFailed("the connection closed before the stream was done", began=True)
+        tail = relay.finish()
+        self._state.answered(attempt.route.upstream)
+        status = Status.CUT if relay.failed else Status.OK
+        self._end_delivered(job, attempt, status, "the upstream reported an error in its stream" * relay.failed)
+        if self._write(job, status) is None:
+            exchange.abort()
+        else:
+            await exchange.end(tail)
+
+    # How an attempt ends.
+
+    def _broken(self, job: _Job, attempt: Try, failure: BaseloadError, exchange: Exchange) -> bool:
+        """The upstream gave no whole answer. Before the first byte the next route is tried (False); after it, the
+        client must see a broken stream, never a clean end."""
+        self._state.failed(attempt.route.upstream)
+        slow = isinstance(failure, AttemptFailed) and failure.timed_out
+        status = Status.TIMEOUT if slow else Status.FAILED
+        if exchange.started:
+            status = Status.CUT
+        if attempt.http_status == HTTPStatus.OK:
+            self._end_delivered(job, attempt, status, failure.message)
+        else:
+            self._meter.end(job.record, attempt, status, error=failure.message)
+        if exchange.started:
+            self._write(job, status)
+            exchange.abort()
+        return exchange.started
+
+    def _abandoned(self, job: _Job, attempt: Try) -> None:
+        """The client went away. What the upstream did until then is paid for all the same."""
+        if job.written:
+            return
+        if attempt.sent:
+            self._end_delivered(job, attempt, Status.CLIENT_GONE, "the client went away")
+        else:
+            self._meter.end(job.record, attempt, Status.CLIENT_GONE, error="the client went away")
+        self._write(job, Status.CLIENT_GONE)
+
+    def _end_delivered(self, job: _Job, attempt: Try, status: Status, error: str) -> None:
+        """End an attempt that did not end by itself: what it reported so far, else an estimate of what it delivered."""
+        usage = job.relay.usage if job.relay is not None else None
+        written = job.relay.written_tokens if job.relay is not None else 0
+        self._end(job, attempt, status, usage, written, error)
+
+    def _end(self, job: _Job, attempt: Try, status: Status, usage: Usage | None, written: int, error: str = "") -> None:
+        """End an attempt that consumed something, by the upstream's own count or else by our estimate."""
+        if usage is None:
+            estimate = Usage(input_tokens=job.facts.input_tokens, output_tokens=written)
+            self._meter.end(job.record, attempt, status, estimate, Evidence.ESTIMATED, error)
+        else:
+            self._meter.end(job.record, attempt, status, usage, Evidence.REPORTED, error)
+            self._state.learn(job.facts.bucket, usage.completion_tokens)
+
+    def _write(self, job: _Job, status: Status) -> Call | None:
+        """Make the call durable; None when the ledger cannot."""
+        job.written = True
+        try:
+            return self._meter.write(job.record, status)
+        except LedgerUnavailable:
+            return None
+
+    async def _give_up(self, job: _Job, exchange: Exchange) -> None:
+        """No route has served: say why, and write that down too."""
+        refused = answers.all_failed(job.record, job.full, job.retry_after)
+        slow = refused.status == HTTPStatus.GATEWAY_TIMEOUT
+        call = self._write(job, Status.TIMEOUT if slow else Status.FAILED)
+        await _say(exchange, refused if call is not None else answers.not_written())
+
+
+def _serves(status: int) -> bool:
+    """Whether an answer is for the client: a success, or a refusal of this very request.
+
+    >>> [_serves(status) for status in (200, 404, 408, 429, 500, 302)]
+    [True, True, False, False, False, False]
+    """
+    if status < HTTPStatus.MULTIPLE_CHOICES:
+        return True
+    return HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _NOT_NOW
+
+
+async def _say(exchange: Exchange, refused: Refused) -> None:
+    await exchange.respond(refused.status, refused.headers, refused.body)

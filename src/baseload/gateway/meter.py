@@ -1,0 +1,150 @@
+"""What was consumed, at what price, written down before the client has its last byte. Acts (appends to the spool)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from baseload.catalog.entries import Offer
+from baseload.clock import Clock, from_ns
+from baseload.cost.tokens import price
+from baseload.errors import LedgerUnavailable, Unpriced
+from baseload.load.calls import Attempt, Call, Decision, Evidence, Status
+from baseload.load.facts import Facts
+from baseload.policy.policy import Route
+from baseload.usage import Usage
+
+log = logging.getLogger(__name__)
+
+MAX_ERROR = 300
+"""Characters of an upstream's complaint that are kept."""
+
+
+class Spool(Protocol):
+    """Where calls are made durable. `append` raises LedgerUnavailable; when it returns, the call survives us."""
+
+    def append(self, call: Call) -> None: ...
+
+
+@dataclass(slots=True)
+class Try:
+    """An attempt in the making."""
+
+    route: Route
+    number: int
+    started_ns: int
+    sent: bool = False  # the request was handed to a connection
+    first_byte_ns: int | None = None
+    http_status: int | None = None
+
+    def on_sent(self) -> None:
+        self.sent = True
+
+
+@dataclass(slots=True)
+class Record:
+    """A call in the making: what was asked, what was decided, what was tried so far."""
+
+    facts: Facts
+    decision: Decision
+    offers: Mapping[str, Offer]
+    attempts: list[Attempt] = field(default_factory=list)
+
+
+class Meter:
+    """Prices attempts and writes calls down. `unpriced` and `unwritten` count what went wrong with either."""
+
+    def __init__(self, spool: Spool, clock: Clock) -> None:
+        self.unpriced = 0
+        self.unwritten = 0
+        self.written = 0
+        self.writable = True  # whether the last append succeeded
+        self._spool = spool
+        self._clock = clock
+        self._warned: set[str] = set()
+
+    def begin(self, record: Record, route: Route) -> Try:
+        """An attempt starts now."""
+        return Try(route, len(record.attempts) + 1, self._clock.time_ns())
+
+    def first_byte(self, attempt: Try) -> None:
+        """The first byte of an answer came now."""
+        if attempt.first_byte_ns is None:
+            attempt.first_byte_ns = self._clock.time_ns()
+
+    def end(
+        self,
+        record: Record,
+        attempt: Try,
+        status: Status,
+        usage: Usage | None = None,
+        evidence: Evidence = Evidence.NONE,
+        error: str = "",
+    ) -> Attempt:
+        """An attempt ends now: price it by the model that served it, at the time it started."""
+        route = attempt.route
+        cost, book = None, ""
+        if evidence is not Evidence.NONE:
+            cost, book = self._price(usage or Usage(), record.offers.get(route.offer), route, attempt.started_ns)
+        ended = Attempt(
+            number=attempt.number,
+            route=route.name,
+            upstream=route.upstream,
+            model=route.model,
+            offer=route.offer,
+            started_ns=attempt.started_ns,
+            ended_ns=self._clock.time_ns(),
+            first_byte_ns=attempt.first_byte_ns,
+            http_status=attempt.http_status,
+            status=status,
+            usage=usage or Usage(),
+            evidence=evidence,
+            cost_nanousd=cost,
+            book=book,
+            error=error[:MAX_ERROR],
+        )
+        record.attempts.append(ended)
+        return ended
+
+    def write(self, record: Record, status: Status) -> Call:
+        """Make the call durable. Raises LedgerUnavailable; the call is then in the log, the last place left."""
+        call = Call(
+            id=record.decision.id,
+            facts=record.facts,
+            decision=record.decision,
+            attempts=tuple(record.attempts),
+            ended_ns=self._clock.time_ns(),
+            status=status,
+        )
+        try:
+            self._spool.append(call)
+        except LedgerUnavailable as error:
+            self.writable = False
+            self.unwritten += 1
+            log.error("%s The call that could not be written: %s", error, msgspec.json.encode(call).decode())
+            raise
+        self.writable = True
+        self.written += 1
+        return call
+
+    def _price(self, usage: Usage, offer: Offer | None, route: Route, at_ns: int) -> tuple[int | None, str]:
+        """Exact nano-dollars and the book they come from; None, counted and said once, when there is no price."""
+        if offer is None:
+            self._warn(route.offer, f"no book has a price for {route.offer}")
+            return None, ""
+        try:
+            charge = price(usage, offer, from_ns(at_ns))
+        except Unpriced as error:
+            self._warn(route.offer, str(error))
+            return None, offer.source.book
+        return charge.nanousd, charge.book
+
+    def _warn(self, offer: str, reason: str) -> None:
+        self.unpriced += 1
+        if offer not in self._warned:
+            self._warned.add(offer)
+            log.warning("unpriced: %s", reason)

@@ -1,0 +1,88 @@
+"""Everything that serves, put together in the order that makes it safe to stop or die at any point. Acts.
+
+Calls of a process that died are recovered before the first new one; the port is bound before anything else is started;
+on the way out requests end first, then the console, then the spool is drained into the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from baseload.clock import now
+from baseload.documents import load_catalog, load_deployments
+from baseload.gateway.offers import priced_routes
+from baseload.gateway.server import Gateway
+from baseload.ledger.drain import Drain, recover
+from baseload.ledger.hot import HotStore, open_store
+from baseload.ledger.spool import Spool
+from baseload.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A gateway that answers. `recovered` calls came from processes that had died; `unpriced` offers have no price."""
+
+    gateway: Gateway
+    host: str
+    port: int
+    console: bool
+    recovered: int
+    unpriced: tuple[str, ...]
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+@asynccontextmanager
+async def serving(settings: Settings, config: Path | None, *, run: str = "") -> AsyncIterator[Serving]:
+    """Serve while the block runs, then drain. With `config`, its file, a console is started; it shows `run` first.
+
+    Raises AddressTaken, BadConfig or LedgerUnavailable before anything is served.
+    """
+    clock = settings.clock
+    catalog = load_catalog(settings.prices)
+    offers, unpriced = priced_routes(settings, catalog, load_deployments(), now(clock).date())
+    for key in unpriced:
+        log.warning("no book has a price for %s: its calls will be unpriced", key)
+    directory = settings.directory
+    async with AsyncExitStack() as stack:
+        store = open_store(directory)
+        stack.callback(store.close)
+        spool = Spool(directory)
+        drain = Drain(directory, store)
+        stack.push_async_callback(_settle, drain, spool)
+        gateway = Gateway(settings, offers, clock, spool, ledger=lambda: _state_of(store))
+        stack.push_async_callback(gateway.stop)
+        host, port = await gateway.start()
+        recovered = await asyncio.to_thread(recover, directory, store)
+        drain.start()
+        if config is not None:
+            await _show_console(gateway, directory, config, run, stack)
+        yield Serving(gateway, host, port, config is not None, recovered, unpriced)
+
+
+async def _show_console(gateway: Gateway, directory: Path, config: Path, run: str, stack: AsyncExitStack) -> None:
+    from baseload.console import process  # the console's own process loads its libraries, not ours
+
+    console = await asyncio.to_thread(process.start, directory, config, run)
+    stack.push_async_callback(asyncio.to_thread, console.stop)
+    gateway.show_console(console.socket)
+
+
+async def _settle(drain: Drain, spool: Spool) -> None:
+    """Close the spool, then wait until the ledger holds all of it."""
+    spool.close()
+    await asyncio.to_thread(drain.stop)
+
+
+def _state_of(store: HotStore) -> dict[str, object]:
+    return {"path": str(store.path), "conflicts": store.conflicts}

@@ -1,0 +1,172 @@
+"""The gateway: one address for the data plane (/v1, /healthz) and, behind it, the control plane. Acts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from urllib.parse import unquote
+
+import msgspec
+
+from baseload.catalog.entries import Offer
+from baseload.clock import Clock, now
+from baseload.errors import BadConfig, BaseloadError
+from baseload.gateway import models
+from baseload.gateway.answers import unknown_model
+from baseload.gateway.chat import Chat
+from baseload.gateway.control import ControlPlane
+from baseload.gateway.http import JSON, Exchange, Request, Server, serve
+from baseload.gateway.meter import Meter, Spool
+from baseload.gateway.state import GatewayState
+from baseload.policy.policy import Policy
+from baseload.settings import Settings
+from baseload.wire.problem import problem
+
+DRAIN_SECONDS = 30.0
+"""How long answers in the making may take when the gateway stops."""
+
+CHAT = "/v1/chat/completions"
+MODELS = "/v1/models"
+HEALTH = "/healthz"
+_READ = ("GET", "HEAD")
+
+
+class AddressTaken(BaseloadError):
+    """The address to listen on is not free."""
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of /healthz. `ok` is False when a call could not be written down: answers are then withheld."""
+
+    ok: bool
+    policy: str
+    spool: str
+    ledger: Mapping[str, object]
+    in_flight: Mapping[str, int]
+    calls_written: int
+    calls_unwritten: int
+    unpriced: int
+
+
+class Gateway:
+    """Composes the parts. `ledger` tells the state of the store behind the spool, for /healthz."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        offers: Mapping[str, Offer],
+        clock: Clock,
+        spool: Spool,
+        *,
+        ledger: Callable[[], Mapping[str, object]] = dict,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._ledger = ledger
+        self._state = GatewayState(settings.policy, offers, clock)
+        self.meter = Meter(spool, clock)
+        upstreams = {upstream.name: upstream for upstream in settings.upstreams}
+        self._chat = Chat(upstreams, self._state, self.meter, clock)
+        self._control: ControlPlane | None = None
+        self._server: Server | None = None
+
+    async def start(self) -> tuple[str, int]:
+        """Listen; returns the host and port that were bound. Raises AddressTaken."""
+        host, port = self._settings.address
+        try:
+            self._server = await serve(self.answer, host, port, self._settings.limits)
+        except OSError as error:
+            raise AddressTaken(
+                f"cannot listen on {host}:{port}: {error.strerror or error}",
+                remedy="Stop what listens there, or set another `listen` in the configuration (port 0: any free one).",
+            ) from error
+        return self._server.address
+
+    @property
+    def policy(self) -> str:
+        """The version of the policy in force."""
+        return self._state.snapshot.version
+
+    def swap(self, policy: Policy, offers: Mapping[str, Offer] | None = None) -> str:
+        """Put another policy in force; requests under way keep theirs. Raises BadConfig and keeps the old one when it
+        names an upstream that is not configured."""
+        known = {upstream.name for upstream in self._settings.upstreams}
+        for route in policy.routes:
+            if route.upstream not in known:
+                raise BadConfig(
+                    f"route {route.name} goes to upstream {route.upstream!r}, which is not defined",
+                    remedy=f"Use one of {', '.join(sorted(known))}.",
+                )
+        return self._state.swap(policy, offers)
+
+    def show_console(self, socket: Path) -> None:
+        """Forward what is not the data plane's to the console that listens on a unix socket."""
+        self._control = ControlPlane(socket)
+
+    async def stop(self, drain_seconds: float = DRAIN_SECONDS) -> None:
+        """Take no more requests, let those under way end, close every connection."""
+        if self._server is not None:
+            await self._server.drain(drain_seconds)
+        self._chat.close()
+        if self._control is not None:
+            self._control.close()
+
+    async def answer(self, request: Request, exchange: Exchange) -> None:
+        """Send a request to the part that serves its path."""
+        path = request.path
+        if path == CHAT:
+            await self._only(("POST",), request, exchange, self._chat.answer)
+        elif path == MODELS or path.startswith(MODELS + "/"):
+            await self._only(_READ, request, exchange, self._models)
+        elif path == HEALTH:
+            await self._only(_READ, request, exchange, self._health)
+        elif path == "/v1" or path.startswith("/v1/"):
+            message = f"{path} is not served here. Use {CHAT} or {MODELS}."
+            await exchange.respond(404, [JSON], problem(message, code="unknown_path"))
+        elif self._control is not None:
+            await self._control.forward(request, exchange)
+        else:
+            message = f"{path} is not served here: the console is off. Start it by leaving out --no-console."
+            await exchange.respond(404, [JSON], problem(message, code="unknown_path"))
+
+    async def _only(
+        self,
+        methods: tuple[str, ...],
+        request: Request,
+        exchange: Exchange,
+        serve_it: Callable[[Request, Exchange], Awaitable[None]],
+    ) -> None:
+        if request.method in methods:
+            await serve_it(request, exchange)
+            return
+        allowed = ", ".join(methods)
+        message = f"{request.method} {request.path} is not possible. Send {allowed}."
+        headers = [JSON, (b"allow", allowed.encode())]
+        await exchange.respond(405, headers, problem(message, code="method_not_allowed"))
+
+    async def _models(self, request: Request, exchange: Exchange) -> None:
+        found = models.models(self._state.snapshot, now(self._clock))
+        if request.path == MODELS:
+            await exchange.respond(200, [JSON], models.listed(found))
+            return
+        name = unquote(request.path[len(MODELS) + 1 :])
+        model = next((each for each in found if each.id == name), None)
+        if model is not None:
+            await exchange.respond(200, [JSON], models.shown(model))
+            return
+        refused = unknown_model(name, self._state.snapshot.policy)
+        await exchange.respond(refused.status, refused.headers, refused.body)
+
+    async def _health(self, _: Request, exchange: Exchange) -> None:
+        meter = self.meter
+        health = Health(
+            ok=meter.writable,
+            policy=self.policy,
+            spool="ok" if meter.writable else "the last call could not be written",
+            ledger=self._ledger(),
+            in_flight={name: count for name, count in self._state.in_flight.items() if count},
+            calls_written=meter.written,
+            calls_unwritten=meter.unwritten,
+            unpriced=meter.unpriced,
+        )
+        await exchange.respond(200 if health.ok else 503, [JSON], msgspec.json.encode(health))

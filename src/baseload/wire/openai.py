@@ -1,0 +1,360 @@
+"""OpenAI chat completions: what a request asks, the same bytes for another model, what an answer consumed. Pure.
+
+Nothing but what routing needs is decoded. What goes upstream is the client's own bytes with the model name, and where
+usage would otherwise not be reported `stream_options.include_usage`, spliced in; unknown fields survive byte for byte.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import msgspec
+
+from baseload.errors import BadInput
+from baseload.usage import Usage, leaves
+
+BYTES_PER_TOKEN = 4
+"""About four characters of English text make a token (OpenAI, "What are tokens and how to count them?", read 2026-11).
+Used for the estimate that routes a request and for what a stream that was cut had delivered; never where an upstream
+reports its own count."""
+
+TOKENS_PER_IMAGE = 765
+"""A 1024 x 1024 image at high detail: 85 + 4 x 170 tokens (OpenAI, vision guide, read 2026-11)."""
+
+MAX_TAGS = 16
+MAX_TAG_NAME = 64
+MAX_TAG_VALUE = 512
+"""OpenAI's own bounds for `metadata`: 16 pairs, names of 64 and values of 512 characters."""
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class BadBody(BadInput):
+    """A request body that cannot be served. `param` is the field at fault, `code` a word to test for."""
+
+    def __init__(self, message: str, *, remedy: str, code: str, param: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.code = code
+        self.param = param
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A chat completion request. `input_tokens` is an estimate; `places` says where in `body` each value stands."""
+
+    body: bytes
+    places: dict[str, tuple[int, int]]
+    model: str
+    stream: bool
+    usage_asked: bool
+    output_cap: int | None
+    needs: frozenset[str]
+    input_tokens: int
+    tags: dict[str, str]
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _ResponseFormat(msgspec.Struct):
+    type: str
+
+
+class _Body(msgspec.Struct):
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    messages: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    max_completion_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    tools: list[msgspec.Raw] | None = None
+    functions: list[msgspec.Raw] | None = None
+    response_format: _ResponseFormat | None = None
+    metadata: dict[str, str] | None = None
+    user: str | None = None
+
+
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_BODY = msgspec.json.Decoder(_Body)
+_KEY = re.compile(rb'[ \t\n\r]*"((?:[^"\\]|\\.)*)"[ \t\n\r]*:[ \t\n\r]*')
+_AFTER = re.compile(rb"[ \t\n\r]*([,}])")
+_OPEN = re.compile(rb"[ \t\n\r]*\{")
+_PATH = re.compile(r"(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`|required field `(?P<missing>[^`]*)`)$")
+
+
+def read(body: bytes) -> Asked:
+    """What a request body asks for. Raises BadBody naming the field at fault and the remedy."""
+    _check_text(body)
+    try:
+        fields = _FIELDS.decode(body)
+        document = _BODY.decode(body)
+    except msgspec.ValidationError as error:
+        raise _wrong(error) from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        remedy = "Send one JSON object with `model` and `messages`."
+        raise BadBody(f"The body is not valid JSON: {error}", remedy=remedy, code="bad_json") from error
+    messages = fields["messages"]
+    pictured = b'"image_url"' in bytes(messages)
+    return Asked(
+        body=body,
+        places=_places(body, fields),
+        model=document.model,
+        stream=bool(document.stream),
+        usage_asked=document.stream_options is not None and bool(document.stream_options.include_usage),
+        output_cap=document.max_completion_tokens or document.max_tokens,
+        needs=_needs(document, pictured),
+        input_tokens=_input_tokens(document, pictured),
+        tags=_tags(document),
+    )
+
+
+def rewrite(asked: Asked, model: str) -> bytes:
+    """The request for another model name. A stream also asks for its usage; every other byte is the client's own."""
+    edits = [(*asked.places["model"], msgspec.json.encode(model))]
+    if asked.stream and not asked.usage_asked:
+        edits.append(_usage_edit(asked))
+    body = asked.body
+    for start, end, text in sorted(edits, reverse=True):
+        body = body[:start] + text + body[end:]
+    return body
+
+
+def tag(name: str, value: str, tags: dict[str, str]) -> None:
+    """Add one tag within bounds. Raises BadBody when there are too many or one is too long."""
+    if len(name) > MAX_TAG_NAME or len(value) > MAX_TAG_VALUE or (len(tags) >= MAX_TAGS and name not in tags):
+        raise BadBody(
+            f"The tag {name[:MAX_TAG_NAME]!r} is one too many or too long",
+            remedy=f"Send at most {MAX_TAGS} tags, names up to {MAX_TAG_NAME} and values up to {MAX_TAG_VALUE} "
+            "characters.",
+            param="metadata",
+            code="too_many_tags",
+        )
+    tags[name] = value
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: Count | None = None
+
+
+class _CompletionDetails(msgspec.Struct):
+    reasoning_tokens: Count | None = None
+
+
+class Counts(msgspec.Struct):
+    """The `usage` object of an answer, as the upstream counts: cached inside prompt, reasoning inside completion."""
+
+    prompt_tokens: Count
+    completion_tokens: Count = 0
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+
+    def leaves(self) -> Usage:
+        """The same in leaf units."""
+        read_details, written_details = self.prompt_tokens_details, self.completion_tokens_details
+        return leaves(
+            prompt=self.prompt_tokens,
+            completion=self.completion_tokens,
+            cache_read=(read_details.cached_tokens or 0) if read_details else 0,
+            reasoning=(written_details.reasoning_tokens or 0) if written_details else 0,
+        )
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Choice(msgspec.Struct):
+    message: _Message | None = None
+
+
+class _Reported(msgspec.Struct):
+    usage: Counts | None = None
+
+
+class _Written(msgspec.Struct):
+    choices: list[_Choice] = []
+
+
+_REPORTED = msgspec.json.Decoder(_Reported)
+_WRITTEN = msgspec.json.Decoder(_Written)
+
+
+def read_usage(answer: bytes) -> Usage | None:
+    """What a JSON answer says it consumed, in leaf units; None when it does not say."""
+    try:
+        counts = _REPORTED.decode(answer).usage
+    except msgspec.DecodeError:
+        return None
+    return counts.leaves() if counts is not None else None
+
+
+def written_tokens(answer: bytes) -> int:
+    """An estimate of the tokens a JSON answer without usage has written, from its length."""
+    try:
+        choices = _WRITTEN.decode(answer).choices
+    except msgspec.DecodeError:
+        return tokens_in(len(answer))
+    messages = [choice.message for choice in choices if choice.message is not None]
+    texts = [
+        len((each.content or "") + (each.reasoning_content or "")) + len(bytes(each.tool_calls)) for each in messages
+    ]
+    return tokens_in(sum(texts))
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+
+
+class _Complaint(msgspec.Struct):
+    error: _Error | str = ""
+    detail: str = ""
+    message: str = ""
+
+
+_COMPLAINT = msgspec.json.Decoder(_Complaint)
+
+
+def complaint(answer: bytes) -> str:
+    """What an error answer says, in the shapes that upstreams use; its first line when it is not JSON."""
+    try:
+        found = _COMPLAINT.decode(answer)
+    except msgspec.DecodeError:
+        return answer[:200].decode(errors="replace").partition("\n")[0].strip()
+    error = found.error if isinstance(found.error, str) else found.error.message
+    return error or found.message or found.detail
+
+
+def is_json(answer: bytes) -> bool:
+    """Whether an answer is a whole JSON document."""
+    try:
+        msgspec.json.decode(answer, type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def tokens_in(length: int) -> int:
+    """An estimate of the tokens in a text of `length` bytes or characters, rounded up.
+
+    >>> tokens_in(0), tokens_in(1), tokens_in(4_000)
+    (0, 1, 1000)
+    """
+    return -(-length // BYTES_PER_TOKEN)
+
+
+def _check_text(body: bytes) -> None:
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        remedy = "Encode the body as UTF-8."
+        raise BadBody(f"The body is not UTF-8 at byte {error.start}", remedy=remedy, code="bad_utf8") from error
+
+
+def _wrong(error: msgspec.ValidationError) -> BadBody:
+    """msgspec's finding, with the field it is about."""
+    found = _PATH.search(str(error))
+    param = (found["missing"] or found["path"] or None) if found else None
+    message = str(error)[: found.start()] if found and found["path"] is not None else str(error)
+    if found and found["missing"]:
+        return BadBody(f"`{param}` is missing", remedy=f"Send `{param}`.", param=param, code="missing_field")
+    place = f"`{param}`: " if param else "The body: "
+    return BadBody(place + message, remedy="Mend that field.", param=param, code="wrong_type")
+
+
+def _places(body: bytes, fields: dict[str, msgspec.Raw], at: int = 0) -> dict[str, tuple[int, int]]:
+    """Where each value of an object stands. Raises BadBody when a key stands twice.
+
+    A decoded object keeps one value per key. Walked beside the bytes, the first key that is not the object's next, or
+    whose value has another length, betrays a double: two readers could take different ones.
+    """
+    places: dict[str, tuple[int, int]] = {}
+    opened = _OPEN.match(body, at)
+    at = opened.end() if opened else at
+    for key, raw in fields.items():
+        value = bytes(raw)
+        found = _KEY.match(body, at)
+        if found is None or _text(found[1]) != key or not body.startswith(value, found.end()):
+            raise _doubled(found)
+        places[key] = (found.end(), found.end() + len(value))
+        after = _AFTER.match(body, found.end() + len(value))
+        if after is None:
+            raise _doubled(found)
+        at = after.end()
+    if fields and body[at - 1 : at] != b"}":
+        raise _doubled(_KEY.match(body, at))
+    places[""] = (at - 1, at - 1) if fields else (at, at)
+    return places
+
+
+def _text(key: bytes) -> str:
+    return str(msgspec.json.decode(b'"' + key + b'"')) if b"\\" in key else key.decode()
+
+
+def _doubled(found: re.Match[bytes] | None) -> BadBody:
+    param = _text(found[1]) if found else None
+    message = f"`{param}` stands twice in one object" if param else "A field stands twice in one object"
+    return BadBody(message, remedy="Send each field once.", param=param, code="duplicate_field")
+
+
+def _usage_edit(asked: Asked) -> tuple[int, int, bytes]:
+    """The splice that sets `stream_options.include_usage`: (from, to, text)."""
+    wanted = b'{"include_usage":true}'
+    if "stream_options" not in asked.places:
+        end, _ = asked.places[""]
+        return end, end, b',"stream_options":' + wanted
+    start, end = asked.places["stream_options"]
+    options = asked.body[start:end]
+    fields = _FIELDS.decode(options) if options.startswith(b"{") else {}
+    if not fields:
+        return start, end, wanted
+    places = _places(options, fields)
+    if "include_usage" in places:
+        inner_start, inner_end = places["include_usage"]
+        return start + inner_start, start + inner_end, b"true"
+    return start + 1, start + 1, b'"include_usage":true,'
+
+
+def _needs(document: _Body, pictured: bool) -> frozenset[str]:
+    needs = set()
+    if document.tools or document.functions:
+        needs.add("tools")
+    if document.response_format is not None and document.response_format.type in ("json_schema", "json_object"):
+        needs.add(document.response_format.type)
+    if pictured:
+        needs.add("vision")
+    return frozenset(needs)
+
+
+def _input_tokens(document: _Body, pictured: bool) -> int:
+    """From the bytes of messages and tools; of a message with images its texts and a flat count per image."""
+    parts = [*document.messages, *(document.tools or ()), *(document.functions or ())]
+    if not pictured:
+        return tokens_in(sum(len(bytes(part)) for part in parts))
+    text, images = 0, 0
+    for part in parts:
+        raw = bytes(part)
+        found = raw.count(b'"image_url"')
+        images += raw.count(b'"type":"image_url"') or (found + 1) // 2
+        text += _text_length(msgspec.json.decode(raw)) if found else len(raw)
+    return tokens_in(text) + images * TOKENS_PER_IMAGE
+
+
+def _text_length(message: object) -> int:
+    """Characters of the text parts of one message."""
+    content = message.get("content") if isinstance(message, dict) else None
+    if isinstance(content, str):
+        return len(content)
+    texts = [part.get("text") for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    return sum(len(text) for text in texts if isinstance(text, str))
+
+
+def _tags(document: _Body) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for name, value in (document.metadata or {}).items():
+        tag(name, value, tags)
+    if document.user:
+        tag("user", document.user, tags)
+    return tags
