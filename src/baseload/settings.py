@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from ruamel.yaml import YAML
@@ -36,16 +36,28 @@ from baseload.policy.policy import Policy
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Seconds to connect, to the first byte of an answer, and between two bytes of it."""
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Times = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(gt=0)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
-    connect: float = 3.0
-    first_byte: float = 60.0
-    idle: float = 30.0
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Seconds to `connect`, to the `first_byte` of an answer, and `idle` between two bytes of it."""
+
+    connect: Seconds = 3.0
+    first_byte: Seconds = 60.0
+    idle: Seconds = 30.0
 
 
 class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where requests go. `own` capacity names the catalog deployment that serves it and what its GPUs cost an hour."""
+    """Where requests go. Routes call it by `name`.
+
+    `base_url` ends where the OpenAI paths begin, as in `https://api.acme.example/v1`. `kind` is `api` for what is
+    bought by the token and `own` for a pool of yours. `api_key` is sent as a bearer token; empty sends none. An own
+    pool names the catalog `deployment` that serves it, and `usd_per_gpu_hour` is what one of its GPUs costs an hour.
+    `timeouts` say when an attempt is given up and the next route is tried.
+    """
 
     name: str
     base_url: str
@@ -55,12 +67,19 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     usd_per_gpu_hour: Decimal | None = None
     timeouts: Timeouts = Timeouts()
 
+    def __post_init__(self) -> None:
+        _not_negative("usd_per_gpu_hour", self.usd_per_gpu_hour)
+
     def __repr__(self) -> str:
         return f"Upstream({self.name!r}, {self.base_url!r}, api_key={'***' if self.api_key else ''!r})"
 
 
 class OwnPrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A price of your own: USD per million tokens. It stands before every other book."""
+    """A price of your own. It stands before every other book.
+
+    `offer` is `provider/model`; `input`, `output` and `cache_read` are USD per million tokens, and without a
+    `cache_read` cached tokens cost what input costs. `note` says where the price is from.
+    """
 
     offer: str
     input: Decimal
@@ -68,23 +87,31 @@ class OwnPrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cache_read: Decimal | None = None
     note: str = ""
 
+    def __post_init__(self) -> None:
+        for leaf in ("input", "output", "cache_read"):
+            _not_negative(leaf, getattr(self, leaf))
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a client may send, in bytes and seconds."""
+    """What a client may send: `head_bytes` and `head_fields` of headers within `head_seconds`, then `body_bytes`
+    within `body_seconds`."""
 
-    head_bytes: int = 32 * 1024
-    head_fields: int = 100
-    body_bytes: int = 32 * 1024 * 1024
-    head_seconds: float = 10.0
-    body_seconds: float = 20.0
+    head_bytes: Count = 32 * 1024
+    head_fields: Count = 100
+    body_bytes: Count = 32 * 1024 * 1024
+    head_seconds: Seconds = 10.0
+    body_seconds: Seconds = 20.0
 
 
 class ReplayTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Time while a trace is replayed: from `start` at `speed` times real time, at real pace after `until`."""
+    """Time while a trace is replayed: from `start` at `speed` times real time, at real pace after `until`.
 
-    start: datetime
-    until: datetime
-    speed: float
+    Both moments name their zone, as in `2026-11-19T18:15:46Z`.
+    """
+
+    start: Moment
+    until: Moment
+    speed: Times
 
 
 # Well-known ones from frontier to small, so that a first look has something to stand beside; `compare` replaces them.
@@ -105,8 +132,13 @@ COMPARED = (
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole configuration. `compare` names the offers that metered traffic is priced on for comparison, beside
-    those of the policy's own routes."""
+    """The whole configuration.
+
+    `upstreams` are where requests can go, `policy` says which of them a request goes to. `listen` is the host and port
+    of gateway and console, `data_dir` holds the ledger. `prices` are your own and stand before every book; `compare`
+    names the offers that metered traffic is priced on beside those of the policy's routes. `limits` bound what a client
+    may send. `replay_time` is for the replay of a trace: leave it out and time is the machine's own.
+    """
 
     upstreams: tuple[Upstream, ...]
     policy: Policy
@@ -145,40 +177,65 @@ def read_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
         raise BadConfig(f"cannot read {path}: {error}", remedy="Name a readable file with --config.") from error
     try:
         document = YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:  # ValueError: a date that is none
         raise BadConfig(f"{path} is not YAML: {error}", remedy="Mend the line it names.") from error
+    except RecursionError as error:
+        raise BadConfig(
+            f"{path} is nested without end", remedy="Write it flatter, without brackets in excess."
+        ) from error
     return parse_settings(document, environment, origin=str(path))
 
 
 def parse_settings(document: object, environment: Mapping[str, str], *, origin: str) -> Settings:
     """Check a parsed document. `origin` is named in errors."""
     try:
-        settings = msgspec.convert(_substitute(document, environment, origin), Settings, strict=False)
+        settings = msgspec.convert(_substitute(document, environment), Settings, strict=False)
     except msgspec.ValidationError as error:
         raise BadConfig(f"{origin}: {error}", remedy="Mend that field; `$` is the top of the file.") from error
-    known = {upstream.name for upstream in settings.upstreams}
+    except RecursionError as error:
+        raise BadConfig(
+            f"{origin} contains itself", remedy="Take out the alias (`*name`) that closes the circle."
+        ) from error
+    except BadConfig as error:
+        raise BadConfig(f"{origin}: {error.message}", remedy=error.remedy) from error
+    _check_names(settings, origin)
+    return settings
+
+
+def _check_names(settings: Settings, origin: str) -> None:
+    """Every upstream has a name of its own, and every route goes to one of them."""
+    names = [upstream.name for upstream in settings.upstreams]
+    known = set(names)
+    for name in known:
+        if names.count(name) > 1:
+            raise BadConfig(f"{origin}: upstream {name!r} is defined {names.count(name)} times", remedy="Rename one.")
     for route in settings.policy.routes:
         if route.upstream not in known:
             raise BadConfig(
                 f"{origin}: route {route.name} goes to upstream {route.upstream!r}, which is not defined",
                 remedy=f"Use one of {', '.join(sorted(known)) or 'the upstreams you define'}.",
             )
-    return settings
 
 
-def _substitute(value: object, environment: Mapping[str, str], origin: str) -> object:
+def _substitute(value: object, environment: Mapping[str, str]) -> object:
     """Fill `${NAME}` in every string of the document."""
     if isinstance(value, Mapping):
-        return {key: _substitute(item, environment, origin) for key, item in value.items()}
+        return {key: _substitute(item, environment) for key, item in value.items()}
     if isinstance(value, list):
-        return [_substitute(item, environment, origin) for item in value]
+        return [_substitute(item, environment) for item in value]
     if not isinstance(value, str):
         return value
 
     def fill(match: re.Match[str]) -> str:
         name = match[1]
         if name not in environment:
-            raise BadConfig(f"{origin}: ${{{name}}} is not set", remedy=f"Export {name} or write the value.")
+            raise BadConfig(f"${{{name}}} is not set", remedy=f"Export {name} or write the value.")
         return environment[name]
 
     return _VARIABLE.sub(fill, value)
+
+
+def _not_negative(field: str, amount: Decimal | None) -> None:
+    """A price is a figure from zero up. The error is a ValueError, to which msgspec adds the place in the document."""
+    if amount is not None and not (amount.is_finite() and amount >= 0):
+        raise ValueError(f"{field} is {amount}, which is no price")

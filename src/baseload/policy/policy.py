@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Annotated
 
 import msgspec
 
 from baseload.errors import BadConfig
 from baseload.load.facts import Bucket
 
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
 
 class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One way to serve a request: an upstream, the model name it knows, and the offer that prices it.
+    """One way to serve a request: an `upstream`, the `model` name it knows, and the `offer` that prices it.
 
-    `own` marks capacity that is already paid for: it comes first in merit order while `slots` (requests in flight)
-    are free. `success` is the share of tries that get the task right, by bucket; a bucket that is absent is not
-    served. `context_tokens` None means no known limit.
+    `name` stands for the route in decisions and in the ledger. `own` marks capacity that is already paid for: it comes
+    first in merit order while `slots` (requests in flight) are free. `success` is the share of tries that get the task
+    right, 0 to 1 by bucket; a bucket that is absent is not served. `context_tokens` absent means no known limit.
+    `capabilities` such as `tools`, `json_schema` or `vision` are what a request may need, `residency` where its data
+    stays.
     """
 
     name: str
     upstream: str
     model: str
     offer: str
-    success: dict[Bucket, float]
+    success: dict[Bucket, Share]
     own: bool = False
-    slots: int | None = None
-    context_tokens: int | None = None
+    slots: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    context_tokens: Annotated[int, msgspec.Meta(gt=0)] | None = None
     capabilities: frozenset[str] = frozenset()
     residency: str = ""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Routes and aliases. `aliases` maps a virtual model name (`auto`, `auto:flagship`) to a bucket.
+    """The `name` of the policy, its `routes`, and `aliases`: virtual model names (`auto`, `auto:flagship`) by bucket.
 
-    A request that names a route's own model pins it to the routes of that model.
+    A request that names a route's own model pins it to the routes of that model; its bucket is `default_bucket` unless
+    it says another.
     """
 
     routes: tuple[Route, ...]
