@@ -1,0 +1,70 @@
+"""A policy is one document with one version, wherever it is read."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from baseload.errors import BadConfig
+from baseload.load.facts import Bucket
+from baseload.policy.policy import Policy, Route, version
+
+
+def route(name: str, **changes: object) -> Route:
+    base = {"upstream": "acme", "model": "large", "offer": "acme/large", "success": {Bucket.JUDGMENT: 0.9}}
+    return msgspec.convert({"name": name, **base, **changes}, Route)
+
+
+def test_two_routes_of_one_name_are_refused():
+    with pytest.raises(BadConfig, match="a, b stands twice"):
+        Policy(routes=(route("b"), route("a"), route("a"), route("b"), route("c")))
+
+
+def test_a_client_may_ask_for_every_alias_and_every_model_once():
+    routes = (route("one"), route("two"), route("three", model="small"))
+    policy = Policy(routes=routes, aliases={"auto": Bucket.JUDGMENT, "auto:flagship": Bucket.FLAGSHIP})
+    assert policy.models == ("auto", "auto:flagship", "large", "small")
+
+
+def test_the_version_names_the_policy_and_its_content():
+    policy = Policy(routes=(route("one"),), name="nightly")
+    assert re.fullmatch(r"nightly@[0-9a-f]{12}", version(policy))
+
+
+@given(st.permutations(sorted(Bucket)), st.permutations(["tools", "vision", "json_schema", "audio"]))
+def test_the_version_does_not_depend_on_the_order_of_what_has_none(buckets, capabilities):
+    def policy(buckets: list[Bucket], capabilities: list[str]) -> Policy:
+        one = route("one", success=dict.fromkeys(buckets, 0.5), capabilities=capabilities)
+        return Policy(routes=(one,), aliases={f"auto:{bucket}": bucket for bucket in buckets})
+
+    assert version(policy(buckets, capabilities)) == version(policy(sorted(Bucket), sorted(capabilities)))
+
+
+CHANGES = {
+    "success": {"success": {"judgment": 0.8}},
+    "slots": {"slots": 2},
+    "residency": {"residency": "eu"},
+    "capabilities": {"capabilities": ["tools"]},
+    "own": {"own": True},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_any_change_is_another_version(change):
+    assert version(Policy(routes=(route("one"),))) != version(Policy(routes=(route("one", **CHANGES[change]),)))
+
+
+def test_the_order_of_routes_is_part_of_the_version():
+    one, two = route("one"), route("two")
+    assert version(Policy(routes=(one, two))) != version(Policy(routes=(two, one)))
+
+
+def test_it_survives_json_with_its_version():
+    policy = Policy(routes=(route("one", slots=3, capabilities=["tools"]),), aliases={"auto": Bucket.BANDWIDTH})
+    read = msgspec.json.decode(msgspec.json.encode(policy), type=Policy)
+    assert read == policy
+    assert version(read) == version(policy)

@@ -1,0 +1,215 @@
+"""A configuration is read whole or refused with the file, the field and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from baseload import settings
+from baseload.clock import ScaledClock, SystemClock, to_ns
+from baseload.errors import BadConfig
+from baseload.load.facts import Bucket
+from baseload.settings import Settings, parse_settings, read_settings
+
+UPSTREAM = {"name": "acme", "base_url": "https://api.acme.example/v1"}
+ROUTE = {"name": "big", "upstream": "acme", "model": "large", "offer": "acme/large", "success": {"judgment": 0.9}}
+MINIMAL = {"upstreams": [UPSTREAM], "policy": {"routes": [ROUTE]}}
+
+
+def parse(**changes: object) -> Settings:
+    return parse_settings({**MINIMAL, **changes}, {}, origin="here.yaml")
+
+
+def read(tmp_path: Path, text: str) -> Settings:
+    path = tmp_path / "baseload.yaml"
+    path.write_text(text, encoding="utf-8")
+    return read_settings(path, {"ACME_API_KEY": "k-123", "EMPTY": ""})
+
+
+def test_the_example_in_the_docstring_works(tmp_path):
+    lines = (settings.__doc__ or "").splitlines()
+    example = "\n".join(line.removeprefix("    ") for line in lines if line.startswith("    "))
+    found = read(tmp_path, example)
+    assert [upstream.name for upstream in found.upstreams] == ["acme", "pool"]
+    assert found.upstreams[0].api_key == "k-123"
+    assert found.upstreams[1].usd_per_gpu_hour == Decimal("2.40")
+    assert found.policy.aliases == {"auto": Bucket.JUDGMENT}
+    assert found.policy.routes[0].slots == 128
+
+
+def test_what_is_left_out_has_a_default():
+    found = parse()
+    assert found.address == ("127.0.0.1", 8790)
+    assert found.directory == Path("~/.local/share/baseload").expanduser()
+    assert isinstance(found.clock, SystemClock)
+    assert found.upstreams[0].kind == "api"
+
+
+def test_prices_stay_exact_whether_quoted_or_not(tmp_path):
+    text = (
+        "upstreams: [{name: a, base_url: x, usd_per_gpu_hour: 2.4}]\npolicy: {routes: []}\n"
+        "prices: [{offer: a/m, input: 0.1, output: '0.40'}]"
+    )
+    found = read(tmp_path, text)
+    assert found.upstreams[0].usd_per_gpu_hour == Decimal("2.4")
+    assert (found.prices[0].input, found.prices[0].output) == (Decimal("0.1"), Decimal("0.40"))
+
+
+def test_replay_time_starts_a_scaled_clock_at_its_start():
+    start = "2026-11-19T18:15:46+00:00"
+    found = parse(replay_time={"start": start, "until": "2026-11-19T20:15:46+01:00", "speed": 60})
+    clock = found.clock
+    assert isinstance(clock, ScaledClock)
+    assert clock.time_ns() >= to_ns(datetime(2026, 11, 19, 18, 15, 46, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [("10.0.0.7:80", ("10.0.0.7", 80)), ("[::1]:8790", ("::1", 8790)), ("localhost:0", ("localhost", 0))],
+)
+def test_listen(listen, address):
+    assert parse(listen=listen).address == address
+
+
+@pytest.mark.parametrize(
+    "listen", ["8790", "localhost", "localhost:", ":8790", "localhost:http", "localhost:65536", "h:-1"]
+)
+def test_listen_that_is_no_address(listen):
+    with pytest.raises(BadConfig) as caught:
+        _ = parse(listen=listen).address
+    assert repr(listen) in caught.value.message
+
+
+def test_a_key_is_never_shown():
+    found = parse(upstreams=[{**UPSTREAM, "api_key": "k-secret"}])
+    assert "k-secret" not in repr(found)
+    assert "***" in repr(found)
+
+
+def _routed(**changes: object) -> dict[str, object]:
+    return {"policy": {"routes": [{**ROUTE, **changes}]}}
+
+
+def _supplied(**changes: object) -> dict[str, object]:
+    return {"upstreams": [{**UPSTREAM, **changes}]}
+
+
+MOMENTS = {"start": "2026-11-19T18:00:00Z", "until": "2026-11-19T19:00:00Z", "speed": 60}
+REFUSED: dict[str, tuple[dict[str, object], str]] = {
+    "unknown field": ({"lisen": "x"}, "unknown field `lisen`"),
+    "unknown nested field": (_supplied(key="x"), "unknown field `key` - at `$.upstreams[0]`"),
+    "wrong type": ({"upstreams": "acme"}, "$.upstreams"),
+    "wrong kind": (_supplied(kind="rented"), "$.upstreams[0].kind"),
+    "missing field": ({"upstreams": [{"name": "acme"}]}, "`base_url`"),
+    "missing policy": ({"policy": None}, "$.policy"),
+    "price below zero": (_supplied(usd_per_gpu_hour="-1"), "$.upstreams[0]"),
+    "price that is no number": (_supplied(usd_per_gpu_hour="NaN"), "$.upstreams[0]"),
+    "own price below zero": ({"prices": [{"offer": "a/m", "input": "-1", "output": "1"}]}, "$.prices[0]"),
+    "timeout of nothing": (_supplied(timeouts={"idle": 0}), "$.upstreams[0].timeouts.idle"),
+    "limit of nothing": ({"limits": {"body_bytes": 0}}, "$.limits.body_bytes"),
+    "unknown bucket": (_routed(success={"genius": 1}), "$.policy.routes[0].success"),
+    "success above one": (_routed(success={"judgment": 1.01}), "$.policy.routes[0].success"),
+    "success below zero": (_routed(success={"judgment": -0.01}), "$.policy.routes[0].success"),
+    "slots below zero": (_routed(slots=-1), "$.policy.routes[0].slots"),
+    "route to nowhere": (_routed(upstream="acne"), "route big goes to upstream 'acne'"),
+    "route twice": ({"policy": {"routes": [ROUTE, ROUTE]}}, "big stands twice"),
+    "upstream twice": ({"upstreams": [UPSTREAM, UPSTREAM]}, "'acme' is defined 2 times"),
+    "variable not set": (_supplied(api_key="${NOWHERE}"), "${NOWHERE} is not set"),
+    "time without zone": ({"replay_time": {**MOMENTS, "start": "2026-11-19T18:00:00"}}, "$.replay_time.start"),
+    "time at rest": ({"replay_time": {**MOMENTS, "speed": 0}}, "$.replay_time.speed"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_wrong_is_named_with_its_place(case):
+    changes, says = REFUSED[case]
+    with pytest.raises(BadConfig) as caught:
+        parse(**changes)
+    assert caught.value.message.startswith("here.yaml: ")
+    assert says in caught.value.message
+    assert caught.value.remedy
+
+
+BROKEN = {
+    "empty": "",
+    "not YAML": "upstreams: [",
+    "a list": "- upstreams",
+    "a tab": "\tupstreams: []",
+    "two keys alike": "listen: a:1\nlisten: b:2",
+    "a tag that would run": "!!python/object/apply:os.getcwd []",
+    "a date that is none": "listen: 2026-13-45",
+    "a number for a key": "1: 2",
+    "brackets without end": "[" * 5_000,
+    "an alias of itself": "listen: &here [*here]",
+    "a null byte": "listen: \0",
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_file_is_named(tmp_path, case):
+    with pytest.raises(BadConfig) as caught:
+        read(tmp_path, BROKEN[case])
+    assert str(tmp_path / "baseload.yaml") in caught.value.message
+    assert caught.value.remedy
+
+
+def test_a_file_that_is_not_there_or_not_text(tmp_path):
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    for path in (tmp_path / "nothing.yaml", tmp_path, binary):
+        with pytest.raises(BadConfig, match="cannot read") as caught:
+            read_settings(path, {})
+        assert str(path) in caught.value.message
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def _refusal(attempt: Callable[[], Settings]) -> str:
+    """What the attempt is refused with; the empty string when it is read."""
+    try:
+        attempt()
+    except BadConfig as error:
+        return error.message
+    return ""
+
+
+@given(st.sampled_from(Settings.__struct_fields__), JSON)
+def test_whatever_stands_in_a_field_it_is_read_or_refused(field, value):
+    said = _refusal(lambda: parse(**{field: value}))
+    assert not said or said.startswith("here.yaml: ")
+
+
+@given(text=st.text(max_size=60))
+def test_whatever_the_text_it_is_refused_by_the_name_of_the_file(tmp_path_factory, text):
+    folder = tmp_path_factory.getbasetemp()
+    assert str(folder) in _refusal(lambda: read(folder, text))
+
+
+def test_the_variables_of_the_environment_are_filled_in_everywhere():
+    document = {**MINIMAL, "upstreams": [{**UPSTREAM, "api_key": "Bearer ${A}-${B}", "base_url": "${U}"}]}
+    found = parse_settings(document, {"A": "1", "B": "", "U": "http://x"}, origin="x")
+    assert (found.upstreams[0].api_key, found.upstreams[0].base_url) == ("Bearer 1-", "http://x")
+
+
+def test_the_compared_offers_are_unique_and_named_provider_and_model():
+    assert len(set(settings.COMPARED)) == len(settings.COMPARED)
+    assert all("/" in offer for offer in settings.COMPARED)
+
+
+def test_a_yaml_document_and_the_parsed_one_are_the_same_settings(tmp_path):
+    path = tmp_path / "baseload.yaml"
+    with path.open("w") as file:
+        YAML(typ="safe", pure=True).dump(MINIMAL, file)
+    assert read_settings(path, {}) == parse()
