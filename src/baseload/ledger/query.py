@@ -6,20 +6,24 @@ is in no sum.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal_column, select
+from sqlalchemy import ColumnElement, FromClause, Select, and_, case, exists, func, literal_column, select, true
 from sqlalchemy import Row as SqlRow
 
 from baseload.clock import from_ns
 from baseload.errors import BadInput
-from baseload.ledger.rows import RUN
+from baseload.ledger.rows import RUN, call_of
 from baseload.ledger.tables import LEAVES, attempts, calls
-from baseload.load.calls import Evidence, Status
+from baseload.load.calls import Call, Evidence, Status
+from baseload.policy.decide import FULL
 from baseload.units import NANOSECONDS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 from baseload.usage import Usage
+
+# Calls in one page of a reader.
+_PAGE = 500
 
 Dimension = Literal["model", "upstream", "route", "bucket", "minute", "hour"]
 
@@ -91,6 +95,24 @@ class Run:
     last_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Of `calls`, `own` were answered by own capacity; `overflow` found it full and were not."""
+
+    calls: int
+    own: int
+    overflow: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A route, a reason for which it was passed over, and how many calls that happened to."""
+
+    route: str
+    reason: str
+    calls: int
+
+
 def totals(store: Answers, where: Filter = EVERYTHING) -> Totals:
     """Everything that the filter lets through, in one sum."""
     query = select(*_sums()).select_from(calls.outerjoin(attempts)).where(*conditions(where))
@@ -127,6 +149,41 @@ def latest_run(store: Answers) -> Run | None:
     return next(iter(runs(store)), None)
 
 
+def position(store: Answers) -> int:
+    """How far the ledger has been written: grows with every call recorded, 0 when there is none."""
+    return int(store.rows(select(func.coalesce(func.max(calls.c.position), 0)))[0][0])
+
+
+def recorded(store: Answers, after: int, upto: int, where: Filter = EVERYTHING) -> Iterator[tuple[int, Call]]:
+    """Calls with their positions, in the order of recording, from beyond `after` to `upto`; read page by page."""
+    query = select(calls.c.position, calls.c.document).where(calls.c.position <= upto, *conditions(where))
+    query = query.order_by(calls.c.position).limit(_PAGE)
+    while page := store.rows(query.where(calls.c.position > after)):
+        for row in page:
+            yield row.position, call_of(row.document)
+        after = page[-1].position
+
+
+def dispatch(store: Answers, own_routes: Collection[str], where: Filter = EVERYTHING) -> Dispatch:
+    """How the own pool stood in it; `own_routes` names the routes that lead to it."""
+    skip, route, reason = _skip()
+    full = exists().select_from(skip).where(route.in_(own_routes), reason.startswith(FULL)).correlate(calls)
+    answered = attempts.c.status.not_in((Status.FAILED.value, Status.TIMEOUT.value))
+    own = exists().where(attempts.c.call_id == calls.c.id, attempts.c.own == 1, answered).correlate(calls)
+    query = select(func.count().label("calls"), _count(own).label("own"), _count(and_(full, ~own)).label("overflow"))
+    row = store.rows(query.select_from(calls).where(*conditions(where)))[0]
+    return Dispatch(calls=row.calls, own=row.own, overflow=row.overflow)
+
+
+def skips(store: Answers, where: Filter = EVERYTHING) -> tuple[Skipped, ...]:
+    """Which routes were passed over and why, the most frequent first."""
+    skip, route, reason = _skip()
+    columns = [route.label("route"), reason.label("reason"), func.count(calls.c.id.distinct()).label("calls")]
+    query = select(*columns).select_from(calls).join(skip, true()).where(*conditions(where)).group_by(route, reason)
+    rows = store.rows(query.order_by(literal_column("calls").desc(), route, reason))
+    return tuple(Skipped(row.route, row.reason, row.calls) for row in rows)
+
+
 def conditions(where: Filter) -> list[ColumnElement[bool]]:
     """A filter as conditions on the table of calls."""
     found: list[ColumnElement[bool]] = []
@@ -146,6 +203,12 @@ _COLUMNS = {
     "bucket": calls.c.bucket,
 }
 _WIDTHS = {"minute": SECONDS_PER_MINUTE, "hour": SECONDS_PER_HOUR}
+
+
+def _skip() -> tuple[FromClause, ColumnElement[str], ColumnElement[str]]:
+    """The skips of a call's decision as rows, with their route and reason."""
+    skip = func.json_each(calls.c.skipped).table_valued("value", name="skip")
+    return skip, func.json_extract(skip.c.value, "$.route"), func.json_extract(skip.c.value, "$.reason")
 
 
 def _tagged(tag: str, value: str) -> ColumnElement[bool]:

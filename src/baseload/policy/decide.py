@@ -15,6 +15,8 @@ from baseload.load.calls import Choice, Decision, Skip
 from baseload.load.facts import Facts
 from baseload.policy.policy import Policy, Route
 
+# How the reason begins when a route has no free slot: what makes a call an overflow.
+FULL = "full:"
 # What the gateway knows about price at decision time: (route, facts) -> expected nano-dollars, None if unpriced.
 Estimate = Callable[[Route, Facts], int | None]
 
@@ -58,7 +60,7 @@ def _obstacle(route: Route, facts: Facts, policy: Policy, state: State) -> str |
     if route.upstream in state.unhealthy:
         return "upstream is unhealthy"
     if route.slots is not None and state.in_flight.get(route.upstream, 0) >= route.slots:
-        return f"full: {route.slots} requests in flight"
+        return f"{FULL} {route.slots} requests in flight"
     return None
 
 
