@@ -178,7 +178,11 @@ def dispatch(store: Answers, own_routes: Collection[str], where: Filter = EVERYT
 def skips(store: Answers, where: Filter = EVERYTHING) -> tuple[Skipped, ...]:
     """Which routes were passed over and why, the most frequent first."""
     skip, route, reason = _skip()
-    columns = [route.label("route"), reason.label("reason"), func.count(calls.c.id.distinct()).label("calls")]
+    columns: list[ColumnElement[Any]] = [
+        route.label("route"),
+        reason.label("reason"),
+        func.count(calls.c.id.distinct()).label("calls"),
+    ]
     query = select(*columns).select_from(calls).join(skip, true()).where(*conditions(where)).group_by(route, reason)
     rows = store.rows(query.order_by(literal_column("calls").desc(), route, reason))
     return tuple(Skipped(row.route, row.reason, row.calls) for row in rows)
