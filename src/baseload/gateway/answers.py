@@ -72,7 +72,7 @@ def not_admissible(decision: Decision) -> Refused:
 
 
 def all_failed(record: Record, full: Sequence[str], retry_after: bytes) -> Refused:
-    """Every route was tried: 504 when all were too slow, 429 when all asked for patience, else 502; 503 when all full."""
+    """Every route was tried: 504 when all were too slow, 429 when all asked for patience, 503 when full, else 502."""
     attempts = record.attempts
     tried = [f"{each.route}: {each.error}." for each in attempts] + [f"{name}: full by now." for name in full]
     if not attempts:
