@@ -1,8 +1,8 @@
 """What every benchmark shares: pairs measured in turn, figures, and one way to print them.
 
-A subject is a module beside this one. Its docstring says what it measures, its function `measure(quick)` yields figures,
-and it ends on `if __name__ == "__main__": run(__doc__, measure)`. Machines differ and are shared, so the figure to
-quote is a ratio between two things measured in turn in one run. Absolute times are informational.
+A subject is a module beside this one: its docstring says what it measures, `measure(quick)` yields the figures.
+Machines differ and are shared, so the figure to quote is a ratio between two things measured in turn in one run.
+Absolute times are informational.
 """
 
 from __future__ import annotations
