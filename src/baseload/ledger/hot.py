@@ -71,6 +71,8 @@ class HotStore:
 
     def rows(self, query: Select[Any]) -> Sequence[Any]:
         """Every row that a query answers with."""
+        if not self.read_only:
+            self._prepare()
         with self._transaction() as connection:
             return connection.execute(query).all()
 
@@ -190,9 +192,13 @@ def _engine(path: Path, *, read_only: bool, busy_seconds: float) -> Engine:
         connection = sqlite3.connect(
             location, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False
         )
-        if not read_only:
-            connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
+        try:
+            if not read_only:
+                connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     def begin(connection: Connection) -> None:
@@ -206,7 +212,8 @@ def _engine(path: Path, *, read_only: bool, busy_seconds: float) -> Engine:
 def _kept(connection: Connection, ids: Sequence[str]) -> dict[str, bytes]:
     """The documents already stored under these ids."""
     table = tables.calls.c
-    return dict(connection.execute(select(table.id, table.document).where(table.id.in_(ids))).tuples().all())
+    found = connection.execute(select(table.id, table.document).where(table.id.in_(ids)))
+    return {row.id: row.document for row in found}
 
 
 def _insert(connection: Connection, table: Table, values: list[rows.Row]) -> None:

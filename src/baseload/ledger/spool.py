@@ -11,6 +11,7 @@ A line is written by one `write`, so it survives any death of the process. `segm
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -87,6 +88,8 @@ class Spool:
 
     def _rotate(self) -> None:
         """Begin the next segment."""
+        if self._lock < 0:
+            raise OSError(errno.EBADF, "the spool is closed")
         path = self.folder / segment_name(self.owner, self._next)
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         if self._fd >= 0:

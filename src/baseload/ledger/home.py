@@ -1,0 +1,23 @@
+"""Where ledgers stand when nobody says otherwise. Acts (reads the environment).
+
+    ~/.local/share/baseload        the ledger of `baseload serve`
+    ~/.local/share/baseload/demo   that of `baseload demo`
+
+`BASELOAD_HOME` names another folder in place of the first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def home(environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder of your own ledger."""
+    return Path(environment.get("BASELOAD_HOME") or "~/.local/share/baseload").expanduser()
+
+
+def demo_home(environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder of the demo's ledger."""
+    return home(environment) / "demo"

@@ -1,0 +1,308 @@
+"""Every acknowledged call is in the ledger once, whatever dies, locks or vanishes on the way."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from baseload.errors import LedgerUnavailable
+from baseload.ledger.drain import Drain, recover
+from baseload.ledger.hot import FILE, open_store
+from baseload.ledger.segments import Damage, owners, segments
+from baseload.ledger.spool import Spool, segment_name, spool_folder
+from samples import attempt, call
+
+SECONDS = 10.0
+# Seconds from a worker's first acknowledgement to its death.
+LIVES = (0.0, 0.003, 0.02, 0.07, 0.15)
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = open_store(tmp_path, busy_seconds=0.05)
+    yield opened
+    opened.close()
+
+
+def recorded(directory: Path) -> list[str]:
+    """Ids in the ledger as another process reads them, in the order of recording."""
+    reader = sqlite3.connect(f"{(directory / FILE).as_uri()}?mode=ro", uri=True)
+    try:
+        return [name for (name,) in reader.execute("SELECT id FROM calls ORDER BY position")]
+    finally:
+        reader.close()
+
+
+def left(directory: Path) -> list[str]:
+    """What still lies in the spool folder."""
+    return sorted(path.name for path in spool_folder(directory).iterdir())
+
+
+def test_calls_reach_the_ledger_while_they_are_appended(tmp_path, store):
+    spool = Spool(tmp_path, segment_bytes=5_000)
+    drain = Drain(tmp_path, store, interval_seconds=0.01)
+    drain.start()
+    names = [f"c{number}" for number in range(200)]
+    for name in names:
+        spool.append(call(name))
+    assert drain.settle(SECONDS)
+    assert recorded(tmp_path) == names
+    assert drain.recorded == len(names)
+    assert left(tmp_path) == [segments(spool.folder, spool.owner)[-1].name, f"{spool.owner}.lock"]
+    spool.append(call("last"))
+    spool.close()
+    drain.stop()
+    assert recorded(tmp_path) == [*names, "last"]
+    assert left(tmp_path) == []
+    assert (drain.lag, drain.last_error) == (0, "")
+
+
+def test_a_drain_stopped_before_its_spool_is_closed_leaves_it_to_recover(tmp_path, store):
+    spool = Spool(tmp_path)
+    drain = Drain(tmp_path, store, interval_seconds=0.01)
+    drain.start()
+    spool.append(call("a"))
+    drain.stop()
+    spool.append(call("b"))
+    assert recorded(tmp_path) == ["a"]
+    assert recover(tmp_path, store) == 0
+    spool.close()
+    assert recover(tmp_path, store) == 1
+    assert recorded(tmp_path) == ["a", "b"]
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("draining", [False, True], ids=["spool only", "draining"])
+def test_kill_9_loses_no_acknowledged_call_and_doubles_none(tmp_path, store, draining):
+    acknowledged: list[str] = []
+    for life, seconds in enumerate(LIVES):
+        how = ["draining"] if draining else []
+        worker = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / "appending.py"), str(tmp_path), f"life{life}", *how],
+            stdout=subprocess.PIPE,
+        )
+        assert worker.stdout is not None
+        acknowledged.append(worker.stdout.readline().decode().strip())
+        killer = threading.Timer(seconds, worker.send_signal, [signal.SIGKILL])
+        killer.start()
+        acknowledged += worker.stdout.read().decode().splitlines()
+        killer.join()
+        assert worker.wait() == -signal.SIGKILL
+        worker.stdout.close()
+        if life % 2:
+            recover(tmp_path, store)
+    recover(tmp_path, store)
+    found = recorded(tmp_path)
+    assert len(found) == len(set(found))
+    assert set(acknowledged) <= set(found)
+    # A call may have been written without the acknowledgement having come out: at most the last one of each life.
+    assert len(set(found) - set(acknowledged)) <= len(LIVES)
+    assert len(acknowledged) > 100
+    assert [name for name in left(tmp_path) if not name.endswith(".damaged")] == []
+
+
+def test_a_locked_database_keeps_calls_in_the_spool_until_it_is_free(tmp_path, store):
+    store.record([call("first")])
+    spool = Spool(tmp_path, segment_bytes=3_000)
+    drain = Drain(tmp_path, store, interval_seconds=0.01)
+    other = sqlite3.connect(tmp_path / FILE, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    drain.start()
+    names = [f"c{number}" for number in range(50)]
+    for name in names:
+        spool.append(call(name))
+    assert not drain.settle(0.3)
+    assert "database is locked" in drain.last_error
+    assert drain.lag > 0
+    other.execute("COMMIT")
+    other.close()
+    assert drain.settle(SECONDS)
+    drain.stop()
+    assert recorded(tmp_path) == ["first", *names]
+    spool.close()
+
+
+def test_a_ledger_that_cannot_be_created_is_waited_for(tmp_path):
+    blocked = tmp_path / "data"
+    blocked.write_text("a file stands where the folder should")
+    store = open_store(blocked)
+    spool = Spool(tmp_path)
+    drain = Drain(tmp_path, store, interval_seconds=0.01)
+    drain.start()
+    spool.append(call("a"))
+    deadline = time.monotonic() + SECONDS
+    while not drain.last_error and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert str(blocked) in drain.last_error
+    blocked.unlink()
+    assert drain.settle(SECONDS)
+    drain.stop()
+    spool.close()
+    assert recorded(blocked) == ["a"]
+    store.close()
+
+
+def test_a_ledger_removed_meanwhile_is_begun_anew(tmp_path, store):
+    spool = Spool(tmp_path)
+    drain = Drain(tmp_path, store, interval_seconds=0.01)
+    drain.start()
+    spool.append(call("a"))
+    assert drain.settle(SECONDS)
+    for path in tmp_path.glob(f"{FILE}*"):
+        path.unlink()
+    spool.append(call("b"))
+    assert drain.settle(SECONDS)
+    drain.stop()
+    spool.close()
+    assert recorded(tmp_path) == ["b"]
+
+
+def test_a_drain_takes_over_what_a_dead_worker_left(tmp_path, store):
+    script = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "from samples import call; from baseload.ledger.spool import Spool\n"
+        "Spool(Path(sys.argv[1])).append(call('orphan'))"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent.parent)], check=True)
+    drain = Drain(tmp_path, store, interval_seconds=0.01)
+    drain.start()
+    deadline = time.monotonic() + SECONDS
+    while not drain.recorded and time.monotonic() < deadline:
+        time.sleep(0.005)
+    drain.stop()
+    assert recorded(tmp_path) == ["orphan"]
+    assert left(tmp_path) == []
+
+
+def dead_segment(directory: Path, *names: str) -> Path:
+    """The segment of a worker that is dead."""
+    spool = Spool(directory)
+    for name in names:
+        spool.append(call(name))
+    spool.close()
+    return segments(spool.folder, spool.owner)[0]
+
+
+def kept(directory: Path) -> list[Damage]:
+    files = sorted(spool_folder(directory).glob("*.damaged"))
+    return [msgspec.json.decode(path.read_bytes(), type=Damage) for path in files]
+
+
+@pytest.mark.parametrize("cut", [1, 30, 200])
+def test_a_torn_last_line_is_set_aside_with_its_bytes(tmp_path, store, caplog, cut):
+    path = dead_segment(tmp_path, "a", "b", "torn")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut])
+    assert recover(tmp_path, store) == 2
+    assert recorded(tmp_path) == ["a", "b"]
+    start = whole[:-1].rindex(b"\n") + 1
+    assert kept(tmp_path) == [
+        Damage(segment=path.name, offset=start, reason="the line was never finished", data=whole[start:-cut])
+    ]
+    assert "its bytes are kept in" in caplog.text
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda line: line.replace(b'"b"', b'"x"'),
+        lambda line: b"\xff\r" * (len(line) // 2) + b"\n",
+        lambda line: line[:0] + b"\n",
+    ],
+    ids=["changed", "garbage", "empty"],
+)
+def test_a_corrupt_line_in_the_middle_is_set_aside_and_the_others_recorded(tmp_path, store, change):
+    path = dead_segment(tmp_path, "a", "b", "c")
+    lines = path.read_bytes().splitlines(keepends=True)
+    damaged = change(lines[1])
+    path.write_bytes(lines[0] + damaged + lines[2])
+    assert recover(tmp_path, store) == 2
+    assert recorded(tmp_path) == ["a", "c"]
+    assert kept(tmp_path) == [
+        Damage(segment=path.name, offset=len(lines[0]), reason="the checksum does not match", data=damaged)
+    ]
+
+
+def test_a_line_of_another_version_is_kept_for_the_one_that_can_read_it(tmp_path, store):
+    from zlib import crc32
+
+    path = dead_segment(tmp_path, "a")
+    body = b'{"id": "b", "shape": "of a later day"}'
+    with path.open("ab") as file:
+        file.write(b"%08x %b\n" % (crc32(body), body))
+    assert recover(tmp_path, store) == 1
+    (damage,) = kept(tmp_path)
+    assert damage.reason.startswith("this version cannot read it")
+    assert body in damage.data
+
+
+def test_a_call_that_the_store_refuses_stops_no_other(tmp_path, store):
+    spool = Spool(tmp_path)
+    for each in (call("a"), call("absurd", attempt(cost=2**63)), call("b")):
+        spool.append(each)
+    spool.close()
+    assert recover(tmp_path, store) == 2
+    assert recorded(tmp_path) == ["a", "b"]
+    (damage,) = kept(tmp_path)
+    assert damage.reason == f"call absurd has cost_nanousd {2**63}, beyond what a ledger holds"
+
+
+def test_the_same_damage_met_twice_has_one_file(tmp_path, store):
+    """A drain that is killed between setting aside and deleting meets the same line again."""
+    path = dead_segment(tmp_path, "a")
+    whole = path.read_bytes()
+    for _ in range(2):
+        path.write_bytes(whole + b"torn")
+        recover(tmp_path, store)
+    assert len(kept(tmp_path)) == 1
+    assert recorded(tmp_path) == ["a"]
+
+
+def test_recover_reports_a_store_that_cannot_be_written_and_leaves_the_spool(tmp_path):
+    path = dead_segment(tmp_path, "a")
+    (tmp_path / FILE).mkdir()
+    store = open_store(tmp_path)
+    with pytest.raises(LedgerUnavailable, match="unable to open database file"):
+        recover(tmp_path, store)
+    assert path.exists()
+    (tmp_path / FILE).rmdir()
+    assert recover(tmp_path, store) == 1
+    store.close()
+
+
+def test_two_that_recover_at_once_record_each_call_once(tmp_path):
+    for number in range(8):
+        dead_segment(tmp_path, f"a{number}", f"b{number}")
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from baseload.ledger.drain import recover; from baseload.ledger.hot import open_store\n"
+        "print(recover(Path(sys.argv[1]), open_store(Path(sys.argv[1]))))"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, env=dict(os.environ))
+        for _ in range(2)
+    ]
+    assert sum(int(each.communicate()[0]) for each in both) == 16
+    assert len(recorded(tmp_path)) == 16
+    assert left(tmp_path) == []
+
+
+def test_there_is_nothing_to_recover_where_nothing_was_spooled(tmp_path, store):
+    assert owners(spool_folder(tmp_path)) == []
+    assert recover(tmp_path, store) == 0
+
+
+def test_a_segment_without_a_lock_belongs_to_nobody_and_is_drained(tmp_path, store):
+    path = dead_segment(tmp_path, "a")
+    path.rename(path.with_name(segment_name("1-deadbeef", 0)))
+    next(path.parent.glob("*.lock")).unlink()
+    assert recover(tmp_path, store) == 1
+    assert left(tmp_path) == []
