@@ -5,7 +5,7 @@ A broken file is a BadConfig that names the file, the row and the field.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from importlib import resources
@@ -162,6 +162,17 @@ def load_architectures(*, directory: Path = DATA) -> dict[str, Architecture]:
         )
         for row in document.architectures
     }
+
+
+def write_yaml(path: Path, document: Mapping[str, object]) -> None:
+    """Write a document as YAML, keys in the order they have; whole or not at all."""
+    from ruamel.yaml import YAML
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(".half")
+    with half.open("w", encoding="utf-8") as file:
+        YAML().dump(dict(document), file)
+    half.replace(path)
 
 
 def _read(path: Path, kind: type[_Document]) -> _Document:

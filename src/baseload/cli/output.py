@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 
 import msgspec
+
+# A pipe has no width of its own; this is wide enough that no column of ours is folded.
+PIPED_WIDTH = 140
 
 
 def print_json(document: object) -> None:
@@ -42,6 +46,18 @@ def money(figure: Decimal | int, places: int = 2) -> str:
     return f"{Decimal(figure):,.{places}f}"
 
 
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar on stderr while the block runs, where stderr is a terminal; call what it yields once for each step done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda: bar.advance(task)
+
+
 def table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], totals: Sequence[str] | None = None
 ) -> None:
@@ -59,4 +75,5 @@ def table(
     if totals is not None:
         grid.add_section()
         grid.add_row(*totals, style="bold")
-    Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=not sys.stdout.isatty()).print(grid)
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    Console(file=sys.stdout, highlight=False, markup=False, width=width).print(grid)

@@ -1,4 +1,4 @@
-"""The demo's scene: who is simulated, what the traffic is like, what the gateway is told. Acts (reads its data file)."""
+"""The demo's scene: who is simulated, what the traffic is like, what the gateway is told. Acts (reads data)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,6 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     traffic: Traffic
     day: date
     configuration: dict[str, Any]
-    compare: tuple[str, ...]
 
     def order(self, speed: float) -> Order:
         """What the simulation is asked to serve."""

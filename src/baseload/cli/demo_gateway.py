@@ -1,0 +1,38 @@
+"""The demo's gateway: what `baseload serve` runs, as a child that ends with the demo. Acts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from baseload.gateway.child import Parent, work_for_parent
+
+
+class Orders(msgspec.Struct, frozen=True):
+    """The configuration to serve, and the run that the console shows first."""
+
+    config: str
+    run: str
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """Where the gateway answers; `recovered` calls of an earlier, killed process were written down first."""
+
+    url: str
+    recovered: int
+
+
+async def _serve(parent: Parent) -> None:
+    from baseload.gateway.run import serving
+    from baseload.settings import read_settings
+
+    orders = msgspec.json.decode(parent.orders, type=Orders)
+    config = Path(orders.config)
+    async with serving(read_settings(config), config, run=orders.run) as served:
+        parent.say_ready(Ready(served.url, served.recovered))
+        await parent.ended()
+
+
+if __name__ == "__main__":
+    work_for_parent(_serve)

@@ -1,0 +1,236 @@
+"""What the demo found, as one document and as a page of text. Acts (reads the ledger, prints)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from baseload import __version__
+from baseload.cli.output import hint, money, say, table
+from baseload.units import SECONDS_PER_MINUTE, TOKENS_PER_MTOK, usd
+
+if TYPE_CHECKING:
+    from baseload.catalog.books import Catalog
+    from baseload.ledger.hot import HotStore
+    from baseload.ledger.query import Filter
+    from baseload.load.calls import Call
+
+SCHEMA = "baseload.demo/1"
+HUNDRED = 100
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said before the first request. `recovered` calls of a run that was cut off were written down just now."""
+
+    upstreams: tuple[tuple[str, str, str], ...]
+    trace: Replayed
+    recovered: int
+    console: str
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
+    """What was sent: the trace's own sums over the replayed rows, and its lines that could not be read."""
+
+    name: str
+    licence: str
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    seconds: float
+    speed: float
+    broken_rows: tuple[str, ...]
+
+
+class Metered(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ledger holds of this run. `overflowed` calls found the own pool full and were bought by the token."""
+
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: Decimal
+    own_usd: Decimal
+    unpriced: int
+    failed: int
+    overflowed: int
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """One upstream: what it counted itself, and what the ledger says of it. Money None when nothing was served."""
+
+    upstream: str
+    model: str
+    counted: tuple[int, int, int]
+    metered: tuple[int, int, int]
+    usd: Decimal
+
+    @property
+    def agrees(self) -> bool:
+        return self.counted == self.metered
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """The same calls, every one of them on one offer; `usd` None when it cannot price one of them."""
+
+    offer: str
+    book: str
+    as_of: str
+    usd: Decimal | None
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The demo's one document. `counted` and `metered` are (requests, input tokens, output tokens)."""
+
+    run: str
+    trace: Replayed
+    metered: Metered
+    upstreams: tuple[Counted, ...]
+    agrees: bool
+    compared: tuple[Compared, ...]
+    verdict: Any
+    decision: Any
+    gateway: str
+    console: str
+    ledger: str
+    seconds: float
+    schema: str = SCHEMA
+
+
+def metered(store: HotStore, where: Filter, calls: Sequence[Call]) -> Metered:
+    """The run's totals, from the ledger."""
+    from baseload.ledger.query import totals
+
+    found = totals(store, where)
+    return Metered(
+        requests=found.calls,
+        input_tokens=found.usage.prompt_tokens,
+        output_tokens=found.usage.completion_tokens,
+        cost_usd=usd(found.cost_nanousd),
+        own_usd=usd(found.own_nanousd),
+        unpriced=found.unpriced,
+        failed=found.failed,
+        overflowed=sum(any(skip.reason.startswith("full") for skip in call.decision.skipped) for call in calls),
+    )
+
+
+def counted(
+    store: HotStore, where: Filter, own_counts: Mapping[str, tuple[int, int, int]], models: Mapping[str, str]
+) -> tuple[Counted, ...]:
+    """Each upstream's own count beside the ledger's."""
+    from baseload.ledger.query import by
+
+    rows = {row.key: row.totals for row in by(store, "upstream", where)}
+    return tuple(
+        Counted(
+            upstream=name,
+            model=models[name],
+            counted=own,
+            metered=(
+                (rows[name].attempts, rows[name].usage.prompt_tokens, rows[name].usage.completion_tokens)
+                if name in rows
+                else (0, 0, 0)
+            ),
+            usd=usd(rows[name].cost_nanousd) if name in rows else Decimal(0),
+        )
+        for name, own in own_counts.items()
+    )
+
+
+def compared(calls: Sequence[Call], catalog: Catalog, keys: Sequence[str]) -> tuple[Compared, ...]:
+    """The run's calls on each of the offers, dearest first."""
+    from baseload.audit.reprice import reprice
+
+    offers = [catalog.offer(key) for key in keys]
+    books = {offer.key: offer.source for offer in offers}
+    rows = [
+        Compared(
+            offer=row.offer,
+            book=books[row.offer].book,
+            as_of=books[row.offer].as_of.isoformat(),
+            usd=None if row.nanousd is None else usd(row.nanousd),
+        )
+        for row in reprice(calls, offers)
+    ]
+    return tuple(sorted(rows, key=lambda row: (row.usd is None, -(row.usd or 0))))
+
+
+def print_opening(opening: Opening) -> None:
+    """What is about to happen."""
+    found = opening.trace
+    minutes = found.seconds / SECONDS_PER_MINUTE
+    say(f"Baseload {__version__}  demo   (no key, nothing leaves this machine)")
+    for name, model, deployment in opening.upstreams:
+        say(f"  simulated  {name:<14}{model:<14}{deployment and f'on the measured curve of {deployment}'}")
+    say(f"  trace      {found.name}   {found.requests:,} requests   {minutes:.0f} min   {found.licence}")
+    say(f"  console    {opening.console}   (open it now and watch)")
+    if opening.recovered:
+        say(f"  recovered  {opening.recovered:,} calls of a run that was cut off")
+
+
+def print_report(report: Report) -> None:
+    """The page that a person reads."""
+    found = report.metered
+    say(
+        f"  metered    {found.requests:,} requests   {_mtok(found.input_tokens)} in   {_mtok(found.output_tokens)} out"
+        f"   {found.unpriced} unpriced   {found.failed} failed"
+    )
+    agreement = "the upstreams' own count agrees to the token" if report.agrees else "THE UPSTREAMS COUNTED DIFFERENTLY"
+    say(f"  checked    {agreement}")
+    say()
+    rows = [
+        (
+            each.upstream,
+            each.model,
+            f"{each.metered[0]:,}",
+            _mtok(each.metered[1]),
+            _mtok(each.metered[2]),
+            money(each.usd, 4),
+        )
+        for each in report.upstreams
+    ]
+    total = (
+        "total",
+        "",
+        f"{found.requests:,}",
+        _mtok(found.input_tokens),
+        _mtok(found.output_tokens),
+        money(found.cost_usd, 4),
+    )
+    minutes = report.trace.seconds / SECONDS_PER_MINUTE
+    title = f"What was served in these {minutes:.0f} minutes (own pool: its share of busy time)"
+    table(title, ("upstream", "model", ">requests", ">in", ">out", ">USD"), rows, total)
+    say(f"  overflow   {found.overflowed:,} requests found the own pool full and were bought by the token")
+    say()
+    table(
+        "If every call had gone to one model (list prices, these minutes only)",
+        ("offer", "book", "as of", ">USD", ">against metered"),
+        [
+            (row.offer, row.book, row.as_of, _known(row.usd), _against(row.usd, found.cost_usd))
+            for row in report.compared
+        ],
+    )
+    say("  cheapest is not the answer: a model must also get the task right")
+    say()
+
+
+def print_closing(report: Report, *, serving: bool) -> None:
+    """Where to look and what to type next."""
+    if serving:
+        say(f"  console    {report.console}        gateway  {report.gateway}   (OpenAI compatible)")
+        say("             Ctrl-C stops")
+    say(f"  ledger     {report.ledger}   run {report.run}   ({report.seconds:.0f} s in all)")
+    hint("baseload decide --demo        baseload price gpt-5-mini        baseload replay --demo --policy FILE")
+
+
+def _mtok(tokens: int) -> str:
+    return f"{tokens / TOKENS_PER_MTOK:.2f} M" if tokens >= TOKENS_PER_MTOK // 10 else f"{tokens:,}"
+
+
+def _known(figure: Decimal | None) -> str:
+    return "unknown" if figure is None else money(figure)
+
+
+def _against(figure: Decimal | None, paid: Decimal) -> str:
+    return "" if figure is None or not paid else f"{(figure / paid - 1) * HUNDRED:+,.0f} %"
