@@ -15,6 +15,7 @@ from pathlib import Path
 
 from baseload.clock import now
 from baseload.documents import load_catalog, load_deployments
+from baseload.errors import LedgerUnavailable
 from baseload.gateway.offers import priced_routes
 from baseload.gateway.server import Gateway
 from baseload.ledger.drain import Drain, recover
@@ -60,10 +61,10 @@ async def serving(settings: Settings, config: Path | None, *, run: str = "") -> 
         spool = Spool(directory)
         drain = Drain(directory, store)
         stack.push_async_callback(_settle, drain, spool)
-        gateway = Gateway(settings, offers, clock, spool, ledger=lambda: _state_of(store))
+        gateway = Gateway(settings, offers, clock, spool, ledger=lambda: _state_of(drain, store))
         stack.push_async_callback(gateway.stop)
         host, port = await gateway.start()
-        recovered = await asyncio.to_thread(recover, directory, store)
+        recovered = await asyncio.to_thread(_recover, directory, store)
         drain.start()
         if config is not None:
             await _show_console(gateway, directory, config, run, stack)
@@ -84,5 +85,20 @@ async def _settle(drain: Drain, spool: Spool) -> None:
     await asyncio.to_thread(drain.stop)
 
 
-def _state_of(store: HotStore) -> dict[str, object]:
-    return {"path": str(store.path), "conflicts": store.conflicts}
+def _recover(directory: Path, store: HotStore) -> int:
+    """Take over what dead processes left. A store that cannot be written keeps nobody from serving: the drain goes on."""
+    try:
+        return recover(directory, store)
+    except LedgerUnavailable as error:
+        log.warning("calls of an earlier process wait in the spool: %s", error)
+        return 0
+
+
+def _state_of(drain: Drain, store: HotStore) -> dict[str, object]:
+    return {
+        "recorded": drain.recorded,
+        "behind_bytes": drain.lag,
+        "damaged": drain.damaged,
+        "conflicts": store.conflicts,
+        "error": drain.last_error,
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from urllib.parse import unquote
@@ -76,8 +77,9 @@ class Gateway:
         try:
             self._server = await serve(self.answer, host, port, self._settings.limits)
         except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
             raise AddressTaken(
-                f"cannot listen on {host}:{port}: {error.strerror or error}",
+                f"cannot listen on {host}:{port}: {'it is already in use' if taken else error.strerror or error}",
                 remedy="Stop what listens there, or set another `listen` in the configuration (port 0: any free one).",
             ) from error
         return self._server.address
