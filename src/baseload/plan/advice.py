@@ -1,0 +1,202 @@
+"""The decision: buy by the token, rent, or both. Pure.
+
+`decide_on_prices` answers from what was typed, `decide_on_calls` from what was metered; both return the same document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from baseload.capacity.deployment import Deployment
+from baseload.catalog.books import Catalog
+from baseload.cost.breakeven import critical_fill, windows
+from baseload.cost.curves import ZERO
+from baseload.cost.hours import hidden_stack
+from baseload.errors import BadInput
+from baseload.load.calls import Call
+from baseload.plan.assumptions import metered_rows, typed
+from baseload.plan.document import (
+    SCHEMA,
+    Assumption,
+    CrossingEntry,
+    DecideDocument,
+    FillEntry,
+    Flip,
+    Kind,
+    Known,
+    Metered,
+    VerdictEntry,
+    WindowEntry,
+    curve_entry,
+    plain,
+)
+from baseload.plan.document import Volume as VolumeEntry
+from baseload.plan.metered import Market, OwnPool
+from baseload.plan.options import (
+    NOTHING,
+    Machines,
+    Option,
+    TokenPrice,
+    Volume,
+    api_option,
+    hybrid_option,
+    machine_option,
+)
+from baseload.plan.profile import profile
+from baseload.plan.supplies import Configured, supplies
+from baseload.plan.verdict import Crossings, all_crossings, flips, hidden, verdict
+from baseload.units import HOURS_PER_MONTH
+
+MEASURE = "meter your own traffic with `baseload serve --config FILE`, then `baseload decide --config FILE`"
+MORE = "meter a whole week: nights and weekends decide how full a machine is"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the options lead to, before it is written down. `own` is the option on machines alone, if there is one."""
+
+    volume: Volume
+    options: tuple[Option, ...]
+    cheapest_api: Option
+    own: Option | None
+    crossed: Crossings | None
+    fill: Fraction | None
+    fills: tuple[FillEntry, ...] = ()
+
+
+def decide_on_prices(
+    volume: Volume,
+    prices: Sequence[TokenPrice],
+    machines: Machines | None = None,
+    *,
+    kind: Kind = "rented",
+    with_hidden_stack: bool = False,
+) -> DecideDocument:
+    """Decide from a month's tokens, API prices and, if given, machines; `with_hidden_stack` adds article 0's lines.
+
+    A hybrid is weighed under even load only: with a peak its size depends on the shape of the load, which is metered.
+    """
+    if not prices:
+        raise BadInput("there is no API price to compare with", remedy="Give --price input/output or --model.")
+    options = [api_option(volume, price) for price in prices]
+    _distinct(options, machines)
+    cheapest = min(options, key=lambda option: option.usd_per_month.likely)
+    own, crossed, fill = None, None, None
+    if machines is not None:
+        own = machine_option(volume, machines, kind)
+        crossed = all_crossings(cheapest, own)
+        hourly = Fraction(machines.usd_per_month.likely) / HOURS_PER_MONTH
+        fill = critical_fill(hourly, Fraction(machines.capacity) / HOURS_PER_MONTH, cheapest.curve.slope)
+        options.append(own)
+        if machines.peak == 1:
+            options.append(hybrid_option(volume, machines, cheapest))
+    found = Found(volume, tuple(options), cheapest, own, crossed, fill)
+    answer = _verdict(found, "typed", MEASURE, with_hidden_stack=with_hidden_stack)
+    return written(found, answer, typed(volume, prices, machines, with_hidden_stack=with_hidden_stack))
+
+
+def decide_on_calls(
+    calls: Iterable[Call],
+    catalog: Catalog,
+    deployments: Mapping[str, Deployment],
+    configured: Configured,
+    *,
+    with_hidden_stack: bool = False,
+) -> DecideDocument:
+    """Decide from metered calls, with the routes and own pools of a configuration (`policy` and `upstreams`).
+
+    Raises NotEnoughData when too little was metered or a bucket has no priced API, BadConfig for a pool whose
+    deployment or rent no book knows.
+    """
+    known = supplies(configured, catalog, deployments)
+    market = Market(profile(calls, known), known)
+    options = market.api_options()
+    cheapest = min(options, key=lambda option: option.usd_per_month.likely)
+    own, crossed, fill = None, None, None
+    fills: tuple[FillEntry, ...] = ()
+    pool = OwnPool(market, known.pool) if known.pool is not None else None
+    if pool is not None and pool.peak:
+        stack = hidden_stack() if with_hidden_stack else NOTHING
+        own = pool.own_option(stack)
+        options += [own, pool.hybrid_option(stack)]
+        crossed = all_crossings(cheapest, own)
+        fill, fills = pool.critical_fill(), pool.fills()
+    found = Found(market.volume, tuple(options), cheapest, own, crossed, fill, fills)
+    answer = _verdict(found, "metered", MORE, with_hidden_stack=with_hidden_stack)
+    rows = metered_rows(market, pool, with_hidden_stack=with_hidden_stack)
+    return written(found, answer, rows, market.metered)
+
+
+def written(
+    found: Found, answer: VerdictEntry, assumptions: Sequence[Assumption], metered: Metered | None = None
+) -> DecideDocument:
+    """The document of a decision."""
+    volume, crossed = found.volume, found.crossed
+    high = _right_edge(found)
+    curves = [option.curve for option in found.options]
+    return DecideDocument(
+        schema=SCHEMA,
+        basis="typed" if metered is None else "metered",
+        volume=VolumeEntry(
+            input_tokens=plain(volume.input_tokens),
+            output_tokens=plain(volume.output_tokens),
+            tokens=plain(volume.tokens),
+        ),
+        options=tuple(option.entry() for option in found.options),
+        crossings=_crossing_entries(crossed) if crossed is not None else (),
+        crossings_complete=crossed is None or crossed.complete,
+        windows=tuple(
+            WindowEntry(
+                from_tokens_per_month=plain(window.start),
+                to_tokens_per_month=plain(window.end),
+                cheapest=window.cheapest,
+            )
+            for window in windows(curves, ZERO, high)
+        ),
+        critical_fill=plain(found.fill) if found.fill is not None else None,
+        fills=found.fills,
+        verdict=answer,
+        assumptions=tuple(assumptions),
+        curves=tuple(curve_entry(option.curve, option.kind, high) for option in found.options),
+        metered=metered,
+    )
+
+
+def _verdict(found: Found, confidence: Known, next_step: str, *, with_hidden_stack: bool) -> VerdictEntry:
+    own, crossed = found.own, found.crossed
+    turning: tuple[Flip, ...] = ()
+    stack = None
+    if own is not None and crossed is not None:
+        turning = flips(found.cheapest_api, own, found.volume.tokens, crossed)
+        stack = hidden(found.cheapest_api, own, included=with_hidden_stack)
+    return verdict(found.options, found.volume.tokens, turning, stack, confidence=confidence, next_step=next_step)
+
+
+def _distinct(options: Sequence[Option], machines: Machines | None) -> None:
+    names = [option.name for option in options] + ([machines.name] if machines is not None else [])
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise BadInput(f"{', '.join(doubled)} was given twice", remedy="Give each price once.")
+
+
+def _right_edge(found: Found) -> Fraction:
+    """How far the curves are drawn: past the volume and past the last crossing, at most 64 machines."""
+    far = [2 * Fraction(found.volume.tokens)]
+    if found.crossed is not None and found.crossed.found:
+        far.append(found.crossed.found[-1].at * 5 / 4)
+    return max(far)
+
+
+def _crossing_entries(crossed: Crossings) -> tuple[CrossingEntry, ...]:
+    return tuple(
+        CrossingEntry(
+            tokens_per_month=plain(crossing.at),
+            usd_per_month=plain(crossing.cost),
+            kind=crossing.kind,
+            cheaper_before=crossing.cheaper_before,
+            cheaper_after=crossing.cheaper_after,
+        )
+        for crossing in crossed.found
+    )

@@ -1,0 +1,140 @@
+"""What an answer stands on, one row for each input: value, unit, source, date and how it is known. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from baseload.catalog.entries import Source
+from baseload.cost.hours import HIDDEN_STACK_SOURCE, hidden_stack
+from baseload.plan.document import Assumption, Known, plain
+from baseload.plan.metered import Market, OwnPool
+from baseload.plan.options import Machines, TokenPrice, Volume, known_by
+from baseload.plan.supplies import Pool
+from baseload.ranges import Range
+from baseload.units import HOURS_PER_MONTH, TOKENS_PER_MTOK
+
+TYPED = "typed on the command line"
+
+
+def assumption(
+    name: str, value: str, unit: str, source: str | Source, known: Known, day: date | None = None
+) -> Assumption:
+    """One row; a `Source` brings its own date."""
+    if isinstance(source, Source):
+        return Assumption(name=name, value=value, unit=unit, source=source.reference, date=source.as_of, known=known)
+    return Assumption(name=name, value=value, unit=unit, source=source, date=day, known=known)
+
+
+def span(figure: Range) -> str:
+    """`3`, or `2 to 3` when it is a range."""
+    if figure.is_exact:
+        return f"{plain(figure.low):f}"
+    return f"{plain(figure.low):f} to {plain(figure.high):f}"
+
+
+def typed(
+    volume: Volume, prices: Sequence[TokenPrice], machines: Machines | None, *, with_hidden_stack: bool
+) -> list[Assumption]:
+    """Every input of a decision on typed figures."""
+    parts = (volume.input_tokens, volume.output_tokens)
+    mix = " + ".join(f"{plain(part / TOKENS_PER_MTOK):f}" for part in parts)
+    rows = [
+        assumption("volume", mix, "M tokens/month in + out", TYPED, "typed"),
+        assumption("mix", "the same at every volume", "", "how the curves are drawn", "assumed"),
+    ]
+    rows += [
+        assumption(
+            f"price of {price.name}",
+            f"{span(price.input)} / {span(price.output)}",
+            "USD/M tokens in / out",
+            price.source or TYPED,
+            price.known,
+        )
+        for price in prices
+    ]
+    if machines is not None:
+        rows += _machine_rows(machines, with_hidden_stack=with_hidden_stack)
+    return rows
+
+
+def _machine_rows(machines: Machines, *, with_hidden_stack: bool) -> list[Assumption]:
+    capacity = f"{plain(machines.capacity / TOKENS_PER_MTOK):f}"
+    peak = "even load: the peak is the mean" if machines.peak == 1 else f"{plain(machines.peak):f}"
+    rows = [
+        assumption("machine", span(machines.usd_per_month), "USD/machine-month", TYPED, "typed"),
+        assumption("month", str(HOURS_PER_MONTH), "hours paid, busy or not", "365 / 12 days", "assumed"),
+        assumption("capacity", capacity, "M tokens/machine-month when always busy", TYPED, "typed"),
+        assumption(
+            "peak over mean", peak, "", TYPED if machines.peak != 1 else "none was typed", _known_peak(machines)
+        ),
+    ]
+    operations = machines.operations.total
+    if with_hidden_stack:
+        rows.append(
+            assumption("people and operations", span(hidden_stack().total), "USD/month", HIDDEN_STACK_SOURCE, "article")
+        )
+    elif operations.high:
+        rows.append(assumption("people and operations", span(operations), "USD/month", TYPED, "typed"))
+    else:
+        rows.append(
+            assumption("people and operations", "not included", "USD/month", "--hidden-stack adds them", "assumed")
+        )
+    return rows
+
+
+def _known_peak(machines: Machines) -> Known:
+    return "assumed" if machines.peak == 1 else "typed"
+
+
+def metered_rows(market: Market, pool: OwnPool | None, *, with_hidden_stack: bool) -> list[Assumption]:
+    """Every input of a decision on metered calls."""
+    minutes, tally = len(market.profile.minutes), market.profile.tally
+    rows = [
+        assumption("calls", f"{tally.requests:,}", "", "the ledger", "metered"),
+        assumption("measured span", str(minutes), "minutes", "the ledger", "metered"),
+        assumption(
+            "a month",
+            f"{minutes} minutes repeated",
+            f"to {HOURS_PER_MONTH} hours",
+            "low and high are the quietest and the busiest third of the minutes, repeated",
+            "assumed",
+        ),
+    ]
+    for bucket, api in market.cheapest.items():
+        rows.append(assumption(f"{bucket} calls, bought", api.offer.key, "", api.offer.source, known_by(api.offer)))
+    rows += [assumption("left out", words, "", "the configuration", "typed") for words in market.supplies.left_out]
+    rows += [
+        assumption("left out", f"{offer} for {bucket}", "", why, "assumed")
+        for (offer, bucket), why in market.profile.gaps.items()
+    ]
+    if tally.unserved:
+        rows.append(assumption("left out", f"{tally.unserved} calls", "without an answer", "the ledger", "metered"))
+    if pool is not None:
+        rows += _pool_rows(pool.pool, with_hidden_stack=with_hidden_stack)
+    return rows
+
+
+def _pool_rows(pool: Pool, *, with_hidden_stack: bool) -> list[Assumption]:
+    deployment = pool.deployment
+    served = ", ".join(sorted(pool.buckets))
+    rows = [
+        assumption("own pool", deployment.name, f"serves {served}", "the policy", "typed"),
+        assumption(
+            "GPU price", span(pool.usd_per_gpu_hour), "USD/GPU-hour", pool.source or "the configuration", pool.known
+        ),
+        assumption("month", str(HOURS_PER_MONTH), "hours paid, busy or not", "365 / 12 days", "assumed"),
+        assumption("capacity of a machine", f"{pool.pace:.0%}", "of its measured best", deployment.source, "market"),
+        assumption(
+            "requests in flight", str(pool.slots), f"of {deployment.max_in_flight} measured", "the policy", "typed"
+        ),
+        assumption("spare machine", "none", "", "machines are filled to their measured rate", "assumed"),
+    ]
+    if with_hidden_stack:
+        stack = hidden_stack().total
+        rows.append(assumption("people and operations", span(stack), "USD/month", HIDDEN_STACK_SOURCE, "article"))
+    else:
+        rows.append(
+            assumption("people and operations", "not included", "USD/month", "--hidden-stack adds them", "assumed")
+        )
+    return rows

@@ -1,0 +1,269 @@
+"""The ways to serve a volume, each with its bill and its curve over volume. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import ROUND_CEILING, Decimal
+from fractions import Fraction
+
+from baseload.catalog.books import Catalog
+from baseload.catalog.entries import Offer, Precedence, Rates, Source
+from baseload.cost.bill import Bill, Line
+from baseload.cost.curves import Curve, Hybrid, Step, Tariff
+from baseload.cost.tokens import rates_at
+from baseload.errors import BadInput, Unpriced
+from baseload.plan.document import Kind, Known, OptionEntry, items, money, plain
+from baseload.ranges import Range
+from baseload.units import HOURS_PER_DAY, TOKENS_PER_MTOK
+
+NOTHING = Bill()
+_KNOWN: dict[Precedence, Known] = {
+    Precedence.YOURS: "typed",
+    Precedence.PROVIDER: "market",
+    Precedence.MARKET: "market",
+    Precedence.ARTICLES: "article",
+}
+
+
+def known_by(offer: Offer) -> Known:
+    """How an offer's price is known: by the book it stands in."""
+    return _KNOWN[offer.source.precedence]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way to serve the volume. `curve` is its likely cost over tokens a month at the same mix and load shape."""
+
+    name: str
+    kind: Kind
+    bill: Bill
+    curve: Curve
+    machines: int = 0
+    capacity_tokens_per_month: Decimal | None = None
+    fill: Decimal | None = None
+    note: str = ""
+
+    @property
+    def usd_per_month(self) -> Range:
+        return self.bill.total
+
+    def entry(self) -> OptionEntry:
+        """As the document writes it."""
+        return OptionEntry(
+            name=self.name,
+            kind=self.kind,
+            usd_per_month=money(self.usd_per_month),
+            machines=self.machines,
+            capacity_tokens_per_month=_maybe(self.capacity_tokens_per_month),
+            fill=_maybe(self.fill),
+            lines=items(self.bill),
+            note=self.note,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """Tokens a month."""
+
+    input_tokens: Decimal
+    output_tokens: Decimal
+
+    def __post_init__(self) -> None:
+        if self.input_tokens < 0 or self.output_tokens < 0 or not self.tokens:
+            raise BadInput(
+                f"{self.input_tokens} tokens in and {self.output_tokens} out a month is no volume",
+                remedy="Give --input and --output, as in --input 300M --output 100M.",
+            )
+
+    @property
+    def tokens(self) -> Decimal:
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrice:
+    """An API's price: USD per million tokens in and out. `known` says how, `source` where it was read."""
+
+    name: str
+    input: Range
+    output: Range
+    known: Known
+    source: Source | None = None
+
+    def __post_init__(self) -> None:
+        if self.input.low < 0 or self.output.low < 0:
+            raise BadInput(f"the price {self.name} is negative", remedy="Write input/output, as in 3/15.")
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """Machines of one kind: USD a month for each, tokens a month that each can serve when always busy.
+
+    `peak` is the highest load over the mean: machines are counted at the peak. `operations` is what running them costs
+    beside them.
+    """
+
+    name: str
+    usd_per_month: Range
+    capacity: Decimal
+    how: str
+    peak: Decimal = Decimal(1)
+    operations: Bill = NOTHING
+
+    def __post_init__(self) -> None:
+        if self.capacity <= 0 or self.usd_per_month.low < 0:
+            raise BadInput(
+                f"a machine with {self.capacity} tokens a month for {self.usd_per_month.low} USD is no machine",
+                remedy="Give a capacity above zero and a price that is not negative.",
+            )
+        if self.peak < 1:
+            raise BadInput(f"a peak of {self.peak} times the mean is below the mean", remedy="Give 1 or more.")
+
+    @property
+    def step(self) -> Step:
+        """Mean tokens a month that one machine covers, its peak included, and what it costs."""
+        return Step(Fraction(self.capacity) / Fraction(self.peak), Fraction(self.usd_per_month.likely))
+
+
+def day_rates(offer: Offer, when: datetime) -> TokenPrice:
+    """A typical price for a month: what the offer asks over the day of `when`, lowest, by hours, highest.
+
+    Prompts are taken to stay below every tier. Raises Unpriced when input or output has no price.
+    """
+    midnight = when.replace(hour=0, minute=0, second=0, microsecond=0)
+    bounds = {midnight}
+    for row in offer.schedule:
+        if row.window is not None:
+            bounds |= {datetime.combine(midnight, at, midnight.tzinfo) for at in (row.window.start, row.window.end)}
+    starts = sorted(bounds)
+    ends = [*starts[1:], midnight + timedelta(hours=HOURS_PER_DAY)]
+    pieces = [
+        (rates_at(offer, start), (end - start) // timedelta(minutes=1)) for start, end in zip(starts, ends, strict=True)
+    ]
+    return TokenPrice(
+        name=offer.key,
+        input=_over_day([(_stated(rates, "input", offer), minutes) for rates, minutes in pieces]),
+        output=_over_day([(_stated(rates, "output", offer), minutes) for rates, minutes in pieces]),
+        known=known_by(offer),
+        source=offer.source,
+    )
+
+
+def cheapest_named(catalog: Catalog, name: str, volume: Volume, when: datetime) -> TokenPrice:
+    """The price of a model by name: of each provider the row that stands first, of those the cheapest for this mix.
+
+    Raises UnknownModel with close matches, Unpriced when every row lacks a price.
+    """
+    first: dict[str, Offer] = {}
+    for offer in catalog.named(name):
+        first.setdefault(offer.key, offer)
+    if not first:
+        raise catalog.unknown(name)
+    priced: list[TokenPrice] = []
+    reason: Unpriced | None = None
+    for offer in first.values():
+        try:
+            priced.append(day_rates(offer, when))
+        except Unpriced as error:
+            reason = error
+    if reason is not None and not priced:
+        raise reason
+    return min(priced, key=lambda price: api_option(volume, price).usd_per_month.likely)
+
+
+def operations(usd_per_month: Range) -> Bill:
+    """People and operations as one typed line."""
+    return Bill((Line("people and operations", usd_per_month, "typed, USD a month"),))
+
+
+def api_option(volume: Volume, price: TokenPrice) -> Option:
+    """Everything bought by the token."""
+    read = price.input * volume.input_tokens / TOKENS_PER_MTOK
+    written = price.output * volume.output_tokens / TOKENS_PER_MTOK
+    bill = Bill(
+        (
+            Line("input tokens", read, _how(volume.input_tokens, price.input), price.source),
+            Line("output tokens", written, _how(volume.output_tokens, price.output), price.source),
+        )
+    )
+    return Option(price.name, "api", bill, Tariff(price.name, per_unit=per_token(bill, volume)))
+
+
+def machine_option(volume: Volume, machines: Machines, kind: Kind) -> Option:
+    """Everything on machines that are paid around the clock, as many as the peak needs."""
+    count = int((volume.tokens * machines.peak / machines.capacity).to_integral_value(rounding=ROUND_CEILING))
+    lease = Line("GPU lease", machines.usd_per_month * count, f"{count} x {machines.how}")
+    room = machines.capacity * count
+    return Option(
+        name=machines.name,
+        kind=kind,
+        bill=Bill((lease,)) + machines.operations,
+        curve=Tariff(machines.name, fixed=_fixed(machines), steps=(machines.step,)),
+        machines=count,
+        capacity_tokens_per_month=room,
+        fill=volume.tokens / room,
+        note=f"paid around the clock, {volume.tokens / room:.0%} filled",
+    )
+
+
+def hybrid_option(volume: Volume, machines: Machines, cheapest: Option) -> Option:
+    """As many machines as pay under even load, the rest at the cheapest API."""
+    curve = Hybrid(f"{machines.name} + {cheapest.name}", machines.step, cheapest.curve.slope, fixed=_fixed(machines))
+    at = Fraction(volume.tokens)
+    count = curve.machines(at)
+    over = plain(curve.bought(at, count))
+    share = over / volume.tokens
+    lines = [Line("GPU lease", machines.usd_per_month * count, f"{count} x {machines.how}")] if count else []
+    lines += [
+        Line(line.component, line.amount * share, f"{share:.1%} of {line.how}", line.source)
+        for line in cheapest.bill.lines
+        if over
+    ]
+    room = machines.capacity * count
+    return Option(
+        name=curve.name,
+        kind="hybrid",
+        bill=Bill(tuple(lines)) + machines.operations,
+        curve=curve,
+        machines=count,
+        capacity_tokens_per_month=room if count else None,
+        fill=(volume.tokens - over) / room if count else None,
+        note=f"{count} base, {share:.1%} of the tokens bought",
+    )
+
+
+def per_token(bill: Bill, volume: Volume) -> Fraction:
+    """The likely USD of one token of the mix."""
+    return Fraction(bill.total.likely) / Fraction(volume.tokens)
+
+
+def _fixed(machines: Machines) -> Fraction:
+    return Fraction(machines.operations.total.likely)
+
+
+def _how(tokens: Decimal, price: Range) -> str:
+    shown = f"{plain(price.low):f}" if price.is_exact else f"{plain(price.low):f}-{plain(price.high):f}"
+    return f"{plain(tokens / TOKENS_PER_MTOK):f} M x {shown} USD/M"
+
+
+def _over_day(prices: list[tuple[Decimal, int]]) -> Range:
+    """Lowest, mean by minutes, highest; the mean to six decimals."""
+    minutes = sum(each for _, each in prices)
+    mean = plain(sum((price * each for price, each in prices), Decimal(0)) / minutes)
+    lowest, highest = min(price for price, _ in prices), max(price for price, _ in prices)
+    return Range(lowest, min(max(mean, lowest), highest), highest)
+
+
+def _stated(rates: Rates, leaf: str, offer: Offer) -> Decimal:
+    rate = rates.input if leaf == "input" else rates.output
+    if rate is None:
+        raise Unpriced(
+            f"{offer.source.book} has no {leaf} price for {offer.key}",
+            remedy=f"Name a provider with `baseload price {offer.model}`, or give the price with --price.",
+        )
+    return rate
+
+
+def _maybe(figure: Decimal | None) -> Decimal | None:
+    return plain(figure) if figure is not None else None
