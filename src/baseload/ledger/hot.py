@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from baseload.errors import LedgerUnavailable, NotEnoughData
 from baseload.ledger import rows, tables
-from baseload.ledger.query import EVERYTHING, Filter, conditions
+from baseload.ledger.query import EVERYTHING, Answers, Filter, conditions
 from baseload.load.calls import Call
 
 log = logging.getLogger(__name__)
@@ -71,10 +71,16 @@ class HotStore:
 
     def rows(self, query: Select[Any]) -> Sequence[Any]:
         """Every row that a query answers with."""
+        with self.moment() as moment:
+            return moment.rows(query)
+
+    @contextmanager
+    def moment(self) -> Iterator[Answers]:
+        """The ledger as it is now: every question put to it inside the block sees the same calls."""
         if not self.read_only:
             self._prepare()
         with self._transaction() as connection:
-            return connection.execute(query).all()
+            yield _Moment(connection)
 
     def persist(self) -> None:
         """Make what was committed outlast a power cut. Raises LedgerUnavailable."""
@@ -171,6 +177,16 @@ class HotStore:
         return NotEnoughData(
             f"there is no ledger in {self.path.parent}", remedy="Meter some calls first, as `baseload demo` does."
         )
+
+
+class _Moment:
+    """The ledger inside one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def rows(self, query: Select[Any]) -> Sequence[Any]:
+        return self._connection.execute(query).all()
 
 
 def open_store(directory: Path, *, read_only: bool = False, busy_seconds: float = BUSY_SECONDS) -> HotStore:
