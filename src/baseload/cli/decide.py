@@ -54,7 +54,7 @@ def command(
     if given:
         _alone(given[0], {"--ledger": ledger, "--demo": demo, "--run": run})
         machines = _machines(gpu_month, gpu_hour, gpus, gpu_capacity, peak, ops, hidden_stack=hidden_stack)
-        document = _on_prices(input, output, price or [], model or [], config, machines, hidden_stack=hidden_stack)
+        document = _on_prices(input, output, price or [], model or [], config, machines)
     else:
         document = _on_ledger(ledger, config, run, demo=demo, hidden_stack=hidden_stack)
     if json:
@@ -83,8 +83,6 @@ def _on_prices(
     models: list[str],
     config: _Text,
     machines: Machines | None,
-    *,
-    hidden_stack: bool,
 ) -> DecideDocument:
     """Decide on what was typed."""
     from baseload.plan.advice import decide_on_prices
@@ -93,7 +91,7 @@ def _on_prices(
 
     volume = Volume(quantity(input or "0"), quantity(output or "0"))
     candidates = [*(_typed_price(text) for text in prices), *_book_prices(models, config, volume)]
-    return decide_on_prices(volume, candidates, machines, with_hidden_stack=hidden_stack)
+    return decide_on_prices(volume, candidates, machines)
 
 
 def _typed_price(text: str) -> TokenPrice:
@@ -193,12 +191,14 @@ def _on_ledger(ledger: _Text, config: _Text, run: _Text, *, demo: bool, hidden_s
     """Decide on metered calls: the configuration says which routes and pools may serve them."""
     from pathlib import Path
 
+    from baseload.cost.hours import hidden_stack as stack
     from baseload.documents import load_catalog, load_deployments
     from baseload.errors import BadInput
     from baseload.ledger.home import demo_home
     from baseload.ledger.hot import open_store
     from baseload.ledger.query import Filter, latest_run
     from baseload.plan.advice import decide_on_calls
+    from baseload.plan.options import NOTHING
 
     directory = demo_home() if demo else Path(ledger).expanduser() if ledger else None
     if config is None and directory is not None and (beside := directory / CONFIG).exists():
@@ -215,8 +215,7 @@ def _on_ledger(ledger: _Text, config: _Text, run: _Text, *, demo: bool, hidden_s
         tag = newest.tag if newest is not None else run
         where = Filter(tags={"run": tag} if tag else {})
         catalog = load_catalog(settings.prices)
-        return decide_on_calls(
-            store.calls(where), catalog, load_deployments(), settings, with_hidden_stack=hidden_stack
-        )
+        operations = stack() if hidden_stack else NOTHING
+        return decide_on_calls(store.calls(where), catalog, load_deployments(), settings, operations=operations)
     finally:
         store.close()

@@ -7,7 +7,7 @@ two machines, two machines are paid.
 from __future__ import annotations
 
 import itertools
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -145,10 +145,11 @@ class Tariff:
 
 @dataclass(frozen=True)
 class Hybrid:
-    """The best number of base machines, the rest bought by the unit.
+    """The best number of base machines, the rest bought.
 
-    `levels` is the load-duration curve: (level relative to the mean, share of the time), highest first; shares sum to
-    one and so does level x share. A machine is added while it is busier than the critical fill.
+    `levels` is the load-duration curve as (level, weight): at volume v the load is `v x level` for that part of the
+    time, and one unit above the machines' room costs `overflow x weight`. Flat load is one level of one. A machine is
+    added while what it carries would cost more bought: while it is busier than the critical fill.
     """
 
     name: str
@@ -156,14 +157,15 @@ class Hybrid:
     overflow: Fraction
     levels: tuple[tuple[Fraction, Fraction], ...] = ((Fraction(1), Fraction(1)),)
     fixed: Fraction = ZERO
-    _thresholds: list[Fraction] = field(default_factory=list, repr=False, compare=False)
+    per_unit: Fraction = ZERO
+    _thresholds: list[Fraction | None] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def slope(self) -> Fraction:
         """Cost per unit when one machine more or less no longer matters."""
         unit = self.step.cost / self.step.capacity
         bought = [ZERO, *(level for level, _ in self.levels)]
-        return min(
+        return self.per_unit + min(
             share * unit + self.overflow * sum((w * max(ZERO, level - share) for level, w in self.levels), ZERO)
             for share in bought
         )
@@ -184,41 +186,44 @@ class Hybrid:
 
     def cost(self, volume: Fraction, machines: int) -> Fraction:
         """The cost with a given number of base machines."""
-        return self.fixed + machines * self.step.cost + self.overflow * self.bought(volume, machines)
+        used = self.per_unit * volume + self.overflow * self.bought(volume, machines)
+        return self.fixed + machines * self.step.cost + used
 
     def bought(self, volume: Fraction, machines: int) -> Fraction:
-        """Units that flow over."""
+        """Units that flow over, weighted."""
         room = machines * self.step.capacity
         return sum((share * (volume * level - room) for level, share in self.levels if volume * level > room), ZERO)
 
     def machines(self, volume: Fraction) -> int:
         """How many base machines pay at a volume: the cheapest number, the larger of two that cost the same."""
-        while (nearest := self.threshold(len(self._thresholds) + 1)) is not None and nearest <= volume:
-            self._thresholds.append(nearest)
-        return bisect_right(self._thresholds, volume)
+        count = 0
+        while (pays_from := self.threshold(count + 1)) is not None and pays_from <= volume:
+            count += 1
+        return count
 
     def threshold(self, machine: int) -> Fraction | None:
-        """The volume from which the n-th base machine pays, None when it never does.
+        """The volume from which the n-th base machine pays, None when it never does. Rises with n."""
+        while len(self._thresholds) < machine:
+            self._thresholds.append(self._threshold(len(self._thresholds) + 1))
+        return self._thresholds[machine - 1]
 
-        It pays when what it would carry, bought, costs what it costs: a rising piecewise-linear function of volume.
-        """
-        if machine <= len(self._thresholds):
-            return self._thresholds[machine - 1]
-        if self.overflow <= 0 or self.step.cost > self.overflow * self.step.capacity:
+    def _threshold(self, machine: int) -> Fraction | None:
+        """Where what it would carry, bought, costs what it costs: that rises with volume, piecewise linear."""
+        weight = sum((share for _, share in self.levels), ZERO)
+        if self.overflow <= 0 or self.step.cost > self.overflow * weight * self.step.capacity:
             return None
         wanted = self.step.cost / self.overflow
         below, top = (machine - 1) * self.step.capacity, machine * self.step.capacity
-        bends = sorted({bound / level for level, _ in self.levels if level > 0 for bound in (below, top)})
-        start, carried = ZERO, ZERO
-        for bend in bends:
-            reached = self._carried(bend, below)
-            if reached >= wanted:
-                return start + (wanted - carried) * (bend - start) / (reached - carried)
-            start, carried = bend, reached
-        return None
+        bends = [ZERO, *sorted({bound / level for level, _ in self.levels if level > 0 for bound in (below, top)})]
+        place = bisect_left(bends, wanted, key=lambda bend: self._carried(bend, below))
+        if place == len(bends):
+            return None
+        start, end = bends[max(place - 1, 0)], bends[place]
+        carried, reached = self._carried(start, below), self._carried(end, below)
+        return end if reached == carried else start + (wanted - carried) * (end - start) / (reached - carried)
 
     def _carried(self, volume: Fraction, below: Fraction) -> Fraction:
-        """Units that a machine standing on `below` units of others would carry."""
+        """Units that a machine standing on `below` units of others would carry, weighted."""
         return sum(
             (share * min(max(volume * level - below, ZERO), self.step.capacity) for level, share in self.levels), ZERO
         )

@@ -11,9 +11,9 @@ from fractions import Fraction
 
 from baseload.capacity.deployment import Deployment
 from baseload.catalog.books import Catalog
+from baseload.cost.bill import Bill
 from baseload.cost.breakeven import critical_fill, windows
 from baseload.cost.curves import ZERO
-from baseload.cost.hours import hidden_stack
 from baseload.errors import BadInput
 from baseload.load.calls import Call
 from baseload.plan.assumptions import metered_rows, typed
@@ -72,9 +72,8 @@ def decide_on_prices(
     machines: Machines | None = None,
     *,
     kind: Kind = "rented",
-    with_hidden_stack: bool = False,
 ) -> DecideDocument:
-    """Decide from a month's tokens, API prices and, if given, machines; `with_hidden_stack` adds article 0's lines.
+    """Decide from a month's tokens, API prices and, if given, machines.
 
     A hybrid is weighed under even load only: with a peak its size depends on the shape of the load, which is metered.
     """
@@ -93,8 +92,9 @@ def decide_on_prices(
         if machines.peak == 1:
             options.append(hybrid_option(volume, machines, cheapest))
     found = Found(volume, tuple(options), cheapest, own, crossed, fill)
-    answer = _verdict(found, "typed", MEASURE, with_hidden_stack=with_hidden_stack)
-    return written(found, answer, typed(volume, prices, machines, with_hidden_stack=with_hidden_stack))
+    beside = machines.operations if machines is not None else NOTHING
+    answer = _verdict(found, "typed", MEASURE, beside)
+    return written(found, answer, typed(volume, prices, machines))
 
 
 def decide_on_calls(
@@ -103,9 +103,11 @@ def decide_on_calls(
     deployments: Mapping[str, Deployment],
     configured: Configured,
     *,
-    with_hidden_stack: bool = False,
+    operations: Bill = NOTHING,
 ) -> DecideDocument:
     """Decide from metered calls, with the routes and own pools of a configuration (`policy` and `upstreams`).
+
+    `operations` is what running machines costs beside them, such as `cost.hours.hidden_stack()`.
 
     Raises NotEnoughData when too little was metered or a bucket has no priced API, BadConfig for a pool whose
     deployment or rent no book knows.
@@ -118,14 +120,13 @@ def decide_on_calls(
     fills: tuple[FillEntry, ...] = ()
     pool = OwnPool(market, known.pool) if known.pool is not None else None
     if pool is not None and pool.peak:
-        stack = hidden_stack() if with_hidden_stack else NOTHING
-        own = pool.own_option(stack)
-        options += [own, pool.hybrid_option(stack)]
+        own = pool.own_option(operations)
+        options += [own, pool.hybrid_option(operations)]
         crossed = all_crossings(cheapest, own)
         fill, fills = pool.critical_fill(), pool.fills()
     found = Found(market.volume, tuple(options), cheapest, own, crossed, fill, fills)
-    answer = _verdict(found, "metered", MORE, with_hidden_stack=with_hidden_stack)
-    rows = metered_rows(market, pool, with_hidden_stack=with_hidden_stack)
+    answer = _verdict(found, "metered", MORE, operations)
+    rows = metered_rows(market, pool, operations)
     return written(found, answer, rows, market.metered)
 
 
@@ -164,13 +165,13 @@ def written(
     )
 
 
-def _verdict(found: Found, confidence: Known, next_step: str, *, with_hidden_stack: bool) -> VerdictEntry:
+def _verdict(found: Found, confidence: Known, next_step: str, beside: Bill) -> VerdictEntry:
     own, crossed = found.own, found.crossed
     turning: tuple[Flip, ...] = ()
     stack = None
     if own is not None and crossed is not None:
         turning = flips(found.cheapest_api, own, found.volume.tokens, crossed)
-        stack = hidden(found.cheapest_api, own, included=with_hidden_stack)
+        stack = hidden(found.cheapest_api, own, beside.total)
     return verdict(found.options, found.volume.tokens, turning, stack, confidence=confidence, next_step=next_step)
 
 

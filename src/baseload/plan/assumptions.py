@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from baseload.catalog.entries import Source
-from baseload.cost.hours import HIDDEN_STACK_SOURCE, hidden_stack
+from baseload.cost.bill import Bill
 from baseload.plan.document import Assumption, Known, plain
 from baseload.plan.metered import Market, OwnPool
 from baseload.plan.options import Machines, TokenPrice, Volume, known_by
@@ -33,9 +33,7 @@ def span(figure: Range) -> str:
     return f"{plain(figure.low):f} to {plain(figure.high):f}"
 
 
-def typed(
-    volume: Volume, prices: Sequence[TokenPrice], machines: Machines | None, *, with_hidden_stack: bool
-) -> list[Assumption]:
+def typed(volume: Volume, prices: Sequence[TokenPrice], machines: Machines | None) -> list[Assumption]:
     """Every input of a decision on typed figures."""
     parts = (volume.input_tokens, volume.output_tokens)
     mix = " + ".join(f"{plain(part / TOKENS_PER_MTOK):f}" for part in parts)
@@ -54,11 +52,11 @@ def typed(
         for price in prices
     ]
     if machines is not None:
-        rows += _machine_rows(machines, with_hidden_stack=with_hidden_stack)
+        rows += _machine_rows(machines)
     return rows
 
 
-def _machine_rows(machines: Machines, *, with_hidden_stack: bool) -> list[Assumption]:
+def _machine_rows(machines: Machines) -> list[Assumption]:
     capacity = f"{plain(machines.capacity / TOKENS_PER_MTOK):f}"
     peak = "even load: the peak is the mean" if machines.peak == 1 else f"{plain(machines.peak):f}"
     rows = [
@@ -69,25 +67,14 @@ def _machine_rows(machines: Machines, *, with_hidden_stack: bool) -> list[Assump
             "peak over mean", peak, "", TYPED if machines.peak != 1 else "none was typed", _known_peak(machines)
         ),
     ]
-    operations = machines.operations.total
-    if with_hidden_stack:
-        rows.append(
-            assumption("people and operations", span(hidden_stack().total), "USD/month", HIDDEN_STACK_SOURCE, "article")
-        )
-    elif operations.high:
-        rows.append(assumption("people and operations", span(operations), "USD/month", TYPED, "typed"))
-    else:
-        rows.append(
-            assumption("people and operations", "not included", "USD/month", "--hidden-stack adds them", "assumed")
-        )
-    return rows
+    return rows + _operations(machines.operations)
 
 
 def _known_peak(machines: Machines) -> Known:
     return "assumed" if machines.peak == 1 else "typed"
 
 
-def metered_rows(market: Market, pool: OwnPool | None, *, with_hidden_stack: bool) -> list[Assumption]:
+def metered_rows(market: Market, pool: OwnPool | None, operations: Bill) -> list[Assumption]:
     """Every input of a decision on metered calls."""
     minutes, tally = len(market.profile.minutes), market.profile.tally
     rows = [
@@ -111,14 +98,14 @@ def metered_rows(market: Market, pool: OwnPool | None, *, with_hidden_stack: boo
     if tally.unserved:
         rows.append(assumption("left out", f"{tally.unserved} calls", "without an answer", "the ledger", "metered"))
     if pool is not None:
-        rows += _pool_rows(pool.pool, with_hidden_stack=with_hidden_stack)
+        rows += [*_pool_rows(pool.pool), *_operations(operations)]
     return rows
 
 
-def _pool_rows(pool: Pool, *, with_hidden_stack: bool) -> list[Assumption]:
+def _pool_rows(pool: Pool) -> list[Assumption]:
     deployment = pool.deployment
     served = ", ".join(sorted(pool.buckets))
-    rows = [
+    return [
         assumption("own pool", deployment.name, f"serves {served}", "the policy", "typed"),
         assumption(
             "GPU price", span(pool.usd_per_gpu_hour), "USD/GPU-hour", pool.source or "the configuration", pool.known
@@ -130,11 +117,16 @@ def _pool_rows(pool: Pool, *, with_hidden_stack: bool) -> list[Assumption]:
         ),
         assumption("spare machine", "none", "", "machines are filled to their measured rate", "assumed"),
     ]
-    if with_hidden_stack:
-        stack = hidden_stack().total
-        rows.append(assumption("people and operations", span(stack), "USD/month", HIDDEN_STACK_SOURCE, "article"))
-    else:
-        rows.append(
-            assumption("people and operations", "not included", "USD/month", "--hidden-stack adds them", "assumed")
+
+
+def _operations(beside: Bill) -> list[Assumption]:
+    """What running machines costs beside them, line by line, or that it is left out."""
+    name = "people and operations"
+    if not beside.lines:
+        return [assumption(name, "not included", "USD/month", "--hidden-stack or --ops adds them", "assumed")]
+    return [
+        assumption(
+            line.component, span(line.amount), "USD/month", line.source or TYPED, "article" if line.source else "typed"
         )
-    return rows
+        for line in beside.lines
+    ]

@@ -27,7 +27,7 @@ from baseload.units import HOURS_PER_MONTH, NANO_PER_USD, SECONDS_PER_HOUR, SECO
 # The load-duration curve of a long measurement is drawn in this many levels; up to as many minutes it is exact.
 LEVELS = 60
 MINUTES_PER_HOUR = SECONDS_PER_HOUR // SECONDS_PER_MINUTE
-CHEAPEST = "cheapest API per bucket"
+CHEAPEST = "API, cheapest per bucket"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from baseload.cost.curves import ZERO, Tariff
 from baseload.cost.hours import hidden_stack
 from baseload.plan.document import Flip, Hidden, Known, VerdictEntry, money, plain
 from baseload.plan.options import Option
+from baseload.ranges import Range
 from baseload.units import TOKENS_PER_MTOK
 
 # Beyond this many events a saw-tooth is cut short, and the document says so.
@@ -55,13 +56,17 @@ def flips(api: Option, own: Option, tokens: Decimal, crossed: Crossings) -> tupl
     return tuple(flip for flip in found if flip is not None)
 
 
-def hidden(api: Option, own: Option, *, included: bool) -> Hidden:
-    """What article 0 lists beside the machines, and whether it turns the answer between API and own machines."""
+def hidden(api: Option, own: Option, beside: Range) -> Hidden:
+    """What running machines costs beside them, and whether it turns the answer between API and own machines.
+
+    `beside` is what the figures already hold for it, zero for nothing: then article 0's lines are held against them.
+    """
+    if beside.high:
+        words = f"{_usd(beside.low)}" if beside.is_exact else f"{_usd(beside.low)} to {_usd(beside.high)}"
+        sentence = f"People and operations ({words} USD a month) are in these figures."
+        return Hidden(included=True, usd_per_month=money(beside), flips="no", sentence=sentence)
     stack = hidden_stack().total
     span = f"{_usd(stack.low)} to {_usd(stack.high)} USD a month"
-    if included:
-        sentence = f"People and operations ({span}) are in these figures."
-        return Hidden(included=True, usd_per_month=money(stack), flips="no", sentence=sentence)
     rival, cost = api.usd_per_month.likely, own.usd_per_month.likely
     verdict: Literal["no", "possibly", "yes"] = "no"
     with_stack = f"{_usd(cost + stack.low)} to {_usd(cost + stack.high)} USD against {_usd(rival)}"
