@@ -66,14 +66,13 @@ class Exchange:
 
     async def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """Answer in one piece; adds content-length."""
-        self.started = self.ended = True
         nothing = status in _BODILESS
         head = self._head(status, headers, b"" if nothing else b"content-length: %d\r\n" % len(body))
+        self.started = self.ended = True
         await self._connection.write(head if nothing or self._request.method == "HEAD" else head + body)
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send the head. Without a content-length in `headers` the body is chunked; on HTTP/1.0 it ends by closing."""
-        self.started = True
         self._bodiless = self._request.method == "HEAD" or status in _BODILESS
         declared = next((value for name, value in headers if name == b"content-length"), None)
         if declared is not None and not self._bodiless:
@@ -82,8 +81,9 @@ class Exchange:
             self._connection.last = True
         else:
             self._chunked = not self._bodiless
-        framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        await self._connection.write(self._head(status, headers, framing))
+        head = self._head(status, headers, b"transfer-encoding: chunked\r\n" if self._chunked else b"")
+        self.started = True
+        await self._connection.write(head)
 
     async def send(self, data: bytes) -> None:
         """Send a piece of the body. Returns when the send buffer has room, so a slow client slows the caller."""
@@ -301,6 +301,7 @@ class Server:
         self.closing = False
         self.connections: set[Connection] = set()
         self.date = b""
+        self.address: tuple[str, int] = ("", 0)  # what was bound; port 0 asks for a free one
         self._listening: asyncio.Server | None = None
         self._empty = asyncio.Event()
         self._beat = min(1.0, limits.head_seconds / 4, limits.body_seconds / 4)
@@ -310,14 +311,7 @@ class Server:
     async def listen(self, host: str, port: int) -> None:
         """Bind. Raises OSError when the address is taken."""
         self._listening = await self.loop.create_server(lambda: Connection(self), host, port, backlog=1024)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port that were bound (port 0 asks for a free one)."""
-        if self._listening is None:
-            raise RuntimeError("the server does not listen yet")
-        host, port = self._listening.sockets[0].getsockname()[:2]
-        return str(host), int(port)
+        self.address = self._listening.sockets[0].getsockname()[:2]
 
     def close(self) -> None:
         """Stop accepting and close idle connections; answers in the making go on."""

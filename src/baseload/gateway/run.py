@@ -86,7 +86,7 @@ async def _settle(drain: Drain, spool: Spool) -> None:
 
 
 def _recover(directory: Path, store: HotStore) -> int:
-    """Take over what dead processes left. A store that cannot be written keeps nobody from serving: the drain goes on."""
+    """Take over what dead processes left. A store that cannot be written keeps nobody from serving; the drain tries on."""
     try:
         return recover(directory, store)
     except LedgerUnavailable as error:
