@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -90,3 +91,16 @@ def test_a_skipped_test_fails_in_ci(tmp_path, monkeypatch):
     assert _run(tmp_path, body) == {}
     monkeypatch.setenv("CI", "true")
     assert "no browser here" in _run(tmp_path, body)[body]
+
+
+def test_the_whole_demo_leaves_nothing(tmp_path, kernel):
+    """Gateway, console, simulated upstreams and the official client in their own processes, uvloop and all."""
+    if not kernel.isolated:
+        pytest.skip("needs root on Linux: a network namespace of its own")
+    before = kernel.attempts()
+    command = [sys.executable, "-m", "baseload", "demo", "--once", "--sample", "600", "--speed", "300", "--json"]
+    environment = {**os.environ, "BASELOAD_HOME": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["metered"]["requests"] == 600
+    assert kernel.attempts() == before
