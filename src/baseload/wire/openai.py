@@ -39,11 +39,16 @@ class BadBody(BadInput):
         self.param = param
 
 
+Places = dict[str, tuple[int, int]]
+
+
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A chat completion request. `input_tokens` is an estimate; `places` says where in `body` each value stands."""
+    """A chat completion request. `input_tokens` is an estimate; `places` says where in `body` each value stands,
+    `end` where its closing brace does."""
 
     body: bytes
-    places: dict[str, tuple[int, int]]
+    places: Places
+    end: int
     model: str
     stream: bool
     usage_asked: bool
@@ -79,7 +84,6 @@ _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _BODY = msgspec.json.Decoder(_Body)
 _KEY = re.compile(rb'[ \t\n\r]*"((?:[^"\\]|\\.)*)"[ \t\n\r]*:[ \t\n\r]*')
 _AFTER = re.compile(rb"[ \t\n\r]*([,}])")
-_OPEN = re.compile(rb"[ \t\n\r]*\{")
 _PATH = re.compile(r"(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`|required field `(?P<missing>[^`]*)`)$")
 
 
@@ -94,11 +98,14 @@ def read(body: bytes) -> Asked:
     except (msgspec.DecodeError, RecursionError) as error:
         remedy = "Send one JSON object with `model` and `messages`."
         raise BadBody(f"The body is not valid JSON: {error}", remedy=remedy, code="bad_json") from error
-    messages = fields["messages"]
-    pictured = b'"image_url"' in bytes(messages)
+    if document.stream_options is not None:
+        _options(bytes(fields["stream_options"]))
+    pictured = b'"image_url"' in bytes(fields["messages"])
+    places, end = _places(body, fields)
     return Asked(
         body=body,
-        places=_places(body, fields),
+        places=places,
+        end=end,
         model=document.model,
         stream=bool(document.stream),
         usage_asked=document.stream_options is not None and bool(document.stream_options.include_usage),
@@ -264,15 +271,14 @@ def _wrong(error: msgspec.ValidationError) -> BadBody:
     return BadBody(place + message, remedy="Mend that field.", param=param, code="wrong_type")
 
 
-def _places(body: bytes, fields: dict[str, msgspec.Raw], at: int = 0) -> dict[str, tuple[int, int]]:
-    """Where each value of an object stands. Raises BadBody when a key stands twice.
+def _places(body: bytes, fields: dict[str, msgspec.Raw]) -> tuple[Places, int]:
+    """Where each value of an object stands, and its closing brace. Raises BadBody when a key stands twice.
 
     A decoded object keeps one value per key. Walked beside the bytes, the first key that is not the object's next, or
     whose value has another length, betrays a double: two readers could take different ones.
     """
-    places: dict[str, tuple[int, int]] = {}
-    opened = _OPEN.match(body, at)
-    at = opened.end() if opened else at
+    places: Places = {}
+    at = body.index(b"{") + 1
     for key, raw in fields.items():
         value = bytes(raw)
         found = _KEY.match(body, at)
@@ -285,8 +291,12 @@ def _places(body: bytes, fields: dict[str, msgspec.Raw], at: int = 0) -> dict[st
         at = after.end()
     if fields and body[at - 1 : at] != b"}":
         raise _doubled(_KEY.match(body, at))
-    places[""] = (at - 1, at - 1) if fields else (at, at)
-    return places
+    return places, at - 1
+
+
+def _options(raw: bytes) -> Places:
+    """The places inside the stream options. Raises BadBody when a key stands twice."""
+    return _places(raw, _FIELDS.decode(raw))[0]
 
 
 def _text(key: bytes) -> str:
@@ -303,14 +313,12 @@ def _usage_edit(asked: Asked) -> tuple[int, int, bytes]:
     """The splice that sets `stream_options.include_usage`: (from, to, text)."""
     wanted = b'{"include_usage":true}'
     if "stream_options" not in asked.places:
-        end, _ = asked.places[""]
-        return end, end, b',"stream_options":' + wanted
+        return asked.end, asked.end, b',"stream_options":' + wanted
     start, end = asked.places["stream_options"]
     options = asked.body[start:end]
-    fields = _FIELDS.decode(options) if options.startswith(b"{") else {}
-    if not fields:
+    places = _options(options) if options.startswith(b"{") else {}
+    if not places:
         return start, end, wanted
-    places = _places(options, fields)
     if "include_usage" in places:
         inner_start, inner_end = places["include_usage"]
         return start + inner_start, start + inner_end, b"true"

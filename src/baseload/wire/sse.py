@@ -36,7 +36,7 @@ class _Choice(msgspec.Struct):
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: Counts | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
@@ -120,7 +120,7 @@ class Relay:
             chunk = _CHUNK.decode(payload)
         except msgspec.DecodeError:
             return False  # not ours to judge: relayed as it is
-        if chunk.error is not None:
+        if bytes(chunk.error) != b"null":
             self.failed = True
         for choice in chunk.choices or ():
             if choice.delta is not None:
