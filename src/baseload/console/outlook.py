@@ -1,0 +1,291 @@
+"""What the metered calls would cost elsewhere, and where the order flips: the decision document as tables and charts.
+
+Pure. Captions are written from the numbers that the chart or table shows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+
+from baseload.capacity.offer import OWN
+from baseload.console import words
+from baseload.console.figures import Figures, Verdict
+from baseload.console.graphs import Chart
+from baseload.console.tables import Cell, Column, Table
+from baseload.plan.document import CurveEntry, DecideDocument
+from baseload.units import usd
+
+# As many lines as there are colours that can be told apart.
+_LINES = 7
+# A straight line is bent on logarithmic axes: this many points to a decade follow it.
+_PER_DECADE = 24
+# How far left of the first and right of the last point of interest the chart begins and ends.
+_MARGIN_LEFT, _MARGIN_RIGHT = 8, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The same calls on one offer; `nanousd` None when no price is known. `metered` marks them as they were served."""
+
+    offer: str
+    provider: str
+    book: str
+    as_of: date | None
+    nanousd: int | None
+    metered: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.provider}/{self.offer}"
+
+    @property
+    def kind(self) -> str:
+        return "metered" if self.metered else "own" if self.provider == OWN else "api"
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a study found at a position of the ledger. `document` is None where there is too little for a decision,
+    and `reason` then says what is missing."""
+
+    position: int
+    requests: int
+    compared: tuple[Compared, ...]
+    document: DecideDocument | None
+    reason: str
+
+
+WORKING = Verdict("Working out the verdict …", "Every request is being priced on every model.")
+
+
+def added(state: Figures, found: Outlook | None, trouble: str) -> Figures:
+    """A state of the page with what an outlook found, as far as it goes."""
+    if found is None:
+        return replace(state, pending=trouble or f"{WORKING.headline} {WORKING.detail}")
+    state = replace(state, models=models(found.compared, found.requests), bars=bars(found.compared, found.requests))
+    document = found.document
+    if document is None:
+        return replace(state, verdict=Verdict("Too little for a verdict yet.", found.reason), pending=found.reason)
+    return replace(
+        state,
+        pending=trouble,
+        verdict=verdict(document),
+        breakeven=breakeven(document),
+        options=options(document),
+        crossings=crossings(document),
+    )
+
+
+def ranked(rows: Sequence[Compared]) -> tuple[Compared, ...]:
+    """Dearest first, unknown last."""
+    return tuple(sorted(rows, key=lambda row: (row.nanousd is None, -(row.nanousd or 0), row.offer)))
+
+
+def models(rows: Sequence[Compared], requests: int) -> Table:
+    """What the traffic costs on each model, against what was metered."""
+    spent = next((row.nanousd for row in rows if row.metered), None)
+    return Table(
+        name="models",
+        caption=f"The same {requests:,} requests at each list price",
+        columns=(
+            Column("offer", "offer", "name"),
+            Column("provider", "provider"),
+            Column("book", "book", "name"),
+            Column("as_of", "dated", "name"),
+            Column("usd", "USD", "usd"),
+            Column("change", "vs metered", "change"),
+        ),
+        rows=tuple(
+            (
+                row.offer,
+                row.provider,
+                row.book,
+                None if row.as_of is None else row.as_of.isoformat(),
+                None if row.nanousd is None else usd(row.nanousd),
+                _change(row.nanousd, spent),
+            )
+            for row in rows
+        ),
+        marked=next((place for place, row in enumerate(rows) if row.metered), None),
+        note="The cheapest is not the answer: a model must also get the task right. The own pool is priced at its "
+        "share of busy time.",
+    )
+
+
+def bars(rows: Sequence[Compared], requests: int) -> Chart:
+    """The same comparison as bars."""
+    known = [row for row in rows if row.nanousd is not None]
+    named = Counter(row.offer for row in known)
+    offers = [row for row in known if not row.metered]
+    caption = f"{requests:,} requests on {len(offers)} offers"
+    if offers:
+        most, least = offers[0], offers[-1]
+        caption += f": {_priced(most)} at most, {_priced(least)} at least"
+    caption += "".join(f"; as routed {words.money(usd(row.nanousd or 0))}" for row in known if row.metered) + "."
+    return Chart(
+        name="models",
+        caption=caption,
+        description=f"Bar chart. {caption}",
+        columns=("offer", "usd", "kind", "shown", "label"),
+        rows=tuple(
+            (
+                row.offer if named[row.offer] == 1 else row.key,
+                price,
+                row.kind,
+                words.money(price),
+                f"{row.offer}: {words.plain(price)} USD ({row.book})",
+            )
+            for row in known
+            for price in (usd(row.nanousd or 0),)
+        ),
+    )
+
+
+def verdict(document: DecideDocument) -> Verdict:
+    """The decision in the document's own words."""
+    found = document.verdict
+    parts = [found.hidden_stack.sentence] if found.hidden_stack is not None else []
+    if document.critical_fill is not None:
+        parts.append(f"Critical fill {words.percent(document.critical_fill)}: a machine that is busier than that pays.")
+    return Verdict(found.sentence, " ".join(parts))
+
+
+def options(document: DecideDocument) -> Table:
+    """Every way to serve the volume."""
+    cheapest = document.verdict.cheapest
+    return Table(
+        name="options",
+        caption=f"USD a month at {words.short(document.volume.tokens)} tokens, cheapest marked",
+        columns=(
+            Column("name", "option"),
+            Column("kind", "kind"),
+            Column("machines", "machines", "count"),
+            Column("low", "low", "usd_month"),
+            Column("likely", "likely", "usd_month"),
+            Column("high", "high", "usd_month"),
+        ),
+        rows=tuple(
+            (
+                each.name,
+                each.kind,
+                each.machines,
+                *(getattr(each.usd_per_month, end) for end in ("low", "likely", "high")),
+            )
+            for each in document.options
+        ),
+        marked=next((place for place, each in enumerate(document.options) if each.name == cheapest), None),
+    )
+
+
+def crossings(document: DecideDocument) -> Table:
+    """Every volume at which the order flips."""
+    return Table(
+        name="crossings",
+        caption="Every volume at which the order flips",
+        columns=(
+            Column("tokens_per_month", "tokens a month", "tokens"),
+            Column("usd_per_month", "USD a month", "usd_month"),
+            Column("cheaper_before", "cheaper below"),
+            Column("cheaper_after", "cheaper above"),
+        ),
+        rows=tuple(
+            (each.tokens_per_month, each.usd_per_month, each.cheaper_before, each.cheaper_after)
+            for each in document.crossings
+        ),
+        note="" if document.crossings_complete else "More crossings lie beyond the last one listed.",
+        empty="none: one of them is cheaper at every volume",
+        limit=8,
+    )
+
+
+def breakeven(document: DecideDocument) -> Chart:
+    """Monthly cost over volume for every option, all crossings, and where you are."""
+    here = document.volume.tokens
+    low, high = _span(document)
+    caption = _sentence(document)
+    lines = [row for curve in _kept(document) for row in _line(curve, low, high)]
+    crossed: list[tuple[Cell, ...]] = [
+        (
+            "crossing",
+            None,
+            None,
+            each.tokens_per_month,
+            each.usd_per_month,
+            place,
+            f"{words.short(each.tokens_per_month)} tokens a month: above, {each.cheaper_after} is cheaper",
+        )
+        for place, each in enumerate(document.crossings)
+        if low <= each.tokens_per_month <= high
+    ]
+    side = "right" if math.log(here / low) * 2 > math.log(high / low) else "left"
+    mark = ("here", None, side, here, None, 0, f"you are here: {words.short(here)} tokens a month")
+    return Chart(
+        name="breakeven",
+        caption=caption,
+        description=f"Line chart of USD a month against tokens a month, both logarithmic. {caption}",
+        columns=("kind", "option", "detail", "tokens_per_month", "usd_per_month", "order", "label"),
+        rows=(*lines, *crossed, mark),
+    )
+
+
+def _sentence(document: DecideDocument) -> str:
+    """The chart in a sentence."""
+    sentence = f"You are at {words.short(document.volume.tokens)} tokens a month"
+    flip = next((each for each in document.verdict.flips if each.axis == "volume"), None)
+    if flip is not None:
+        return f"{sentence}; {flip.sentence}."
+    only = {window.cheapest for window in document.windows}
+    if len(only) == 1:
+        return f"{sentence}; {only.pop()} is the cheapest at every volume shown."
+    return f"{sentence}; " + ", ".join(
+        f"up to {words.short(window.to_tokens_per_month)} {window.cheapest} is the cheapest"
+        for window in document.windows
+    )
+
+
+def _span(document: DecideDocument) -> tuple[Decimal, Decimal]:
+    """From where to where the chart goes: round every point of interest, within what the curves were drawn for."""
+    points = [document.volume.tokens, *(each.tokens_per_month for each in document.crossings if each.tokens_per_month)]
+    drawn = min((curve.points[-1][0] for curve in document.curves), default=max(points) * _MARGIN_RIGHT)
+    return min(points) / _MARGIN_LEFT, max(min(max(points) * _MARGIN_RIGHT, drawn), *points)
+
+
+def _kept(document: DecideDocument) -> list[CurveEntry]:
+    """The lines that are drawn: the cheapest at this volume, as many as can be told apart."""
+    likely = {each.name: each.usd_per_month.likely for each in document.options}
+    curves = sorted(document.curves, key=lambda curve: likely.get(curve.name, Decimal("Infinity")))
+    return curves[:_LINES]
+
+
+def _line(curve: CurveEntry, low: Decimal, high: Decimal) -> Iterator[tuple[Cell, ...]]:
+    """Rows that follow a curve between two volumes. What costs nothing has no place on a logarithmic axis."""
+    place = 0
+    for (start, at), (end, then) in zip(curve.points, curve.points[1:], strict=False):
+        if end < low or start > high:
+            continue
+        for volume in _between(max(start, low), min(end, high)):
+            cost = at + (then - at) * (volume - start) / (end - start) if end > start else then
+            if cost > 0:
+                yield ("line", curve.name, curve.kind, round(volume), round(cost, 2), place, None)
+                place += 1
+
+
+def _between(start: Decimal, end: Decimal) -> list[Decimal]:
+    """Both ends, and points between them that are evenly spaced on a logarithmic axis."""
+    pieces = math.ceil(math.log10(end / start) * _PER_DECADE)
+    ratio = float(end / start)
+    return [start, *(start * Decimal(str(ratio ** (step / pieces))) for step in range(1, pieces)), end]
+
+
+def _priced(row: Compared) -> str:
+    return f"{words.money(usd(row.nanousd or 0))} on {row.offer}"
+
+
+def _change(nanousd: int | None, spent: int | None) -> Decimal | None:
+    """The difference to what was metered as a share of it, to six decimals."""
+    return None if nanousd is None or not spent else round(Decimal(nanousd) / spent - 1, 6)
