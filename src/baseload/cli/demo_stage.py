@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 import urllib.request
 from contextlib import ExitStack
-from functools import partial
 from typing import Self
 
 import msgspec
@@ -25,7 +23,7 @@ from baseload.ledger.home import demo_home
 from baseload.ledger.hot import HotStore, open_store
 from baseload.ledger.query import Filter, totals
 from baseload.load.trace import Trace
-from baseload.measure.traffic import Answer, send
+from baseload.measure.senders import Progress, send_from_processes
 from baseload.plan.advice import decide_on_calls
 from baseload.settings import parse_settings
 
@@ -45,7 +43,7 @@ class Stage:
         self._speed = speed
         self._scene = read_scene()
         self._stack = ExitStack()
-        self._answers: list[Answer] = []
+        self._answered = 0
         self.run = f"demo-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
 
     def __enter__(self) -> Self:
@@ -83,18 +81,20 @@ class Stage:
     def replay(self) -> None:
         """Send every request at its time; raises UpstreamUnreachable when one of them got no answer."""
         arrivals = self._trace.arrivals
+        manners = [self._scene.manner(index, self.run) for index in range(len(arrivals))]
+        errors: list[str] = []
         with progress(f"replaying at {self._speed:g}x", len(arrivals)) as advance:
 
-            def on_answer(answer: Answer) -> None:
-                self._answers.append(answer)
-                advance()
+            def on_progress(done: Progress) -> None:
+                self._answered += done.answered
+                errors.extend(done.errors)
+                advance(done.answered)
 
-            manner = partial(self._scene.manner, run=self.run)
-            asyncio.run(send(f"{self._served.url}/v1", arrivals, manner, speed=self._speed, on_answer=on_answer))
-        errors = [answer.error for answer in self._answers if answer.error]
-        if errors:
+            send_from_processes(self._served.url + "/v1", arrivals, manners, speed=self._speed, on_progress=on_progress)
+        if errors or self._answered < len(arrivals):
             raise UpstreamUnreachable(
-                f"{len(errors):,} of {len(arrivals):,} requests got no answer; the first: {errors[0]}",
+                f"{len(arrivals) - self._answered + len(errors):,} of {len(arrivals):,} requests got no answer"
+                f"{'; the first: ' + errors[0] if errors else ''}",
                 remedy="Replay slower with --speed, or fewer with --sample.",
             )
 
@@ -141,10 +141,10 @@ class Stage:
     def _await_ledger(self, store: HotStore, where: Filter) -> None:
         """Until every answered call is in the store; the spool drains on its own."""
         deadline = time.monotonic() + LEDGER_SECONDS
-        while (found := totals(store, where).calls) < len(self._answers):
+        while (found := totals(store, where).calls) < self._answered:
             if time.monotonic() > deadline:
                 raise LedgerUnavailable(
-                    f"{store.path} holds {found:,} of {len(self._answers):,} answered calls after {LEDGER_SECONDS:g} s",
+                    f"{store.path} holds {found:,} of {self._answered:,} answered calls after {LEDGER_SECONDS:g} s",
                     remedy="They are safe in the spool beside it: see /healthz, and free the database.",
                 )
             time.sleep(POLL_SECONDS)

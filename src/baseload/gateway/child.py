@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Self
 
 import msgspec
@@ -17,6 +17,8 @@ import msgspec
 from baseload.errors import BaseloadError
 
 STOP_SECONDS = 30.0
+# Bytes of orders: a whole trace to be sent fits.
+LONGEST_LINE = 1 << 28
 
 
 class ChildFailed(BaseloadError):
@@ -74,6 +76,17 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def tell(self, message: object) -> None:
+        """Send one more JSON line."""
+        if self._process.stdin is not None:
+            self._process.stdin.write(msgspec.json.encode(message) + b"\n")
+            self._process.stdin.flush()
+
+    def lines(self) -> Iterator[bytes]:
+        """What the child reports after it said ready, line by line until it ends."""
+        if self._process.stdout is not None:
+            yield from self._process.stdout
+
     def stop(self) -> None:
         """Let the child finish what it is doing and wait for it; kill it when that takes too long."""
         for pipe in (self._process.stdin, self._process.stdout):
@@ -99,21 +112,26 @@ class Parent:
     @classmethod
     async def listen(cls) -> Parent:
         """Take over stdin and read the orders from it."""
-        stdin = asyncio.StreamReader()
+        stdin = asyncio.StreamReader(limit=LONGEST_LINE)
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
         return cls(stdin, await stdin.readline())
 
     def say_ready(self, answer: object) -> None:
         """Tell the parent that work can begin."""
-        self._say(_Answer(ready=answer))
+        self.report(_Answer(ready=answer))
 
     def say_failed(self, error: BaseloadError) -> None:
         """Tell the parent why work cannot begin; it raises the same message and remedy."""
-        self._say(_Answer(failed=error.message, remedy=error.remedy))
+        self.report(_Answer(failed=error.message, remedy=error.remedy))
 
-    def _say(self, answer: _Answer) -> None:
-        sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
+    def report(self, message: object) -> None:
+        """Send the parent one JSON line."""
+        sys.stdout.write(msgspec.json.encode(message).decode() + "\n")
         sys.stdout.flush()
+
+    async def told(self) -> bytes:
+        """The next line from the parent; empty when it has gone."""
+        return await self._stdin.readline()
 
     async def ended(self) -> None:
         """Return when the parent closed the pipe or died."""

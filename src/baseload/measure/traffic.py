@@ -7,9 +7,13 @@ meets the load that really came. `speed` divides the time between arrivals.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from baseload.load.trace import Arrival
 from baseload.units import NANOSECONDS_PER_SECOND
@@ -20,15 +24,17 @@ if TYPE_CHECKING:
 WORD = "word "
 # More requests than this in flight is a stalled endpoint; the next ones wait instead of piling up sockets.
 MOST_IN_FLIGHT = 512
+# The client looks through its whole connection pool for every request: many small pools cost much less than one big.
+CLIENTS = 16
+TIMEOUT_SECONDS = 120.0
 
 
-@dataclass(frozen=True, slots=True)
-class Manner:
+class Manner(msgspec.Struct, frozen=True):
     """How one request is asked: the model, streamed or not, and headers such as its bucket and tags."""
 
     model: str
     stream: bool
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +51,42 @@ class Answer:
 async def send(
     base_url: str,
     arrivals: Sequence[Arrival],
-    manner: Callable[[int], Manner],
+    manners: Sequence[Manner],
     *,
+    starts_at: float,
     speed: float,
     on_answer: Callable[[Answer], None],
 ) -> None:
-    """Send every arrival at its time and report each answer as it comes; returns when all have ended."""
+    """Send every arrival at its time after `starts_at` (seconds since the epoch) and report each answer as it comes;
+    returns when all have ended."""
     from openai import AsyncOpenAI
 
     longest = max(arrival.input_tokens for arrival in arrivals)
     text = WORD * longest
     gate = asyncio.Semaphore(MOST_IN_FLIGHT)
     loop = asyncio.get_running_loop()
-    async with AsyncOpenAI(base_url=base_url, api_key="none-needed", max_retries=0, timeout=60) as client:
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(
+                AsyncOpenAI(base_url=base_url, api_key="none-needed", max_retries=0, timeout=TIMEOUT_SECONDS)
+            )
+            for _ in range(CLIENTS)
+        ]
 
-        async def one(arrival: Arrival, how: Manner) -> None:
+        async def one(client: AsyncOpenAI, arrival: Arrival, how: Manner) -> None:
             try:
                 on_answer(await _ask(client, text[: arrival.input_tokens * len(WORD)], arrival.output_tokens, how))
             finally:
                 gate.release()
 
-        started = loop.time()
+        started = loop.time() + starts_at - time.time()
         async with asyncio.TaskGroup() as group:
             for index, arrival in enumerate(arrivals):
                 due = started + arrival.after_ns / NANOSECONDS_PER_SECOND / speed
                 if due > loop.time():
                     await asyncio.sleep(due - loop.time())
                 await gate.acquire()
-                group.create_task(one(arrival, manner(index)))
+                group.create_task(one(clients[index % CLIENTS], arrival, manners[index]))
 
 
 async def _ask(client: AsyncOpenAI, prompt: str, output_tokens: int, how: Manner) -> Answer:
