@@ -1,0 +1,100 @@
+"""The fast price is the price: equal to `cost.tokens.price` on generated offers, usages and moments."""
+
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baseload.audit.pricer import Pricer
+from baseload.catalog.entries import Offer, Precedence, PriceRow, Rates, Source, Tier, Window
+from baseload.clock import from_ns, to_ns
+from baseload.cost.tokens import price
+from baseload.errors import Unpriced
+from baseload.usage import Usage
+
+SOURCE = Source(book="a book", precedence=Precedence.MARKET, as_of=date(2026, 11, 1), reference="generated")
+FIRST, LAST = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 4, tzinfo=UTC)
+
+PRICES = st.decimals(0, 200, places=6) | st.decimals(0, 200, places=2) | st.integers(0, 20).map(Decimal)
+RATES = st.builds(
+    Rates,
+    input=st.none() | PRICES,
+    output=st.none() | PRICES,
+    cache_read=st.none() | PRICES,
+    cache_write=st.none() | PRICES,
+    cache_write_1h=st.none() | PRICES,
+    reasoning=st.none() | PRICES,
+    per_request=st.just(Decimal(0)) | st.decimals(0, 1, places=9),
+)
+DAYS = st.none() | st.dates(FIRST.date(), LAST.date())
+WINDOWS = st.builds(Window, start=st.times(), end=st.times()) | st.builds(
+    Window, start=st.builds(time, st.integers(0, 23)), end=st.builds(time, st.integers(0, 23), st.integers(0, 59))
+)
+ROWS = st.builds(
+    PriceRow,
+    rates=RATES,
+    valid_from=DAYS,
+    valid_to=DAYS,
+    window=st.none() | WINDOWS,
+    tiers=st.lists(
+        st.builds(Tier, st.integers(0, 300), RATES), max_size=2, unique_by=lambda tier: tier.above_prompt_tokens
+    ).map(tuple),
+)
+PLAIN_ROWS = st.builds(PriceRow, rates=RATES)
+OFFERS = st.builds(
+    Offer,
+    provider=st.just("p"),
+    model=st.just("m"),
+    source=st.just(SOURCE),
+    schedule=st.lists(ROWS, min_size=0, max_size=3).map(tuple) | st.tuples(PLAIN_ROWS),
+)
+USAGES = st.builds(Usage, **dict.fromkeys(Usage.__struct_fields__, st.integers(0, 200) | st.integers(0, 10**9)))
+MOMENTS = st.datetimes(FIRST.replace(tzinfo=None), LAST.replace(tzinfo=None)).map(
+    lambda at: to_ns(at.replace(tzinfo=UTC))
+)
+
+
+def original(usage: Usage, offer: Offer, at_ns: int) -> int | None:
+    try:
+        return price(usage, offer, from_ns(at_ns)).nanousd
+    except Unpriced:
+        return None
+
+
+@given(OFFERS, st.lists(st.tuples(USAGES, MOMENTS), min_size=1, max_size=8))
+@settings(max_examples=400, deadline=None)
+def test_it_answers_what_price_answers(offer, asked):
+    pricer = Pricer(offer)
+    for usage, at_ns in asked:
+        assert pricer.nanousd(usage, at_ns) == original(usage, offer, at_ns)
+
+
+@given(
+    st.builds(Offer, provider=st.just("p"), model=st.just("m"), source=st.just(SOURCE), schedule=st.tuples(PLAIN_ROWS)),
+    st.lists(USAGES, min_size=1, max_size=8),
+)
+@settings(max_examples=200, deadline=None)
+def test_where_costs_add_up_the_sum_of_usages_costs_the_sum_of_costs(offer, usages):
+    flat = Pricer(offer).flat
+    assert flat is not None
+    if flat.adds_up:
+        whole = Pricer(offer).nanousd(sum(usages, Usage()), 0)
+        assert whole is not None
+        costs = [original(usage, offer, 0) or 0 for usage in usages]
+        assert whole + (len(usages) - 1) * flat.per_request == sum(costs)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "is_flat"),
+    [
+        ((PriceRow(Rates(Decimal(1), Decimal(2))),), True),
+        ((PriceRow(Rates(Decimal(1), Decimal(2)), valid_from=date(2026, 1, 1)),), False),
+        ((PriceRow(Rates(Decimal(1), Decimal(2)), window=Window(time(1), time(2))),), False),
+        ((PriceRow(Rates(Decimal(1), Decimal(2)), tiers=(Tier(9, Rates(Decimal(1), Decimal(2))),)),), False),
+        ((PriceRow(Rates(Decimal(1), Decimal(2))), PriceRow(Rates(Decimal(1), Decimal(2)))), False),
+    ],
+)
+def test_only_a_price_that_never_changes_is_flat(schedule, is_flat):
+    assert (Pricer(Offer("p", "m", SOURCE, schedule)).flat is not None) is is_flat
