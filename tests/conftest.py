@@ -137,6 +137,7 @@ def _no_foreign_connection(request: pytest.FixtureRequest, kernel: Kernel) -> It
     if _SEEN:
         pytest.fail(f"this test tried to leave the machine: {', '.join(_SEEN)}")
     if tries and not request.node.get_closest_marker("browser"):
+        # Chromium asks for its maker's hosts whatever its switches say: a test that drives it is marked `browser`.
         pytest.fail(f"this test tried to leave the machine: the kernel counted {tries} tries")
 
 
