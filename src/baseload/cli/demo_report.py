@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from baseload import __version__
+from baseload.cli.decide_page import show
 from baseload.cli.output import hint, money, say, table
+from baseload.plan.document import DecideDocument, VerdictEntry
 from baseload.units import SECONDS_PER_MINUTE, TOKENS_PER_MTOK, usd
 
 if TYPE_CHECKING:
@@ -45,16 +48,25 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metered(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ledger holds of this run. `overflowed` calls found the own pool full and were bought by the token."""
+    """What the ledger holds of this run. `cost_usd` charges the own pool's calls their share of busy time (`own_usd`).
+
+    `lease_usd` is what the pool's hours cost, busy or idle. `overflowed` calls found it full and were bought instead.
+    """
 
     requests: int
     input_tokens: int
     output_tokens: int
     cost_usd: Decimal
     own_usd: Decimal
+    lease_usd: Decimal
     unpriced: int
     failed: int
     overflowed: int
+
+
+def paid(found: Metered) -> Decimal:
+    """What was really paid: tokens that were bought, and every hour of the own pool (the reservation basis)."""
+    return found.cost_usd - found.own_usd + found.lease_usd
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,8 +101,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     upstreams: tuple[Counted, ...]
     agrees: bool
     compared: tuple[Compared, ...]
-    verdict: Any
-    decision: Any
+    verdict: VerdictEntry
+    decision: DecideDocument
     gateway: str
     console: str
     ledger: str
@@ -98,8 +110,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     schema: str = SCHEMA
 
 
-def metered(store: HotStore, where: Filter, calls: Sequence[Call]) -> Metered:
-    """The run's totals, from the ledger."""
+def metered(store: HotStore, where: Filter, calls: Sequence[Call], lease_usd: Decimal) -> Metered:
+    """The run's totals, from the ledger, beside what the own pool's machines cost meanwhile."""
     from baseload.ledger.query import totals
 
     found = totals(store, where)
@@ -109,6 +121,7 @@ def metered(store: HotStore, where: Filter, calls: Sequence[Call]) -> Metered:
         output_tokens=found.usage.completion_tokens,
         cost_usd=usd(found.cost_nanousd),
         own_usd=usd(found.own_nanousd),
+        lease_usd=lease_usd,
         unpriced=found.unpriced,
         failed=found.failed,
         overflowed=sum(any(skip.reason.startswith("full") for skip in call.decision.skipped) for call in calls),
@@ -201,17 +214,21 @@ def print_report(report: Report) -> None:
     minutes = report.trace.seconds / SECONDS_PER_MINUTE
     title = f"What was served in these {minutes:.0f} minutes (own pool: its share of busy time)"
     table(title, ("upstream", "model", ">requests", ">in", ">out", ">USD"), rows, total)
+    bought, busy = found.cost_usd - found.own_usd, found.own_usd / found.lease_usd * HUNDRED if found.lease_usd else 0
+    say(
+        f"  paid       {money(paid(found))} USD: {money(bought)} by the token and {money(found.lease_usd)} for the own "
+        f"pool's hours, {busy:.0f} % busy"
+    )
     say(f"  overflow   {found.overflowed:,} requests found the own pool full and were bought by the token")
     say()
     table(
         "If every call had gone to one model (list prices, these minutes only)",
-        ("offer", "book", "as of", ">USD", ">against metered"),
-        [
-            (row.offer, row.book, row.as_of, _known(row.usd), _against(row.usd, found.cost_usd))
-            for row in report.compared
-        ],
+        ("offer", "book", "as of", ">USD", ">against paid"),
+        [(row.offer, row.book, row.as_of, _known(row.usd), _against(row.usd, paid(found))) for row in report.compared],
     )
     say("  cheapest is not the answer: a model must also get the task right")
+    say()
+    show(report.decision, plot=sys.stdout.isatty())
     say()
 
 

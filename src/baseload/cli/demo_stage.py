@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import time
 import urllib.request
+from collections.abc import Mapping
 from contextlib import ExitStack
+from decimal import Decimal
 from typing import Self
 
 import msgspec
 
+from baseload.capacity.deployment import Deployment
 from baseload.cli import demo_report
 from baseload.cli.demo_gateway import Orders, Ready
 from baseload.cli.demo_report import Opening, Replayed, Report
@@ -26,11 +29,13 @@ from baseload.load.trace import Trace
 from baseload.measure.senders import Progress, send_from_processes
 from baseload.plan.advice import decide_on_calls
 from baseload.settings import parse_settings
+from baseload.units import SECONDS_PER_HOUR
 
 # How long the last calls may take from the spool into the store.
 LEDGER_SECONDS = 30.0
 BUNDLED = "azure-conv-2023"
 POLL_SECONDS = 0.05
+MICRO = Decimal("0.000001")
 
 
 class Stage:
@@ -105,13 +110,13 @@ class Stage:
             where = Filter(tags={"run": self.run})
             self._await_ledger(store, where)
             calls = list(store.calls(where))
-            catalog = load_catalog(self._settings.prices)
+            catalog, deployments = load_catalog(self._settings.prices), load_deployments()
             upstreams = demo_report.counted(store, where, self._counts(), self._models)
-            decision = decide_on_calls(calls, catalog, load_deployments(), self._settings)
+            decision = decide_on_calls(calls, catalog, deployments, self._settings)
             return Report(
                 run=self.run,
                 trace=self._replayed(),
-                metered=demo_report.metered(store, where, calls),
+                metered=demo_report.metered(store, where, calls, self._lease_usd(deployments)),
                 upstreams=upstreams,
                 agrees=all(each.agrees for each in upstreams),
                 compared=demo_report.compared(calls, catalog, self._settings.compare),
@@ -148,6 +153,13 @@ class Stage:
                     remedy="They are safe in the spool beside it: see /healthz, and free the database.",
                 )
             time.sleep(POLL_SECONDS)
+
+    def _lease_usd(self, deployments: Mapping[str, Deployment]) -> Decimal:
+        """What the own pools' machines cost in the time that was replayed."""
+        hours = Decimal(str(self._trace.seconds)) / SECONDS_PER_HOUR
+        own = [each for each in self._settings.upstreams if each.deployment]
+        hourly = [(each.usd_per_gpu_hour or 0) * deployments[each.deployment].gpus for each in own]
+        return (sum(hourly, Decimal(0)) * hours).quantize(MICRO)
 
     @property
     def _models(self) -> dict[str, str]:
