@@ -98,9 +98,20 @@ def test_the_whole_demo_leaves_nothing(tmp_path, kernel):
     if not kernel.isolated:
         pytest.skip("needs root on Linux: a network namespace of its own")
     before = kernel.attempts()
-    command = [sys.executable, "-m", "baseload", "demo", "--once", "--sample", "600", "--speed", "300", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "baseload",
+        "demo",
+        "--once",
+        "--sample",
+        "700",
+        "--listen",
+        "127.0.0.1:0",
+        "--json",
+    ]
     environment = {**os.environ, "BASELOAD_HOME": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["metered"]["requests"] == 600
+    assert json.loads(done.stdout)["metered"]["requests"] == 700
     assert kernel.attempts() == before
