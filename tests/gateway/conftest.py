@@ -106,6 +106,17 @@ class ScriptedUpstream:
     server: Server
     seen: list[Request] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    _more: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def note(self, request: Request) -> None:
+        self.seen.append(request)
+        self._more.set()
+
+    async def reached(self, count: int = 1) -> None:
+        """Wait until that many requests have come."""
+        while len(self.seen) < count:
+            self._more.clear()
+            await asyncio.wait_for(self._more.wait(), 2)
 
     @property
     def url(self) -> str:
@@ -137,7 +148,7 @@ class Bench:
 
     async def upstream(self, script: Script = plain) -> ScriptedUpstream:
         async def handler(request: Request, exchange: Exchange) -> None:
-            upstream.seen.append(request)
+            upstream.note(request)
             try:
                 await script(request, exchange)
             except asyncio.CancelledError:

@@ -36,6 +36,8 @@ REPORTED = Usage(input_tokens=36, cache_read_tokens=64, output_tokens=15, reason
 # 36 at 1 USD/Mtok, 64 at 0.10, 20 at 5: 36,000 + 6,400 + 100,000 nano-dollars.
 REPORTED_NANOUSD = 142_400
 QUICK = Timeouts(connect=0.3, first_byte=0.3, idle=0.3)
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 
 
 class TestWhole:
@@ -264,16 +266,13 @@ class TestFallback:
     @pytest.mark.parametrize(
         "answer",
         [
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{} ",
-            (
-                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"
-                b"2\r\n{}\r\n0\r\n\r\n"
-            ),
-            b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"cut',
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+            WHOLE + b"Content-Length: 100\r\n\r\n{",
+            WHOLE + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+            WHOLE + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+            WHOLE + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ",
+            WHOLE + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+            WHOLE + b'\r\n{"cut',
+            STREAM + b"Transfer-Encoding: chunked\r\n\r\n",
             b"",
             b"nonsense\r\n\r\n",
             b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
@@ -367,18 +366,13 @@ class TestCut:
     )
     async def test_a_stream_that_breaks_is_broken_for_the_client_and_estimated(self, bench: Bench, tail: bytes) -> None:
         event = chunk("one") + chunk("two")
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        head = STREAM + b"Transfer-Encoding: chunked\r\n\r\n"
         first = await bench.raw_upstream(head + b"%x\r\n%b\r\n" % (len(event), event) + tail)
         second = await bench.upstream()
         gateway = await bench.gateway(first, second.url)
-        got = b""
-        with pytest.raises(httpx.HTTPError):
-            async with httpx.AsyncClient() as client:
-                url = f"{gateway.url}/v1/chat/completions"
-                async with client.stream("POST", url, json=question(stream=True)) as answer:
-                    async for data in answer.aiter_raw():
-                        got += data
+        got, error = await read_until_broken(f"{gateway.url}/v1/chat/completions")
         assert got == event
+        assert error
         (call,) = bench.spool.calls
         (attempt,) = call.attempts
         assert call.status is attempt.status is Status.CUT
@@ -413,14 +407,26 @@ class TestCut:
         assert bench.spool.calls[0].status is Status.CUT
 
     async def test_http_1_0_sees_a_reset_instead_of_a_clean_end(self, bench: Bench) -> None:
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        head = STREAM + b"Transfer-Encoding: chunked\r\n\r\n"
         event = chunk("one")
         gateway = await bench.gateway(await bench.raw_upstream(head + b"%x\r\n%b\r\n" % (len(event), event)))
         reader, writer = await gateway.connect()
         writer.write(ask(question(stream=True)).replace(b"HTTP/1.1", b"HTTP/1.0"))
         with pytest.raises(ConnectionResetError):
-            while await reader.read(1000):
-                pass
+            await reader.read(-1)
+
+
+async def read_until_broken(url: str) -> tuple[bytes, str]:
+    """What a streaming client got, and the error that ended it."""
+    got = b""
+    async with httpx.AsyncClient() as client:
+        try:
+            async with client.stream("POST", url, json=question(stream=True)) as answer:
+                async for data in answer.aiter_raw():
+                    got += data
+        except httpx.HTTPError as error:
+            return got, repr(error)
+    return got, ""
 
 
 class TestClientGone:
@@ -436,8 +442,7 @@ class TestClientGone:
         gateway = await bench.gateway(up.url)
         _, writer = await gateway.connect()
         writer.write(ask(question(stream=stream)))
-        while not up.seen:
-            await asyncio.sleep(0.005)
+        await up.reached()
         await asyncio.sleep(0.05)
         writer.close()
         began = time.monotonic()
@@ -461,8 +466,7 @@ class TestClientGone:
         writers = [(await gateway.connect())[1] for _ in range(2)]
         for writer in writers:
             writer.write(ask(question()))
-        while len(up.seen) < 2:
-            await asyncio.sleep(0.005)
+        await up.reached(2)
         assert await health(gateway.url) == {"u0": 2}
         for writer in writers:
             writer.close()
@@ -488,8 +492,8 @@ class TestOverflow:
         gateway = await bench.gateway(pool.url, api.url, routes=(route(0, own=True, slots=2), route(1)))
         client = gateway.client()
         tasks = [asyncio.create_task(client.chat.completions.create(model="auto", messages=MESSAGES)) for _ in range(5)]
-        while len(pool.seen) + len(api.seen) < 5:
-            await asyncio.sleep(0.005)
+        await pool.reached(2)
+        await api.reached(3)
         go.set()
         await asyncio.gather(*tasks)
         assert (len(pool.seen), len(api.seen)) == (2, 3)
@@ -503,8 +507,7 @@ class TestOverflow:
         gateway = await bench.gateway(pool.url, routes=(route(0, own=True, slots=1),))
         _, writer = await gateway.connect()
         writer.write(ask(question()))
-        while not pool.seen:
-            await asyncio.sleep(0.005)
+        await pool.reached()
         with pytest.raises(openai.InternalServerError) as caught:
             await gateway.client().chat.completions.create(model="auto", messages=MESSAGES)
         assert (caught.value.status_code, caught.value.code) == (503, "no_capacity")
@@ -594,8 +597,7 @@ class TestPolicySwap:
         before = gateway.gateway.policy
         client = gateway.client()
         early = asyncio.create_task(client.chat.completions.with_raw_response.create(model="auto", messages=MESSAGES))
-        while not first.seen:
-            await asyncio.sleep(0.005)
+        await first.reached()
         policy = msgspec.structs.replace(gateway.gateway._settings.policy, routes=(route(1),))
         after = gateway.gateway.swap(policy)
         late = await client.chat.completions.with_raw_response.create(model="auto", messages=MESSAGES)

@@ -33,7 +33,7 @@ TAIL_SECONDS = 1.0
 """How long an answer whose reader has all it needs may take to end, for its connection to be used again."""
 
 _FOREVER = float("inf")
-_INFORMATIONAL = 200
+_FINAL = 200
 _SWITCHING = 101
 _BODILESS = (204, 304)
 
@@ -171,7 +171,7 @@ class Client:
         """The most recently used free connection."""
         while self._idle:
             connection = self._idle.pop()
-            if not connection.lost:
+            if not connection.closing:
                 return connection
         return None
 
@@ -228,6 +228,7 @@ class _Connection(asyncio.Protocol):
         self._began = False
         self._head_bytes = 0
         self._has_head = False
+        self._has_body = False
         self._ended = False
         self.until_close = False
         self._bodiless = False
@@ -236,10 +237,14 @@ class _Connection(asyncio.Protocol):
 
     # What the Client and the Answer ask of it.
 
+    @property
+    def closing(self) -> bool:
+        return self.lost or self._transport.is_closing()
+
     async def exchange(self, message: bytes, *, bodiless: bool) -> Answer:
         """Send a request, wait for the head."""
         self._busy, self._bodiless = True, bodiless
-        self._began = self._has_head = self._ended = self.until_close = self._unread = False
+        self._began = self._has_head = self._has_body = self._ended = self.until_close = self._unread = False
         self._failure = None
         self._parts.clear()
         self._buffered = self._head_bytes = 0
@@ -282,7 +287,7 @@ class _Connection(asyncio.Protocol):
         """The deadline passed."""
         if self._busy and not self._unread:
             timeouts = self.client.timeouts
-            what, limit = ("byte", timeouts.idle) if self._began else ("first byte", timeouts.first_byte)
+            what, limit = ("byte", timeouts.idle) if self._has_body else ("first byte", timeouts.first_byte)
             self._fail(f"no {what} of an answer within {limit:g} s", timed_out=True)
         self.abort()
 
@@ -325,7 +330,7 @@ class _Connection(asyncio.Protocol):
                 self._fail(f"the answer is not valid HTTP: {error.__context__ or error}")
                 self._transport.abort()
         if not self._has_head and self._head_bytes > HEAD_BYTES:
-            self._fail(f"the head of the answer is longer than {HEAD_BYTES} bytes")
+            self._fail(f"the answer is not valid HTTP: its head is longer than {HEAD_BYTES} bytes")
             self._transport.abort()
         self._after_data()
 
@@ -335,7 +340,8 @@ class _Connection(asyncio.Protocol):
             if self._unread:
                 self._release()
         elif not self._unread:
-            self.deadline = self._loop.time() + self.client.timeouts.idle
+            if self._has_body:  # a head alone, sent before the model has begun, does not stop the first timeout
+                self.deadline = self._loop.time() + self.client.timeouts.idle
             if self._buffered > BUFFER_BYTES and not self._paused:
                 self._paused = True
                 self.deadline = _FOREVER  # it is the reader who is slow
@@ -357,8 +363,12 @@ class _Connection(asyncio.Protocol):
         if self._parser is None:
             return
         self.status = self._parser.get_status_code()
-        if self.status < _INFORMATIONAL and self.status != _SWITCHING:
+        if self.status == _SWITCHING:
+            raise ValueError("it switches protocols")
+        if self.status < _FINAL:
             return
+        if sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
+            raise ValueError(f"its head is longer than {HEAD_BYTES} bytes")
         lengths = [value for name, value in self.headers if name == b"content-length"]
         codings = [value for name, value in self.headers if name == b"transfer-encoding"]
         if codings and (codings != [b"chunked"] or lengths):
@@ -372,6 +382,7 @@ class _Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         if not self._unread and self._has_head:
+            self._has_body = True
             self._parts.append(body)
             self._buffered += len(body)
 

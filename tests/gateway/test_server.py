@@ -1,0 +1,200 @@
+"""One address: models, health, unknown paths and methods, and everything else to the console."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from tests.gateway.conftest import Bench, Running, ask, question, route
+
+from baseload.errors import BadConfig
+from baseload.gateway.server import AddressTaken, Gateway
+from baseload.policy.policy import Policy
+
+
+@pytest.fixture
+async def gateway(bench: Bench) -> Running:
+    up = await bench.upstream()
+    return await bench.gateway(up.url, routes=(route(0, context_tokens=8000), route(0, name="again", offer="x/y")))
+
+
+async def get(url: str, method: str = "GET", **more: object) -> httpx.Response:
+    async with httpx.AsyncClient() as client:
+        return await client.request(method, url, **more)
+
+
+class TestModels:
+    async def test_the_official_client_lists_them(self, gateway: Running) -> None:
+        listed = await gateway.client().models.list()
+        assert [model.id for model in listed.data] == ["auto", "real"]
+        alias, model = (each.model_dump() for each in listed.data)
+        assert (alias["owned_by"], alias["bucket"]) == ("baseload", "judgment")
+        assert (model["owned_by"], model["context_tokens"], model["routes"]) == ("u0", 8000, ["r0", "again"])
+        assert model["usd_per_mtok"] == {"input": 1, "output": 5, "book": "test"}
+
+    async def test_one_of_them(self, gateway: Running) -> None:
+        assert (await gateway.client().models.retrieve("real")).id == "real"
+        answer = await get(f"{gateway.url}/v1/models/gpt-9")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+
+    async def test_a_name_with_a_slash_or_a_space(self, bench: Bench) -> None:
+        up = await bench.upstream()
+        gateway = await bench.gateway(up.url, routes=(route(0, model="a/b c"),))
+        assert (await get(f"{gateway.url}/v1/models/a/b%20c")).json()["id"] == "a/b c"
+
+
+async def test_health(gateway: Running, bench: Bench) -> None:
+    await gateway.client().chat.completions.create(model="auto", messages=question()["messages"])
+    answer = await get(f"{gateway.url}/healthz")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "ok": True,
+        "policy": gateway.gateway.policy,
+        "spool": "ok",
+        "ledger": {},
+        "in_flight": {},
+        "calls_written": 1,
+        "calls_unwritten": 0,
+        "unpriced": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code", "says"),
+    [
+        ("GET", "/v1/chat/completions", 405, "method_not_allowed", "Send POST"),
+        ("POST", "/v1/models", 405, "method_not_allowed", "Send GET"),
+        ("POST", "/healthz", 405, "method_not_allowed", "Send GET"),
+        ("POST", "/v1/embeddings", 404, "unknown_path", "Use /v1/chat/completions"),
+        ("GET", "/v1", 404, "unknown_path", "Use /v1/chat/completions"),
+        ("GET", "/", 404, "unknown_path", "the console is off"),
+        ("GET", "/v1models", 404, "unknown_path", "the console is off"),
+    ],
+)
+async def test_what_is_not_served(gateway: Running, method: str, path: str, status: int, code: str, says: str) -> None:
+    answer = await get(gateway.url + path, method)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert says in answer.json()["error"]["message"]
+
+
+async def test_a_taken_port(bench: Bench, gateway: Running) -> None:
+    import msgspec
+
+    from baseload.clock import SystemClock
+
+    settings = msgspec.structs.replace(gateway.gateway._settings, listen=f"127.0.0.1:{gateway.port}")
+    with pytest.raises(AddressTaken, match="already in use") as caught:
+        await Gateway(settings, {}, SystemClock(), bench.spool).start()
+    assert (caught.value.exit_code, "listen" in caught.value.remedy) == (1, True)
+
+
+def test_a_policy_that_names_an_unknown_upstream_is_not_put_in_force(gateway: Running) -> None:
+    before = gateway.gateway.policy
+    with pytest.raises(BadConfig, match="u9"):
+        gateway.gateway.swap(Policy(routes=(route(9),)))
+    assert gateway.gateway.policy == before
+
+
+async def test_stop_lets_answers_under_way_end(bench: Bench) -> None:
+    from tests.gateway.conftest import plain
+
+    async def slow(request, exchange) -> None:
+        await asyncio.sleep(0.1)
+        await plain(request, exchange)
+
+    up = await bench.upstream(slow)
+    gateway = await bench.gateway(up.url)
+    reader, writer = await gateway.connect()
+    writer.write(ask(question()))
+    await up.reached()
+    await gateway.gateway.stop()
+    assert b"HTTP/1.1 200" in await reader.read(-1)
+    assert len(bench.spool.calls) == 1
+
+
+class TestConsole:
+    @pytest.fixture
+    async def console(self, gateway: Running, tmp_path: Path) -> AsyncIterator[Running]:
+        """A Starlette application on a unix socket, as the console is."""
+
+        async def show(request: Request) -> Response:
+            body = await request.body()
+            seen = {"path": request.url.path, "query": request.url.query, "body": body.decode()}
+            headers = {"x-host": request.headers["host"], "set-cookie": "a=b"}
+            return JSONResponse({**seen, "te": request.headers.get("te")}, headers=headers)
+
+        async def stream(_: Request) -> Response:
+            async def parts() -> AsyncIterator[str]:
+                for number in range(3):
+                    yield f"data: {number}\n\n"
+                    await asyncio.sleep(0.01)
+
+            return StreamingResponse(parts(), media_type="text/event-stream")
+
+        async def forever(_: Request) -> Response:
+            async def parts() -> AsyncIterator[bytes]:
+                try:
+                    while True:
+                        yield b"x"
+                        await asyncio.sleep(0.01)
+                finally:
+                    self.left.set()
+
+            return StreamingResponse(parts())
+
+        self.left = asyncio.Event()
+        routes = [
+            Route("/stream", stream),
+            Route("/forever", forever),
+            Route("/empty", lambda _: Response(status_code=204)),
+            Route("/{rest:path}", show, methods=["GET", "POST"]),
+        ]
+        socket = tmp_path / "console.sock"
+        config = uvicorn.Config(Starlette(routes=routes), uds=str(socket), log_level="error", lifespan="off")
+        server = uvicorn.Server(config)
+        server.install_signal_handlers = lambda: None
+        task = asyncio.create_task(server._serve())
+        for _ in range(300):
+            await asyncio.sleep(0 if server.started else 0.01)
+        gateway.gateway.show_console(socket)
+        yield gateway
+        server.should_exit = True
+        await task
+
+    async def test_whole_answers(self, console: Running) -> None:
+        answer = await get(f"{console.url}/decide?x=1", "POST", content=b"hello", headers={"te": "trailers"})
+        assert answer.json() == {"path": "/decide", "query": "x=1", "body": "hello", "te": None}
+        assert answer.headers["x-host"] == f"127.0.0.1:{console.port}"
+        assert answer.headers["set-cookie"] == "a=b"
+        assert len(answer.headers.get_list("content-length")) == 1
+        assert len(answer.headers.get_list("date")) == 1
+
+    async def test_streams_heads_and_empty_answers(self, console: Running) -> None:
+        assert (await get(f"{console.url}/stream")).text == "data: 0\n\ndata: 1\n\ndata: 2\n\n"
+        head = await get(f"{console.url}/", "HEAD")
+        assert (head.status_code, head.content) == (200, b"")
+        assert (await get(f"{console.url}/empty")).status_code == 204
+
+    async def test_the_data_plane_stays_ours(self, console: Running) -> None:
+        assert (await get(f"{console.url}/v1/nope")).status_code == 404
+        assert (await get(f"{console.url}/healthz")).json()["ok"] is True
+
+    async def test_a_reader_that_leaves_ends_its_stream(self, console: Running) -> None:
+        reader, writer = await console.connect()
+        writer.write(b"GET /forever HTTP/1.1\r\nHost: a\r\n\r\n")
+        await reader.readuntil(b"x")
+        writer.close()
+        await asyncio.wait_for(self.left.wait(), 1)
+
+    async def test_a_console_that_is_gone(self, gateway: Running, tmp_path: Path) -> None:
+        gateway.gateway.show_console(tmp_path / "nobody.sock")
+        answer = await get(f"{gateway.url}/")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (502, "no_console")
