@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from ruamel.yaml import YAML
@@ -40,6 +40,9 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Times = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(gt=0)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+_Document = TypeVar("_Document", bound=msgspec.Struct)
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -171,25 +174,40 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 def read_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
     """Read and check a configuration file. Raises BadConfig naming the file, the field and the remedy."""
+    return parse_settings(read_document(path), environment, origin=str(path))
+
+
+def read_document(path: Path) -> object:
+    """What a YAML file holds, unchecked. Raises BadConfig naming the file and the remedy."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadConfig(f"cannot read {path}: {error}", remedy="Name a readable file with --config.") from error
+        raise BadConfig(f"cannot read {path}: {error}", remedy="Name a file that can be read.") from error
     try:
-        document = YAML(typ="safe", pure=True).load(text)
+        return YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError) as error:  # ValueError: a date that is none
         raise BadConfig(f"{path} is not YAML: {error}", remedy="Mend the line it names.") from error
     except RecursionError as error:
         raise BadConfig(
             f"{path} is nested without end", remedy="Write it flatter, without brackets in excess."
         ) from error
-    return parse_settings(document, environment, origin=str(path))
 
 
 def parse_settings(document: object, environment: Mapping[str, str], *, origin: str) -> Settings:
     """Check a parsed document. `origin` is named in errors."""
+    settings = _converted(document, environment, Settings, origin)
+    _check_names(settings, origin)
+    return settings
+
+
+def parse_policy(document: object, environment: Mapping[str, str], *, origin: str) -> Policy:
+    """Check a document that is a policy and nothing else. `origin` is named in errors."""
+    return _converted(document, environment, Policy, origin)
+
+
+def _converted(document: object, environment: Mapping[str, str], kind: type[_Document], origin: str) -> _Document:
     try:
-        settings = msgspec.convert(_substitute(document, environment), Settings, strict=False)
+        return msgspec.convert(_substitute(document, environment), kind, strict=False)
     except msgspec.ValidationError as error:
         raise BadConfig(f"{origin}: {error}", remedy="Mend that field; `$` is the top of the file.") from error
     except RecursionError as error:
@@ -198,8 +216,6 @@ def parse_settings(document: object, environment: Mapping[str, str], *, origin: 
         ) from error
     except BadConfig as error:
         raise BadConfig(f"{origin}: {error.message}", remedy=error.remedy) from error
-    _check_names(settings, origin)
-    return settings
 
 
 def _check_names(settings: Settings, origin: str) -> None:

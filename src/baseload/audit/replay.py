@@ -52,6 +52,12 @@ class Change:
             return None
         return self.then_nanousd - self.now_nanousd
 
+    @property
+    def bought_difference_nanousd(self) -> int | None:
+        """The same for what is bought by the token alone: what the change does to the bills that come in."""
+        whole = self.difference_nanousd
+        return None if whole is None else whole - (self.own_then_nanousd - self.own_now_nanousd)
+
 
 @dataclass(frozen=True, slots=True)
 class Replay:
