@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -24,12 +25,14 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 async def _serve(parent: Parent) -> None:
+    from baseload.console.process import start
     from baseload.gateway.run import serving
     from baseload.settings import read_settings
 
     orders = msgspec.json.decode(parent.orders, type=Orders)
     config = Path(orders.config)
-    async with serving(read_settings(config), config, run=orders.run) as served:
+    settings = read_settings(config)
+    async with serving(settings, partial(start, settings.directory, config, orders.run)) as served:
         parent.say_ready(Ready(served.url, served.recovered))
         await parent.ended()
 

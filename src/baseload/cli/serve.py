@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,13 +44,15 @@ async def _serve(settings: Settings, config: Path, *, console: bool, run: str, a
     import asyncio
     import signal
 
+    from baseload.console.process import start
     from baseload.gateway.run import serving
 
+    start_console = partial(start, settings.directory, config, run) if console else None
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signal_number, told.set)
-    async with serving(settings, config if console else None, run=run) as served:
+    async with serving(settings, start_console) as served:
         _announce(served, as_json=as_json)
         await told.wait()
         for signal_number in (signal.SIGINT, signal.SIGTERM):

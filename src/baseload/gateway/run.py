@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from baseload.clock import now
 from baseload.documents import load_catalog, load_deployments
@@ -43,9 +44,18 @@ class Serving:
         return f"http://{host}:{self.port}"
 
 
+class Console(Protocol):
+    """A console that listens on a unix socket until it is stopped."""
+
+    @property
+    def socket(self) -> Path: ...
+
+    def stop(self) -> None: ...
+
+
 @asynccontextmanager
-async def serving(settings: Settings, config: Path | None, *, run: str = "") -> AsyncIterator[Serving]:
-    """Serve while the block runs, then drain. With `config`, its file, a console is started; it shows `run` first.
+async def serving(settings: Settings, start_console: Callable[[], Console] | None = None) -> AsyncIterator[Serving]:
+    """Serve while the block runs, then drain. `start_console` may block; without it there is no console.
 
     Raises AddressTaken, BadConfig or LedgerUnavailable before anything is served.
     """
@@ -66,17 +76,11 @@ async def serving(settings: Settings, config: Path | None, *, run: str = "") -> 
         host, port = await gateway.start()
         recovered = await asyncio.to_thread(_recover, directory, store)
         drain.start()
-        if config is not None:
-            await _show_console(gateway, directory, config, run, stack)
-        yield Serving(gateway, host, port, config is not None, recovered, unpriced)
-
-
-async def _show_console(gateway: Gateway, directory: Path, config: Path, run: str, stack: AsyncExitStack) -> None:
-    from baseload.console import process  # the console's own process loads its libraries, not ours
-
-    console = await asyncio.to_thread(process.start, directory, config, run)
-    stack.push_async_callback(asyncio.to_thread, console.stop)
-    gateway.show_console(console.socket)
+        if start_console is not None:
+            console = await asyncio.to_thread(start_console)
+            stack.push_async_callback(asyncio.to_thread, console.stop)
+            gateway.show_console(console.socket)
+        yield Serving(gateway, host, port, start_console is not None, recovered, unpriced)
 
 
 async def _settle(drain: Drain, spool: Spool) -> None:
