@@ -10,9 +10,23 @@ from hypothesis import strategies as st
 from baseload.clock import from_ns
 from baseload.errors import BadInput
 from baseload.ledger.hot import open_store
-from baseload.ledger.query import Filter, Totals, by, latest_run, runs, totals
-from baseload.load.calls import Attempt, Call, Evidence, Status
+from baseload.ledger.query import (
+    Dispatch,
+    Filter,
+    Skipped,
+    Totals,
+    by,
+    dispatch,
+    latest_run,
+    position,
+    runs,
+    skips,
+    totals,
+)
+from baseload.ledger.query import recorded as recorded_since
+from baseload.load.calls import Attempt, Call, Decision, Evidence, Skip, Status
 from baseload.load.facts import Bucket
+from baseload.policy.decide import FULL
 from baseload.units import NANOSECONDS_PER_SECOND
 from baseload.usage import Usage
 from samples import FAILED, START_NS, attempt, call
@@ -167,3 +181,54 @@ def test_the_latest_run_is_the_one_recorded_last_whenever_its_calls_arrived(reco
 
 def test_a_ledger_without_runs_has_no_latest_one(recorded):
     assert latest_run(recorded(call("a", tags={}))) is None
+
+
+def test_the_position_grows_with_every_call_and_shows_what_came_since(recorded):
+    store = recorded(call("late", seconds=9), call("early", seconds=1))
+    before = position(store)
+    store.record([call("late", seconds=9), call("other", tags={"run": "two"}), call("next", seconds=5)])
+    assert position(store) == before + 2
+    assert [each.id for _, each in recorded_since(store, 0, before)] == ["late", "early"]
+    assert [each.id for _, each in recorded_since(store, before, position(store))] == ["other", "next"]
+    one = Filter(tags={"run": "one"})
+    assert list(recorded_since(store, before, position(store), one)) == [(position(store), call("next", seconds=5))]
+
+
+def test_an_empty_ledger_stands_at_zero(recorded):
+    assert position(recorded()) == 0
+
+
+def test_overflow_is_what_found_the_pool_full_and_was_answered_elsewhere(recorded):
+    full, ill = Skip("pool", f"{FULL} 8 requests in flight"), Skip("pool", "upstream is unhealthy")
+    elsewhere = Skip("dear", f"{FULL} 2 requests in flight")
+    store = recorded(
+        skipping("own", attempt(route="pool"), elsewhere),
+        skipping("overflow", attempt(), full),
+        skipping("also full", attempt(), full, ill),
+        skipping("ill", attempt(), ill),
+        skipping("failed on the pool", attempt(route="pool", status=Status.FAILED)),
+    )
+    assert dispatch(store, ("pool",)) == Dispatch(calls=5, own=1, overflow=2)
+    assert skips(store) == (
+        Skipped("pool", full.reason, 2),
+        Skipped("pool", ill.reason, 2),
+        Skipped("dear", elsewhere.reason, 1),
+    )
+    assert skips(store, Filter(tags={"run": "none"})) == ()
+
+
+def skipping(id: str, tried: Attempt, *skipped: Skip) -> Call:
+    made = call(id, tried)
+    decision = Decision(id=id, policy="p@1", routes=made.decision.routes, skipped=skipped)
+    return Call(id=id, facts=made.facts, decision=decision, attempts=made.attempts, ended_ns=made.ended_ns)
+
+
+def test_questions_of_one_moment_see_the_same_calls(tmp_path, recorded):
+    store = recorded(call("a"))
+    reader = open_store(tmp_path, read_only=True)
+    with reader.moment() as moment:
+        assert totals(moment).calls == 1
+        store.record([call("b")])
+        assert totals(moment).calls == 1
+    assert totals(reader).calls == 2
+    reader.close()

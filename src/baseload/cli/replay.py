@@ -253,8 +253,8 @@ def _print(document: ReplayDocument) -> None:
         say(f"  own pool   {carried}: its share of busy time, whose hours are paid either way")
         say(f"  bought     by the token: {_known(total.bought_difference_usd)} USD difference")
     if document.refused:
-        cost = _known(document.refused_usd)
-        say(f"  refused    {document.refused:,} of {document.calls:,} calls find no route; now they cost {cost} USD, in no sum above")
+        refused = f"{document.refused:,} of {document.calls:,} calls find no route"
+        say(f"  refused    {refused}; now they cost {_known(document.refused_usd)} USD, in no sum above")
     for key in document.unpriced_offers:
         note(f"no book has a price for {key}: add it to `prices` in your configuration")
     hint("baseload serve --config FILE puts a policy in force")
