@@ -21,8 +21,9 @@ SPEED = 600.0
 ASKERS = 24
 
 
-async def traffic(url: str, answered: list[str], usage: Counter) -> None:
+async def traffic(gateway: Child, answered: list[str], usage: Counter, *, kill_after: int) -> None:
     """Ask until the gateway is gone; note the decision of every answer that came whole."""
+    url = gateway.ready["url"] + "/v1"
 
     async def ask(client: openai.AsyncOpenAI, number: int) -> None:
         while True:
@@ -40,6 +41,8 @@ async def traffic(url: str, answered: list[str], usage: Counter) -> None:
                 told = response.parse().usage
             answered.append(response.headers["x-baseload-decision-id"])
             usage.update(prompt=told.prompt_tokens, completion=told.completion_tokens)
+            if len(answered) == kill_after:
+                os.kill(gateway.pid, signal.SIGKILL)
 
     async with openai.AsyncOpenAI(base_url=url, api_key="k", max_retries=0) as client:
         await asyncio.gather(*(ask(client, number) for number in range(ASKERS)), return_exceptions=True)
@@ -57,10 +60,8 @@ async def test_every_answered_request_is_in_the_ledger_once(tmp_path: Path, afte
         write_yaml(config, document)
         orders = Orders(config=str(config), run="")
         with Child("baseload.cli.demo_gateway", orders) as gateway:
-            asking = asyncio.create_task(traffic(gateway.ready["url"] + "/v1", answered, usage))
-            await asyncio.sleep(after_seconds)
-            os.kill(gateway.pid, signal.SIGKILL)
-            await asking
+            await traffic(gateway, answered, usage, kill_after=after_answers)
+        assert len(answered) >= after_answers
         with Child("baseload.cli.demo_gateway", orders) as again:
             assert again.alive
     store = open_store(tmp_path, read_only=True)
