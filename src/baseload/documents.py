@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -247,13 +247,12 @@ def _checked(price: Decimal | None, model: str, path: Path) -> Decimal | None:
     """A price that is not negative and has at most six decimals."""
     if price is None:
         return None
+    if not price.is_finite() or price < 0:
+        raise BadConfig(f"{path}: {model} has the price {price}", remedy="Write what a million tokens cost in USD.")
     try:
-        if pico_per_token(price) < 0:
-            raise BadConfig(f"{path}: {model} has a negative price, {price}", remedy="Write what a token costs.")
+        pico_per_token(price)
     except BadInput as error:
         raise BadConfig(f"{path}: {model}: {error.message}", remedy=error.remedy) from error
-    except InvalidOperation as error:
-        raise BadConfig(f"{path}: {model}: {price} is not a price", remedy="Write a plain number.") from error
     return price
 
 

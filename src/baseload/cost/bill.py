@@ -6,7 +6,6 @@ A total is the sum of its lines and nothing else. Amounts are USD for one period
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 
 from baseload.catalog.entries import Source
 from baseload.ranges import Range, total
@@ -61,7 +60,3 @@ class Bill:
         for line in self.lines:
             sums[line.component] = sums[line.component] + line.amount if line.component in sums else line.amount
         return sums
-
-    def scaled(self, factor: Decimal) -> Bill:
-        """The same items for a period `factor` times as long."""
-        return Bill(tuple(Line(line.component, line.amount * factor, line.how, line.source) for line in self.lines))
