@@ -105,7 +105,7 @@ def test_the_whole_demo_leaves_nothing(tmp_path, kernel):
         "demo",
         "--once",
         "--sample",
-        "700",
+        "1200",
         "--listen",
         "127.0.0.1:0",
         "--json",
@@ -113,5 +113,5 @@ def test_the_whole_demo_leaves_nothing(tmp_path, kernel):
     environment = {**os.environ, "BASELOAD_HOME": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["metered"]["requests"] == 700
+    assert json.loads(done.stdout)["metered"]["requests"] == 1200
     assert kernel.attempts() == before
