@@ -93,7 +93,10 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The demo's one document. `counted` and `metered` are (requests, input tokens, output tokens)."""
+    """The demo's one document. `counted` and `metered` are (requests, input tokens, output tokens).
+
+    `undecided` says why there is no verdict, and is empty when there is one.
+    """
 
     run: str
     trace: Replayed
@@ -101,8 +104,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     upstreams: tuple[Counted, ...]
     agrees: bool
     compared: tuple[Compared, ...]
-    verdict: VerdictEntry
-    decision: DecideDocument
+    verdict: VerdictEntry | None
+    decision: DecideDocument | None
+    undecided: str
     gateway: str
     console: str
     ledger: str
@@ -228,7 +232,10 @@ def print_report(report: Report) -> None:
     )
     say("  cheapest is not the answer: a model must also get the task right")
     say()
-    show(report.decision, plot=sys.stdout.isatty())
+    if report.decision is None:
+        say(f"  no verdict {report.undecided}")
+    else:
+        show(report.decision, plot=sys.stdout.isatty())
     say()
 
 

@@ -19,7 +19,7 @@ from baseload.cli.demo_report import Opening, Replayed, Report
 from baseload.cli.output import progress
 from baseload.cli.scene import read_scene
 from baseload.documents import load_catalog, load_deployments, write_yaml
-from baseload.errors import LedgerUnavailable, UpstreamUnreachable
+from baseload.errors import LedgerUnavailable, NotEnoughData, UpstreamUnreachable
 from baseload.gateway.child import Child
 from baseload.gateway.simulation import simulate
 from baseload.ledger.home import demo_home
@@ -112,7 +112,11 @@ class Stage:
             calls = list(store.calls(where))
             catalog, deployments = load_catalog(self._settings.prices), load_deployments()
             upstreams = demo_report.counted(store, where, self._counts(), self._models)
-            decision = decide_on_calls(calls, catalog, deployments, self._settings)
+            decision, undecided = None, ""
+            try:
+                decision = decide_on_calls(calls, catalog, deployments, self._settings)
+            except NotEnoughData as error:
+                undecided = error.message
             return Report(
                 run=self.run,
                 trace=self._replayed(),
@@ -120,8 +124,9 @@ class Stage:
                 upstreams=upstreams,
                 agrees=all(each.agrees for each in upstreams),
                 compared=demo_report.compared(calls, catalog, self._settings.compare),
-                verdict=decision.verdict,
+                verdict=decision.verdict if decision is not None else None,
                 decision=decision,
+                undecided=undecided,
                 gateway=f"{self._served.url}/v1",
                 console=self._served.url,
                 ledger=str(store.path),

@@ -39,7 +39,10 @@ class Child:
     def __init__(self, module: str, orders: object) -> None:
         self.name = module
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own module
-            [sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # a terminal's Ctrl-C is for the parent, which then ends us in order
         )
         self.ready: Any = self._begin(orders)
 
