@@ -174,7 +174,7 @@ def _span(flag: str, text: str) -> Range:
         ends = [Decimal(low.strip()), Decimal(high.strip() if dash else low.strip())]
     except InvalidOperation:
         ends = []
-    if not ends or not all(end.is_finite() for end in ends):
+    if not ends or not all(end.is_finite() for end in ends) or ends[0] > ends[1]:
         raise BadInput(f"{flag} {text!r} is not a price", remedy="Write a number from 0 up, or a range such as 2-3.")
     return Range.between(*ends) if dash else Range.exact(ends[0])
 
@@ -203,6 +203,11 @@ def _on_ledger(ledger: _Text, config: _Text, run: _Text, *, demo: bool, hidden_s
     directory = demo_home() if demo else Path(ledger).expanduser() if ledger else None
     if config is None and directory is not None and (beside := directory / CONFIG).exists():
         config = str(beside)
+    if config is None and directory is not None:
+        raise BadInput(
+            f"{directory} holds no {CONFIG}, and no configuration was named",
+            remedy="Add --config FILE: its policy says which routes and pools may serve the calls.",
+        )
     if config is None:
         raise BadInput(
             "nothing to decide on: no figures were typed and no configuration was named",

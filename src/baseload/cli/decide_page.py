@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from baseload.cli.output import hint, money, say, table
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from baseload.plan.document import Assumption, CurveEntry, DecideDocument, Money, OptionEntry
+    from baseload.plan.document import Assumption, CurveEntry, DecideDocument, OptionEntry
 
 FEW_CROSSINGS = 6
 CHART_POINTS = 160
@@ -25,8 +26,11 @@ def show(document: DecideDocument, *, plot: bool) -> None:
     if verdict.hidden_stack is not None:
         say(verdict.hidden_stack.sentence)
     say()
-    columns = ["option", "kind", ">USD/month", ">low", ">high", ">machines", "note"]
+    columns = ["option", "kind", ">USD/month", ">low to high", ">machines"]
     table("", columns, [_option_row(option) for option in document.options])
+    for option in document.options:
+        if option.note:
+            say(f"  {option.name}: {option.note}.")
     _turning(document)
     if plot and sys.stdout.isatty():
         _chart(document.curves)
@@ -40,13 +44,8 @@ def show(document: DecideDocument, *, plot: bool) -> None:
 
 def _option_row(option: OptionEntry) -> list[str]:
     cost = option.usd_per_month
-    low, high = _ends(cost)
-    machines = str(option.machines) if option.kind != "api" else "-"
-    return [option.name, option.kind, money(cost.likely), low, high, machines, option.note]
-
-
-def _ends(cost: Money) -> tuple[str, str]:
-    return ("", "") if cost.low == cost.high else (money(cost.low), money(cost.high))
+    ends = f"{money(cost.low, 0)} to {money(cost.high, 0)}" if cost.low != cost.high else "exact"
+    return [option.name, option.kind, money(cost.likely), ends, str(option.machines) if option.kind != "api" else "-"]
 
 
 def _turning(document: DecideDocument) -> None:
@@ -99,6 +98,7 @@ def _chart(curves: Sequence[CurveEntry]) -> None:
         x_as_log=True,
         y_as_log=True,
         lines=True,
+        color="NO_COLOR" not in os.environ,
         width=70,
         height=16,
     )

@@ -48,15 +48,24 @@ def command(
 
 def _asked(input: str | None, output: str | None, requests: str) -> Asked | None:
     from baseload.cost.quotes import Asked
-    from baseload.units import quantity
 
     if input is None and output is None:
         return None
     return Asked(
-        input_tokens=int(quantity(input or "0")),
-        output_tokens=int(quantity(output or "0")),
-        requests=int(quantity(requests)),
+        input_tokens=_count("--input", input or "0"),
+        output_tokens=_count("--output", output or "0"),
+        requests=_count("--requests", requests),
     )
+
+
+def _count(flag: str, text: str) -> int:
+    from baseload.errors import BadInput
+    from baseload.units import quantity
+
+    figure = quantity(text)
+    if figure != figure.to_integral_value():
+        raise BadInput(f"{flag} {text} is not a whole number", remedy="Write a whole count, as in 1500 or 1.5K.")
+    return int(figure)
 
 
 def _moment(text: str | None) -> datetime:

@@ -1,0 +1,190 @@
+"""`baseload decide` as a person types it: typed figures, a ledger, and what is wrong with either."""
+
+import json
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from baseload.cli.main import main
+from baseload.clock import to_ns
+from baseload.ledger.hot import open_store
+from baseload.load.calls import Attempt, Call, Decision
+from baseload.load.facts import Bucket, Facts
+from baseload.usage import Usage
+
+ARTICLE_4 = "decide|--input|300M|--output|100M|--gpu-month|1200|--gpu-capacity|1.6B"
+START = to_ns(datetime(2026, 11, 19, 18, tzinfo=UTC))
+CONFIG = """
+upstreams:
+  - {name: api, base_url: "http://127.0.0.1:1/v1"}
+  - {name: pool, base_url: "http://127.0.0.1:2/v1", kind: own, deployment: qwen3-32b-2xh100-vllm0.12,
+     usd_per_gpu_hour: "2.40"}
+policy:
+  aliases: {auto: judgment}
+  routes:
+    - {name: pool, upstream: pool, model: qwen3-32b, offer: own/qwen3-32b, own: true, slots: 128,
+       success: {judgment: 1}}
+    - {name: api, upstream: api, model: mid, offer: reference/mid, success: {judgment: 1, flagship: 1}}
+"""
+
+
+@pytest.fixture
+def baseload(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("BASELOAD_HOME", str(tmp_path / "home"))
+
+    def run(line, code=0):
+        monkeypatch.setattr(sys, "argv", ["baseload", *line.split("|")])
+        found = 0
+        try:
+            main()
+        except SystemExit as ended:
+            found = ended.code or 0
+        assert found == code
+        return capsys.readouterr()
+
+    return run
+
+
+def call(number, run):
+    at = START + number * 5 * 10**9
+    attempt = Attempt(
+        number=1, route="api", upstream="api", model="mid", offer="reference/mid", started_ns=at, ended_ns=at + 1,
+        usage=Usage(input_tokens=2_000, output_tokens=200), cost_nanousd=9_000_000,
+    )  # fmt: skip
+    bucket = Bucket.FLAGSHIP if number % 10 == 0 else Bucket.JUDGMENT
+    facts = Facts(at_ns=at, model="auto", bucket=bucket, input_tokens=2_000, tags={"run": run})
+    decision = Decision(id="d", policy="p", routes=())
+    return Call(id=f"{run}-{number}", facts=facts, decision=decision, attempts=(attempt,), ended_ns=at + 1)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    directory = tmp_path / "ledger"
+    directory.mkdir()
+    store = open_store(directory)
+    store.record([*(call(number, "first") for number in range(60)), *(call(number, "second") for number in range(120))])
+    store.close()
+    (directory / "baseload.yaml").write_text(CONFIG)
+    return directory
+
+
+@pytest.mark.parametrize(("price", "usd"), [("3/15", 2400), ("15/75", 12000)])
+def test_article_4_as_json(baseload, price, usd):
+    document = json.loads(baseload(f"{ARTICLE_4}|--price|{price}|--json").out)
+    options = {option["kind"]: option["usd_per_month"] for option in document["options"]}
+    assert options["api"] == {"low": usd, "likely": usd, "high": usd}
+    assert options["rented"] == {"low": 1200, "likely": 1200, "high": 1200}
+    assert {"schema", "options", "crossings", "critical_fill", "verdict", "assumptions"} <= document.keys()
+    assert document["schema"] == "baseload.decide/1"
+    assert {"name", "value", "unit", "source", "date", "known"} == document["assumptions"][0].keys()
+
+
+def test_the_page_says_the_answer_first_and_what_it_leaves_out(baseload):
+    told = baseload(f"{ARTICLE_4}|--price|3/15").out
+    first, second = told.splitlines()[:2]
+    assert first.startswith("At 400 M tokens a month the cheapest way is rented GPU: 1,200 USD a month")
+    assert "700 to 3,900 USD a month) are not in these figures" in second
+    assert "1 crossing at 200 M tokens a month; beyond, rented GPU stays cheaper." in told
+    assert "Critical fill 12.5%" in told
+    assert "\x1b" not in told  # no colours and no chart when it is not a terminal
+    assert "next:" in told
+
+
+def test_the_hidden_stack_turns_it(baseload):
+    document = json.loads(baseload(f"{ARTICLE_4}|--price|3/15|--hidden-stack|--json").out)
+    assert document["verdict"]["kind"] == "api"
+    rented = next(option for option in document["options"] if option["kind"] == "rented")
+    assert rented["usd_per_month"] == {"low": 1900, "likely": 3500, "high": 5100}
+
+
+def test_models_from_the_books(baseload):
+    line = "decide|--input|300M|--output|100M|--model|reference/mid|--model|reference/light|--json"
+    document = json.loads(baseload(line).out)
+    costs = {option["name"]: option["usd_per_month"]["likely"] for option in document["options"]}
+    assert costs == {"reference/mid": 2400, "reference/light": 800}
+    price = next(row for row in document["assumptions"] if row["name"] == "price of reference/mid")
+    assert (price["known"], price["date"]) == ("article", "2026-06-17")
+
+
+def test_twenty_one_crossings(baseload):
+    told = baseload(
+        "decide|--input|16B|--price|1.55/1.55|--gpu-hour|2.5|--gpu-capacity|2.85B|--peak|2.2|--ops|1500"
+    ).out
+    assert "21 crossings between 11.6 B and 23.3 B tokens a month; beyond, rented GPU stays cheaper." in told
+
+
+def test_a_node_of_several_gpus_by_the_hour_as_a_range(baseload):
+    line = "decide|--input|1B|--price|3/15|--gpu-hour|2-3|--gpus|8|--gpu-capacity|1.6B|--json"
+    document = json.loads(baseload(line).out)
+    rented = next(option for option in document["options"] if option["kind"] == "rented")
+    assert rented["usd_per_month"] == {"low": 11680, "likely": 14600, "high": 17520}
+
+
+def test_your_ledger(baseload, ledger):
+    document = json.loads(baseload(f"decide|--ledger|{ledger}|--run|second|--json").out)
+    assert (document["basis"], document["metered"]["requests"], document["metered"]["minutes"]) == ("metered", 120, 10)
+    assert document["metered"]["usd"] == 1.08
+    assert [option["kind"] for option in document["options"]] == ["api", "rented", "hybrid"]
+    # 120 calls of 2,000 in and 200 out at 3/15 in ten minutes: 1.08 USD, 4,380 times a month.
+    assert document["options"][0]["usd_per_month"]["likely"] == 4730.4
+    whole = json.loads(baseload(f"decide|--ledger|{ledger}|--json").out)
+    assert whole["metered"]["requests"] == 180
+
+
+def test_the_configuration_names_its_own_ledger(baseload, ledger, tmp_path):
+    config = tmp_path / "other.yaml"
+    config.write_text(CONFIG + f"data_dir: {ledger}\n")
+    told = baseload(f"decide|--config|{config}|--run|first").out
+    assert "Assumptions" in told
+    assert "reference/mid" in told
+
+
+def test_the_demos_latest_run(baseload, ledger, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    ledger.rename(home / "demo")
+    document = json.loads(baseload("decide|--demo|--json").out)
+    assert document["metered"]["requests"] == 120
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("decide", "--demo"),
+        ("decide|--input|1|--price|3", "3/15"),
+        ("decide|--input|1|--price|-1/2", "from 0 up"),
+        ("decide|--input|1|--price|a/b", "from 0 up"),
+        ("decide|--input|1x|--price|1/2", "300M"),
+        ("decide|--price|3/15", "--input 300M"),
+        ("decide|--input|1", "--price input/output"),
+        ("decide|--input|1|--price|1/2|--gpu-capacity|3", "--gpu-month"),
+        ("decide|--input|1|--price|1/2|--gpu-month|3", "--gpu-capacity 1.6B"),
+        ("decide|--input|1|--price|1/2|--hidden-stack", "--gpu-month"),
+        ("decide|--input|1|--price|1/2|--gpu-month|3|--gpu-hour|3|--gpu-capacity|1", "one of them"),
+        ("decide|--input|1|--price|1/2|--gpu-month|3|--gpu-capacity|1|--ops|3|--hidden-stack", "one of them"),
+        ("decide|--input|1|--price|1/2|--gpu-month|nan|--gpu-capacity|1", "from 0 up"),
+        ("decide|--input|1|--price|1/2|--gpu-month|5-2|--gpu-capacity|1", "--gpu-month '5-2'"),
+        ("decide|--input|1|--price|1/2|--gpu-month|5|--gpu-capacity|0", "above zero"),
+        ("decide|--input|1|--price|1/2|--gpu-month|5|--gpu-capacity|1|--peak|0.5", "1 or more"),
+        ("decide|--input|1|--model|gpt-nonesuch-9", "no book has a price"),
+        ("decide|--input|1|--price|1/2|--demo", "one or the other"),
+        ("decide|--config|/nonexistent.yaml", "/nonexistent.yaml"),
+    ],
+)
+def test_bad_input_ends_with_2_and_the_remedy(baseload, line, says):
+    told = baseload(line, code=2)
+    assert told.out == ""
+    assert "error:" in told.err
+    assert says in told.err
+
+
+def test_too_little_ends_with_4(baseload, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "baseload.yaml").write_text(CONFIG)
+    assert "error:" in baseload(f"decide|--ledger|{empty}", code=4).err
+    store = open_store(empty)
+    store.record([call(number, "few") for number in range(5)])
+    store.close()
+    assert "5 calls" in baseload(f"decide|--ledger|{empty}", code=4).err

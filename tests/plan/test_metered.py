@@ -1,0 +1,263 @@
+"""Decisions on metered calls, small enough to be checked by hand, and against trying every number of machines."""
+
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from typing import NamedTuple
+
+import pytest
+
+from baseload.capacity.curve import Curve, Point
+from baseload.capacity.deployment import Deployment, Saturated
+from baseload.catalog.books import Catalog
+from baseload.catalog.entries import Lease, LeaseKind, Offer, Precedence, PriceRow, Rates, Source, Window
+from baseload.clock import to_ns
+from baseload.errors import BadConfig, BadInput, NotEnoughData
+from baseload.load.calls import Attempt, Call, Decision, Evidence, Status
+from baseload.load.facts import Bucket, Facts
+from baseload.plan.advice import decide_on_calls
+from baseload.policy.policy import Policy, Route
+from baseload.ranges import Range
+from baseload.usage import Usage
+
+START = to_ns(datetime(2026, 11, 19, 18, tzinfo=UTC))
+MINUTE = 60 * 10**9
+MONTH = Decimal(43_800)  # minutes in 730 hours
+SOURCE = Source("book", Precedence.MARKET, date(2026, 11, 9), "a test", "MIT")
+
+
+class Upstream(NamedTuple):
+    name: str
+    deployment: str
+    usd_per_gpu_hour: Decimal | None
+
+
+class Configured(NamedTuple):
+    policy: Policy
+    upstreams: list[Upstream]
+
+
+# Two GPUs that write 100 tokens a second at 16 in flight, 80 at 8.
+CURVE = Curve.through(Point(8, 80), Point(16, 100))
+DEPLOYMENTS = {
+    "pool-2x": Deployment(
+        "pool-2x", "small", "gpu-x2", "gpu", 2, "engine", "bf16", CURVE, 16, 100, 100,
+        Saturated(Decimal(1_000), Decimal(100)), date(2026, 11, 1), SOURCE,
+    )
+}  # fmt: skip
+
+
+def offer(key, read, written, *later: PriceRow):
+    provider, _, model = key.partition("/")
+    return Offer(provider, model, SOURCE, (PriceRow(Rates(Decimal(read), Decimal(written))), *later))
+
+
+CATALOG = Catalog(
+    (offer("acme/large", 10, 40), offer("acme/medium", 2, 10), offer("acme/tiny", 1, 4)),
+    leases=(Lease("gpu", LeaseKind.RENTED, SOURCE, usd_per_gpu_hour=Range.between(1, 3)),),
+)
+
+
+def route(name, offered, buckets, **more: object):
+    return Route(name=name, upstream=name, model=name, offer=offered, success=dict.fromkeys(buckets, 0.9), **more)
+
+
+LARGE = route("large", "acme/large", Bucket)
+MEDIUM = route("medium", "acme/medium", [Bucket.JUDGMENT, Bucket.BANDWIDTH])
+TINY = route("tiny", "acme/tiny", [Bucket.BANDWIDTH])
+POOL = route("pool", "own/small", [Bucket.JUDGMENT, Bucket.BANDWIDTH], own=True, slots=16)
+
+
+def configured(*routes: Route, hourly="2.40", deployment="pool-2x"):
+    price = Decimal(hourly) if hourly else None
+    upstreams = [Upstream(each.name, deployment if each.own else "", price if each.own else None) for each in routes]
+    return Configured(Policy(routes=routes), upstreams)
+
+
+def call(number, minute, bucket, read, written, *, status=Status.OK, cost=1_000):
+    at = START + minute * MINUTE + number
+    attempt = Attempt(
+        number=1, route="r", upstream="u", model="m", offer="o/m", started_ns=at, ended_ns=at + 1,
+        usage=Usage(input_tokens=read, output_tokens=written), cost_nanousd=cost, status=status,
+        evidence=Evidence.REPORTED,
+    )  # fmt: skip
+    facts = Facts(at_ns=at, model="auto", bucket=bucket, input_tokens=read)
+    decision = Decision(id="d", policy="p", routes=())
+    return Call(id=f"{minute}-{number}", facts=facts, decision=decision, attempts=(attempt,), ended_ns=at + 1)
+
+
+def minute_of(minute, judgment, flagship=1):
+    """`judgment` calls that each keep the pool busy for ten seconds, and flagship calls it may not serve."""
+    served = [call(number, minute, Bucket.JUDGMENT, 5_000, 500) for number in range(judgment)]
+    return served + [call(1_000 + number, minute, Bucket.FLAGSHIP, 1_000, 1_000) for number in range(flagship)]
+
+
+# Busy seconds 30, 90, 150, 60, 120, 0: machines needed 0.5, 1.5, 2.5, 1, 2, 0.
+LOADS = (3, 9, 15, 6, 12, 0)
+CALLS = [each for minute, load in enumerate(LOADS) for each in minute_of(minute, load)]
+# A judgment call on acme/medium: 5,000 x 2 + 500 x 10 USD per million; a flagship one on acme/large: 10 + 40.
+JUDGMENT, FLAGSHIP = Decimal("0.015"), Decimal("0.05")
+LEASE = Decimal("2.40") * 2 * 730
+
+
+def decide(*routes: Route, calls=CALLS, catalog=CATALOG, **more: str):
+    return decide_on_calls(calls, catalog, DEPLOYMENTS, configured(*routes, **more))
+
+
+def by_kind(document):
+    return {option.kind: option for option in reversed(document.options)}
+
+
+def month(usd):
+    return round(usd * MONTH / len(LOADS), 6)
+
+
+def test_each_bucket_is_bought_where_it_may_be_and_costs_least():
+    document = decide(LARGE, MEDIUM, TINY)
+    cheapest, all_large = document.options
+    assert cheapest.usd_per_month.likely == month(sum(LOADS) * JUDGMENT + 6 * FLAGSHIP)
+    assert (all_large.name, all_large.kind) == ("all on acme/large", "api")
+    assert all_large.usd_per_month.likely == month(sum(LOADS) * Decimal("0.07") + 6 * FLAGSHIP)
+    # acme/tiny would be cheaper still, but it serves no bucket that was asked for; acme/medium no flagship call.
+    assert not any("tiny" in option.name or option.name == "all on acme/medium" for option in document.options)
+    assert document.verdict.confidence == "metered"
+
+
+def test_own_machines_are_counted_at_the_busiest_minute_and_paid_around_the_clock():
+    own = by_kind(decide(POOL, LARGE, MEDIUM))["rented"]
+    assert own.machines == 3
+    lines = {line.component: line.usd_per_month.likely for line in own.lines}
+    # The flagship calls stay on the API: the pool may not serve them.
+    assert lines == {"GPU lease": LEASE * 3, "API": month(6 * FLAGSHIP)}
+    assert own.fill == round(Decimal("7.5") / 6 / 3, 6)
+
+
+def test_the_hybrid_is_the_best_of_every_number_of_machines():
+    for hourly in ("0.01", "2.40", "9", "40", "90"):
+        document = decide(POOL, LARGE, MEDIUM, hourly=hourly)
+        lease = Decimal(hourly) * 2 * 730
+        bills = {}
+        for machines in range(4):
+            flowing = sum(max(Decimal(load) - 6 * machines, Decimal(0)) * JUDGMENT for load in LOADS)
+            bills[machines] = lease * machines + month(flowing) + month(6 * FLAGSHIP)
+        hybrid = by_kind(document)["hybrid"]
+        assert hybrid.usd_per_month.likely == min(bills.values())
+        assert bills[hybrid.machines] == min(bills.values())
+        assert [entry.pays for entry in document.fills] == [bills[k] <= bills[k - 1] for k in (1, 2, 3)]
+
+
+def test_critical_fill_is_the_machine_hour_over_what_a_full_hour_would_cost_bought():
+    document = decide(POOL, LARGE, MEDIUM)
+    # A full machine-hour carries 360 such calls, 5.40 USD bought; it costs 4.80.
+    assert document.critical_fill == round(Decimal("4.80") / Decimal("5.40"), 6)
+    # Filled one after the other: (0.5 + 1 + 1 + 1 + 1) / 6, (0.5 + 1 + 1) / 6, 0.5 / 6.
+    assert [entry.fill for entry in document.fills] == [Decimal("0.75"), Decimal("0.416667"), Decimal("0.083333")]
+    assert all(entry.pays == (entry.fill >= document.critical_fill) for entry in document.fills)
+
+
+def test_a_pool_held_below_its_measured_best_needs_more_machines():
+    held = route("pool", "own/small", [Bucket.JUDGMENT], own=True, slots=8)
+    own = by_kind(decide(held, LARGE, MEDIUM))["rented"]
+    # 80 of 100 tokens a second at 8 in flight: the busiest minute needs 2.5 / 0.8.
+    assert own.machines == 4
+    assert own.fill == round(Decimal("7.5") / Decimal("0.8") / 6 / 4, 6)
+
+
+def test_low_and_high_are_the_quietest_and_the_busiest_third_of_the_minutes():
+    cost = decide(LARGE, MEDIUM).options[0].usd_per_month
+    quiet = (LOADS[5] + LOADS[0]) * JUDGMENT + 2 * FLAGSHIP
+    busy = (LOADS[2] + LOADS[4]) * JUDGMENT + 2 * FLAGSHIP
+    assert (cost.low, cost.high) == (round(quiet * MONTH / 2, 6), round(busy * MONTH / 2, 6))
+
+
+def test_the_volume_is_the_measured_one_repeated():
+    document = decide(LARGE, MEDIUM)
+    assert document.volume.input_tokens == (sum(LOADS) * 5_000 + 6 * 1_000) * 7_300
+    assert document.volume.output_tokens == (sum(LOADS) * 500 + 6 * 1_000) * 7_300
+    metered = document.metered
+    assert (metered.requests, metered.minutes, metered.unpriced) == (len(CALLS), 6, 0)
+    assert metered.usd == Decimal(len(CALLS)) * Decimal("0.000001")
+
+
+def test_curves_go_through_the_options_and_are_straight_between_their_points():
+    document = decide(POOL, LARGE, MEDIUM)
+    now = document.volume.tokens
+    for option, curve in zip(document.options, document.curves, strict=True):
+        assert curve.name == option.name
+        (left, low), (right, high) = next(pair for pair in pairwise(curve.points) if pair[0][0] < now <= pair[1][0])
+        share = Fraction(now - left) / Fraction(right - left)
+        assert abs(Fraction(low) + share * Fraction(high - low) - Fraction(option.usd_per_month.likely)) < Fraction(
+            1, 1_000
+        )
+
+
+def test_an_empty_minute_inside_counts_as_no_load():
+    gap = [each for minute in (0, 1, 5) for each in minute_of(minute, 12)]
+    document = decide(POOL, LARGE, MEDIUM, calls=gap)
+    assert document.metered.minutes == 6
+    assert by_kind(document)["rented"].fill == Decimal("0.5")
+
+
+def test_a_window_of_the_day_is_priced_at_each_calls_own_time():
+    happy = PriceRow(
+        Rates(Decimal(0), Decimal(0)),
+        window=Window(time(18, 3), time(19)),
+    )
+    catalog = Catalog((offer("acme/large", 10, 40), offer("acme/medium", 2, 10, happy)))
+    cheapest = decide(LARGE, MEDIUM, catalog=catalog).options[0]
+    assert cheapest.usd_per_month.likely == month(sum(LOADS[:3]) * JUDGMENT + 6 * FLAGSHIP)
+
+
+def test_rent_that_is_not_configured_comes_from_the_books_as_a_range():
+    document = decide(POOL, LARGE, MEDIUM, hourly="")
+    lease = next(line for line in by_kind(document)["rented"].lines if line.component == "GPU lease")
+    assert (lease.usd_per_month.low, lease.usd_per_month.high) == (3 * 2 * 730, 3 * 2 * 730 * 3)
+    assert lease.source == "a test"
+
+
+def test_what_could_not_be_weighed_is_said():
+    strange = route("strange", "acme/unknown", Bucket)
+    half = Offer("acme", "half", SOURCE, (PriceRow(Rates(None, Decimal(1))),))
+    catalog = Catalog((*CATALOG.offers, half))
+    other = route("half", "acme/half", Bucket)
+    failed = call(5_000, 0, Bucket.JUDGMENT, 10, 10, status=Status.FAILED, cost=None)
+    document = decide(LARGE, MEDIUM, strange, other, calls=[*CALLS, failed], catalog=catalog)
+    left_out = [f"{row.value} {row.source}" for row in document.assumptions if row.name == "left out"]
+    assert any("acme/unknown" in words for words in left_out)
+    assert any("acme/half" in words and "no input price" in words for words in left_out)
+    assert any(words.startswith("1 calls") for words in left_out)
+    assert (document.metered.unserved, document.metered.unpriced, document.metered.usd) == (1, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("calls", "says"),
+    [
+        ([], "0 calls"),
+        (CALLS[:29], "29 calls"),
+        (minute_of(0, 40), "calls of 1 minutes"),
+    ],
+)
+def test_too_little_is_exit_4(calls, says):
+    with pytest.raises(NotEnoughData, match=says) as caught:
+        decide(LARGE, MEDIUM, calls=calls)
+    assert caught.value.exit_code == 4
+
+
+def test_a_bucket_that_no_priced_api_serves_cannot_be_decided():
+    with pytest.raises(NotEnoughData, match="flagship"):
+        decide(MEDIUM, POOL)
+
+
+def test_a_call_with_a_wrong_clock_is_named():
+    stray = call(0, 3_000_000, Bucket.JUDGMENT, 1, 1)
+    with pytest.raises(BadInput, match="3000001 minutes"):
+        decide(LARGE, MEDIUM, calls=[*CALLS, stray])
+
+
+def test_a_pool_that_no_book_knows_is_a_broken_configuration():
+    with pytest.raises(BadConfig, match="'pool-9x'") as caught:
+        decide(POOL, LARGE, deployment="pool-9x")
+    assert "pool-2x" in caught.value.remedy
+    with pytest.raises(BadConfig, match="usd_per_gpu_hour"):
+        decide(POOL, LARGE, hourly="", catalog=Catalog(CATALOG.offers))
