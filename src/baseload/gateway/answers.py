@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from http import HTTPStatus
 
 import msgspec
@@ -39,12 +40,19 @@ def passed(headers: Headers) -> list[tuple[bytes, bytes]]:
 def served_by(route: Route, decision: Decision) -> list[tuple[bytes, bytes]]:
     """Who answered, and which decision sent it there."""
     return [
-        (b"x-baseload-upstream", route.upstream.encode()),
-        (b"x-baseload-model", route.model.encode()),
-        (b"x-baseload-route", route.name.encode()),
+        *_who(route.upstream, route.model, route.name),
         (b"x-baseload-decision-id", decision.id.encode()),
         (b"x-baseload-policy", decision.policy.encode()),
     ]
+
+
+@lru_cache(maxsize=1_024)
+def _who(upstream: str, model: str, route: str) -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (b"x-baseload-upstream", upstream.encode()),
+        (b"x-baseload-model", model.encode()),
+        (b"x-baseload-route", route.encode()),
+    )
 
 
 def cost(call: Call) -> tuple[bytes, bytes]:

@@ -92,7 +92,7 @@ class Chat:
             facts = facts_of(asked, request, snapshot.policy, self._clock.time_ns())
         except BadBody as error:
             return answers.bad_body(error)
-        if facts.model not in snapshot.policy.models:
+        if facts.model not in snapshot.models:
             return answers.unknown_model(facts.model, snapshot.policy)
         decision = self._decide(facts, snapshot)
         if not decision.routes and not self._decide(facts, snapshot, State()).routes:
@@ -101,17 +101,13 @@ class Chat:
 
     def _decide(self, facts: Facts, snapshot: Snapshot, state: State | None = None) -> Decision:
         """Ask the policy. When failing upstreams are all that is left, they are tried rather than nobody."""
-        judge = partial(
-            decide,
-            facts,
-            snapshot.policy,
-            estimate=partial(self._state.estimate, snapshot),
-            policy_version=snapshot.version,
-            id=f"{facts.at_ns:016x}{os.urandom(8).hex()}",
-        )
         now = state or self._state.observed()
-        decision = judge(now)
-        return judge(State(in_flight=now.in_flight)) if now.unhealthy and not decision.routes else decision
+        estimate = partial(self._state.estimate, snapshot)
+        name = f"{facts.at_ns:016x}{os.urandom(8).hex()}"
+        decision = decide(facts, snapshot.policy, now, estimate, policy_version=snapshot.version, id=name)
+        if now.unhealthy and not decision.routes:
+            return self._decide(facts, snapshot, State(in_flight=now.in_flight))
+        return decision
 
     # Try one route.
 

@@ -7,6 +7,7 @@ on the way out requests end first, then the console, then the spool is drained i
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -80,6 +81,9 @@ async def serving(settings: Settings, start_console: Callable[[], Console] | Non
             console = await asyncio.to_thread(start_console)
             stack.push_async_callback(asyncio.to_thread, console.stop)
             gateway.show_console(console.socket)
+        # Catalog and libraries are here to stay: a collection during a request need not look through them again.
+        gc.collect()
+        gc.freeze()
         yield Serving(gateway, host, port, start_console is not None, recovered, unpriced)
 
 
@@ -90,7 +94,7 @@ async def _settle(drain: Drain, spool: Spool) -> None:
 
 
 def _recover(directory: Path, store: HotStore) -> int:
-    """Take over what dead processes left. A store that cannot be written keeps nobody from serving; the drain tries on."""
+    """Take over what dead processes left. A store that cannot be written keeps nobody from serving: the drain tries."""
     try:
         return recover(directory, store)
     except LedgerUnavailable as error:

@@ -38,6 +38,7 @@ class Snapshot:
     version: str
     offers: Mapping[str, Offer]
     routes: Mapping[str, Route]
+    models: frozenset[str]
     prices: dict[str, tuple[int, _Prices | None]] = field(default_factory=dict)
 
 
@@ -120,7 +121,8 @@ class GatewayState:
 
 
 def _snapshot(policy: Policy, offers: Mapping[str, Offer]) -> Snapshot:
-    return Snapshot(policy, version(policy), offers, {route.name: route for route in policy.routes})
+    routes = {route.name: route for route in policy.routes}
+    return Snapshot(policy, version(policy), offers, routes, frozenset(policy.models))
 
 
 def _prices(offer: Offer | None, at_ns: int) -> _Prices | None:

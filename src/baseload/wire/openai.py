@@ -84,6 +84,7 @@ _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _BODY = msgspec.json.Decoder(_Body)
 _KEY = re.compile(rb'[ \t\n\r]*"((?:[^"\\]|\\.)*)"[ \t\n\r]*:[ \t\n\r]*')
 _AFTER = re.compile(rb"[ \t\n\r]*([,}])")
+_GAPS = b" \t\n\r"
 _PATH = re.compile(r"(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`|required field `(?P<missing>[^`]*)`)$")
 
 
@@ -275,23 +276,39 @@ def _places(body: bytes, fields: dict[str, msgspec.Raw]) -> tuple[Places, int]:
     """Where each value of an object stands, and its closing brace. Raises BadBody when a key stands twice.
 
     A decoded object keeps one value per key. Walked beside the bytes, the first key that is not the object's next, or
-    whose value has another length, betrays a double: two readers could take different ones.
+    whose value is not the one that was kept, betrays a double: two readers could take different ones.
     """
     places: Places = {}
     at = body.index(b"{") + 1
     for key, raw in fields.items():
         value = bytes(raw)
-        found = _KEY.match(body, at)
-        if found is None or _text(found[1]) != key or not body.startswith(value, found.end()):
-            raise _doubled(found)
-        places[key] = (found.end(), found.end() + len(value))
-        after = _AFTER.match(body, found.end() + len(value))
-        if after is None:
-            raise _doubled(found)
-        at = after.end()
-    if fields and body[at - 1 : at] != b"}":
-        raise _doubled(_KEY.match(body, at))
+        start = _after_key(body, at, key)
+        end = start + len(value)
+        if start < 0 or not body.startswith(value, start):
+            raise _doubled(body, at)
+        places[key] = (start, end)
+        if body.startswith(b",", end):
+            at = end + 1
+        elif after := _AFTER.match(body, end):
+            at = after.end()
+        else:
+            raise _doubled(body, at)
+    if fields and not body.startswith(b"}", at - 1):
+        raise _doubled(body, at)
     return places, at - 1
+
+
+def _after_key(body: bytes, at: int, key: str) -> int:
+    """Where the value of `key` starts, when that is the key that stands at `at`; else -1."""
+    plain = b'"%b":' % key.encode()
+    begin = at + body.startswith(b" ", at)
+    if body.startswith(plain, begin):  # as nearly every program writes it: `"key":value, "key": value`
+        start = begin + len(plain)
+        start += body.startswith(b" ", start)
+        if body[start] not in _GAPS:
+            return start
+    found = _KEY.match(body, at)
+    return found.end() if found is not None and _text(found[1]) == key else -1
 
 
 def _options(raw: bytes) -> Places:
@@ -303,7 +320,8 @@ def _text(key: bytes) -> str:
     return str(msgspec.json.decode(b'"' + key + b'"')) if b"\\" in key else key.decode()
 
 
-def _doubled(found: re.Match[bytes] | None) -> BadBody:
+def _doubled(body: bytes, at: int) -> BadBody:
+    found = _KEY.match(body, at)
     param = _text(found[1]) if found else None
     message = f"`{param}` stands twice in one object" if param else "A field stands twice in one object"
     return BadBody(message, remedy="Send each field once.", param=param, code="duplicate_field")
