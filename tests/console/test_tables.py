@@ -30,7 +30,9 @@ def test_csv_and_json_hold_every_cell_exactly(rows):
     assert len(lines) == len(records["rows"]) == len(rows)
     for (route, requests, usd), line, record in zip(rows, lines, records["rows"], strict=True):
         assert line[0].removeprefix("'") == route.removeprefix("'")
-        assert line[1:] == ["" if cell is None else f"{cell:f}" if cell is usd else str(cell) for cell in (requests, usd)]
+        assert line[1:] == [
+            "" if cell is None else f"{cell:f}" if cell is usd else str(cell) for cell in (requests, usd)
+        ]
         assert record == {"route": route, "requests": requests, "usd": usd}
 
 

@@ -80,12 +80,16 @@ class _Server(uvicorn.Server):
 
 
 async def _serve_parent(parent: Parent) -> None:
-    """Serve until the parent is gone."""
-    server = _Server(_config(msgspec.json.decode(parent.orders, type=Orders)), parent)
+    """Serve until the parent is gone; leave no folder behind for one that was killed."""
+    orders = msgspec.json.decode(parent.orders, type=Orders)
+    server = _Server(_config(orders), parent)
     serving = asyncio.create_task(server.serve())
     await parent.ended()
     server.should_exit = True
     await serving
+    with contextlib.suppress(OSError):
+        Path(orders.socket).unlink(missing_ok=True)
+        Path(orders.socket).parent.rmdir()
 
 
 if __name__ == "__main__":

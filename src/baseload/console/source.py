@@ -21,7 +21,7 @@ from baseload.console.reading import Reader, of_run
 from baseload.console.study import Market, Study, market
 from baseload.errors import LedgerUnavailable, NotEnoughData
 from baseload.ledger import query
-from baseload.ledger.hot import HotStore, open_store
+from baseload.ledger.hot import FILE, HotStore, open_store
 from baseload.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class LedgerSource:
         self._first_run = first_run
         self._pause_seconds = pause_seconds
         self._store: HotStore | None = None
+        self._inode: int | None = None
         self._market: Market | None = None
         self._runs: OrderedDict[str, _Followed] = OrderedDict()
         self._states: OrderedDict[tuple[str, str], Figures] = OrderedDict()
@@ -95,7 +96,11 @@ class LedgerSource:
             raise
 
     def _opened(self) -> HotStore | None:
-        """The ledger, None when nothing was ever metered there."""
+        """The ledger, None when nothing was ever metered there. One that was replaced is another ledger."""
+        inode = _inode(self._directory / FILE)
+        if inode != self._inode:
+            self._forget()
+            self._inode = inode
         if self._store is None:
             try:
                 self._store = open_store(self._directory, read_only=True)
@@ -107,6 +112,8 @@ class LedgerSource:
         if self._store is not None:
             self._store.close()
             self._store = None
+        self._runs.clear()
+        self._states.clear()
 
     def _follow(self, run: str, store: HotStore, at: int) -> _Followed:
         """The followed run; a round is begun when the ledger has grown and the pause is over."""
@@ -136,6 +143,9 @@ class LedgerSource:
             log.warning("%s", error)
             followed.trouble = _ALARM
             followed.study = None
+        finally:
+            if store is not self._store:
+                store.close()  # it was let go of meanwhile
         ended = time.monotonic()
         followed.due = ended + max(self._pause_seconds, _REST * (ended - began))
 
@@ -153,3 +163,10 @@ class LedgerSource:
         while len(self._states) > _KEPT:
             self._states.popitem(last=False)
         return state
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
