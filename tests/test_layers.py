@@ -177,7 +177,7 @@ def _is_pure(each: Import) -> bool:
 
 def undeclared(source: Path) -> Iterator[str]:
     """Imports of packages that are not among the project's own dependencies."""
-    declared = {_normal(re.split(r"[^A-Za-z0-9._-]", each)[0]) for each in _pyproject()["dependencies"]}
+    declared = _declared()
     distributions = _distributions()
     for module in house(source).values():
         for each in imports(module):
@@ -193,8 +193,9 @@ def _distributions() -> Mapping[str, list[str]]:
     return packages_distributions()
 
 
-def _pyproject() -> dict[str, list[str]]:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+def _declared() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return {_normal(re.split(r"[^A-Za-z0-9._-]", each)[0]) for each in project["dependencies"]}
 
 
 def _normal(name: str) -> str:
@@ -216,7 +217,7 @@ RULES = (misdirected, circles, impure, undeclared, misplaced)
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_the_house_holds(rule):
-    assert list(rule(SOURCE)) == []
+    assert sorted(set(rule(SOURCE))) == []
 
 
 def test_the_rules_read_the_whole_house():
@@ -225,6 +226,16 @@ def test_the_rules_read_the_whole_house():
     assert any(
         each == Import("baseload.load.facts", "Facts", each.line) for each in imports(modules["baseload.policy.decide"])
     )
+
+
+def test_every_dependency_is_used():
+    used = {
+        _normal(name)
+        for module in house(SOURCE).values()
+        for each in imports(module)
+        for name in _distributions().get(each.module.split(".")[0], ())
+    }
+    assert _declared() - used == set()
 
 
 Plant = tuple[Callable[[Path], Iterator[str]], str, str, int, str]
