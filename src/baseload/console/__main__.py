@@ -87,9 +87,14 @@ async def _serve_parent(parent: Parent) -> None:
     await parent.ended()
     server.should_exit = True
     await serving
+    _tidy(Path(orders.socket))
+
+
+def _tidy(path: Path) -> None:
+    """Remove the socket and its folder; whatever else lies there stays."""
     with contextlib.suppress(OSError):
-        Path(orders.socket).unlink(missing_ok=True)
-        Path(orders.socket).parent.rmdir()
+        path.unlink(missing_ok=True)
+        path.parent.rmdir()
 
 
 if __name__ == "__main__":
