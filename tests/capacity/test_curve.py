@@ -12,11 +12,15 @@ MEASURED_671B = {5: 100, 10: 180, 15: 245, 20: 280, 30: 365, 40: 440, 50: 470, 6
 # aiconfigurator-core 0.12.0 silicon_sample.csv (Apache-2.0): Qwen3-32B, 2 x H100, vLLM 0.12.0, 1,024 in, 128 out.
 MEASURED_32B = {16: 681.5, 32: 1028.9, 64: 1314.6}
 
+# The same file, FP8 on TensorRT-LLM 1.0.0rc3, 1,024 in, 256 out.
+MEASURED_32B_FP8 = {16: 1176.6, 32: 1757.9, 64: 2547.0}
+
 
 @pytest.mark.parametrize(
     ("low", "high", "gamma", "held_out", "worst", "middle"),
     [
         (Point(1, 33), Point(100, 620), MIXTURE_OF_EXPERTS, MEASURED_671B, 0.21, 0.035),
+        (Point(8, 698.0), Point(128, 3184.4), DENSE, MEASURED_32B_FP8, 0.06, 0.05),
         (Point(8, 418.8), Point(128, 1505.3), DENSE, MEASURED_32B, 0.06, 0.05),
     ],
 )

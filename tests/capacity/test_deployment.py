@@ -47,6 +47,12 @@ def test_two_mixes_tell_reading_from_writing_and_predict_a_third():
     assert abs(held_out / (512 / MIDDLE) - 1) < Decimal("0.05")
 
 
+def test_the_second_measured_engine_predicts_its_third_mix_within_one_percent():
+    rates = separate((1024, 256, Decimal("3184.4")), (1024, 512, Decimal("4545.4")))
+    busy = 1024 / rates.input_tokens_per_second + 128 / rates.output_tokens_per_second
+    assert abs(busy / (128 / Decimal("1999.0")) - 1) < Decimal("0.01")
+
+
 def test_cached_prompt_tokens_take_no_time_and_no_money():
     served = deployment(saturated=True)
     read = Usage(input_tokens=100, output_tokens=10)
