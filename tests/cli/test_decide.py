@@ -187,4 +187,4 @@ def test_too_little_ends_with_4(baseload, tmp_path):
     store = open_store(empty)
     store.record([call(number, "few") for number in range(5)])
     store.close()
-    assert "5 calls" in baseload(f"decide|--ledger|{empty}", code=4).err
+    assert "5 answered calls" in baseload(f"decide|--ledger|{empty}", code=4).err

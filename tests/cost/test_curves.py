@@ -116,6 +116,25 @@ def test_a_machine_dearer_than_what_it_carries_is_never_worth_it():
     assert hybrid.machines(Fraction(10**9)) == 0
 
 
+def test_a_machine_that_costs_nothing_is_taken_as_soon_as_it_is_reached():
+    free = Hybrid(
+        "h", Step(Fraction(10), Fraction(0)), Fraction(1), ((Fraction(2), Fraction(1)), (Fraction(0), Fraction(1)))
+    )
+    assert [free.machines(Fraction(volume)) for volume in (1, 4, 5, 9, 10)] == [1, 1, 2, 2, 3]
+    assert free.at(Fraction(100)) == 0
+
+
+def test_hours_without_load_carry_nothing():
+    idle = Hybrid(
+        "h", Step(Fraction(10), Fraction(8)), Fraction(1), ((Fraction(1), Fraction(1)), (Fraction(0), Fraction(1)))
+    )
+    assert idle.threshold(1) == 8
+    dear = Hybrid(
+        "h", Step(Fraction(10), Fraction(12)), Fraction(1), ((Fraction(1), Fraction(1)), (Fraction(0), Fraction(1)))
+    )
+    assert dear.threshold(1) is None
+
+
 def test_the_volume_that_exactly_fills_two_machines_pays_two():
     tariff = Tariff("t", steps=(Step(Fraction(10), Fraction(4)),))
     assert [tariff.at(Fraction(volume)) for volume in (0, 10, 20)] == [0, 4, 8]

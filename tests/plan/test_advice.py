@@ -121,6 +121,24 @@ def test_the_known_saw_tooth_in_the_document():
     assert "21 times" in flip(document, "volume").sentence
 
 
+def test_a_saw_tooth_without_end_is_cut_and_the_document_says_so():
+    # Rent per token is the API price: parallel for ever, and they meet at every full machine.
+    document = decide_on_prices(VOLUME, [api(1, 1)], machine(1600))
+    assert document.crossings == ()
+    assert not document.crossings_complete
+    # A hair cheaper, and the last of very many crossings lies far away.
+    near = decide_on_prices(VOLUME, [api(1, 1)], machine(Range.exact(Decimal("1599.9"))))
+    assert len(near.crossings) > 1_000
+    assert not near.crossings_complete
+    assert max(len(curve.points) for curve in near.curves) < 300
+
+
+def test_a_fleet_of_two_thousand_machines_is_still_exact():
+    volume = Volume(Decimal(3_200_000_000_000) - 1, Decimal(0))
+    document = decide_on_prices(volume, [api(3, 15)], machine())
+    assert by_kind(document)["rented"].usd_per_month.likely == 2_400_000
+
+
 def test_crossings_are_those_of_the_cheapest_api():
     document = decide_on_prices(VOLUME, [api(15, 75), api(3, 15), api(1, 5)], machine())
     assert {document.crossings[0].cheaper_before, document.crossings[0].cheaper_after} == {"API at 1/5", "rented GPU"}
@@ -183,6 +201,7 @@ def test_every_input_is_listed_with_its_source():
         (lambda: decide_on_prices(VOLUME, [api(1, 2), api(1, 2)]), "twice"),
         (lambda: Volume(Decimal(0), Decimal(0)), "no volume"),
         (lambda: Volume(Decimal(-1), Decimal(5)), "no volume"),
+        (lambda: decide_on_prices(VOLUME, [api(1, 2)], machine(capacity=1_000)), "400,000 machines"),
         (lambda: api(-1, 2), "negative"),
         (lambda: machine(capacity=0), "no machine"),
         (lambda: machine(peak=Decimal("0.5")), "below the mean"),

@@ -156,6 +156,17 @@ def test_critical_fill_is_the_machine_hour_over_what_a_full_hour_would_cost_boug
     assert all(entry.pays == (entry.fill >= document.critical_fill) for entry in document.fills)
 
 
+def test_flip_points_leave_the_other_buckets_on_the_api():
+    document = decide(POOL, LARGE, MEDIUM)
+    flips = {flip.axis: flip for flip in document.verdict.flips}
+    elsewhere, bought = month(6 * FLAGSHIP), month(sum(LOADS) * JUDGMENT + 6 * FLAGSHIP)
+    # API prices times x: bought x = leases + elsewhere x.
+    times = LEASE * 3 / (bought - elsewhere)
+    assert flips["api_price"].value == pytest.approx(flips["api_price"].now * times, abs=Decimal("0.00001"))
+    assert flips["gpu_price"].value == pytest.approx((bought - elsewhere) / 3, abs=Decimal("0.00001"))
+    assert "hidden_cost" not in flips
+
+
 def test_a_pool_held_below_its_measured_best_needs_more_machines():
     held = route("pool", "own/small", [Bucket.JUDGMENT], own=True, slots=8)
     own = by_kind(decide(held, LARGE, MEDIUM))["rented"]
@@ -233,8 +244,9 @@ def test_what_could_not_be_weighed_is_said():
 @pytest.mark.parametrize(
     ("calls", "says"),
     [
-        ([], "0 calls"),
-        (CALLS[:29], "29 calls"),
+        ([], "0 answered calls"),
+        (CALLS[:29], "29 answered calls"),
+        ([call(at, at % 5, Bucket.JUDGMENT, 1, 1, status=Status.FAILED) for at in range(40)], "0 answered calls"),
         (minute_of(0, 40), "calls of 1 minutes"),
     ],
 )

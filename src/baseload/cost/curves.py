@@ -7,7 +7,7 @@ two machines, two machines are paid.
 from __future__ import annotations
 
 import itertools
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -158,7 +158,7 @@ class Hybrid:
     levels: tuple[tuple[Fraction, Fraction], ...] = ((Fraction(1), Fraction(1)),)
     fixed: Fraction = ZERO
     per_unit: Fraction = ZERO
-    _thresholds: list[Fraction | None] = field(default_factory=list, repr=False, compare=False)
+    _thresholds: list[Fraction] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def slope(self) -> Fraction:
@@ -196,31 +196,31 @@ class Hybrid:
 
     def machines(self, volume: Fraction) -> int:
         """How many base machines pay at a volume: the cheapest number, the larger of two that cost the same."""
-        count = 0
-        while (pays_from := self.threshold(count + 1)) is not None and pays_from <= volume:
-            count += 1
-        return count
+        while (pays_from := self.threshold(len(self._thresholds) + 1)) is not None and pays_from <= volume:
+            pass
+        return bisect_right(self._thresholds, volume)
 
     def threshold(self, machine: int) -> Fraction | None:
-        """The volume from which the n-th base machine pays, None when it never does. Rises with n."""
-        while len(self._thresholds) < machine:
-            self._thresholds.append(self._threshold(len(self._thresholds) + 1))
-        return self._thresholds[machine - 1]
-
-    def _threshold(self, machine: int) -> Fraction | None:
-        """Where what it would carry, bought, costs what it costs: that rises with volume, piecewise linear."""
-        weight = sum((share for _, share in self.levels), ZERO)
+        """The volume from which the n-th base machine pays; rises with n. None when not even the first ever does."""
+        weight = sum((share for level, share in self.levels if level > 0), ZERO)
         if self.overflow <= 0 or self.step.cost > self.overflow * weight * self.step.capacity:
             return None
+        while len(self._thresholds) < machine:
+            self._thresholds.append(self._pays_from(len(self._thresholds) + 1))
+        return self._thresholds[machine - 1]
+
+    def _pays_from(self, machine: int) -> Fraction:
+        """Where what it would carry, bought, costs what it costs: that rises with volume, piecewise linear."""
         wanted = self.step.cost / self.overflow
         below, top = (machine - 1) * self.step.capacity, machine * self.step.capacity
+        if not wanted:  # a machine that costs nothing pays as soon as the highest load reaches it
+            return below / max(level for level, _ in self.levels)
         bends = [ZERO, *sorted({bound / level for level, _ in self.levels if level > 0 for bound in (below, top)})]
-        place = bisect_left(bends, wanted, key=lambda bend: self._carried(bend, below))
-        if place == len(bends):
-            return None
-        start, end = bends[max(place - 1, 0)], bends[place]
+        # At the last bend every level fills the machine, and what a full machine carries is enough.
+        place = max(bisect_left(bends, wanted, key=lambda bend: self._carried(bend, below)), 1)
+        start, end = bends[place - 1], bends[place]
         carried, reached = self._carried(start, below), self._carried(end, below)
-        return end if reached == carried else start + (wanted - carried) * (end - start) / (reached - carried)
+        return start + (wanted - carried) * (end - start) / (reached - carried)
 
     def _carried(self, volume: Fraction, below: Fraction) -> Fraction:
         """Units that a machine standing on `below` units of others would carry, weighted."""

@@ -13,7 +13,7 @@ from baseload.capacity.deployment import Deployment
 from baseload.catalog.books import Catalog
 from baseload.cost.bill import Bill
 from baseload.cost.breakeven import critical_fill, windows
-from baseload.cost.curves import ZERO
+from baseload.cost.curves import ZERO, Tariff
 from baseload.errors import BadInput
 from baseload.load.calls import Call
 from baseload.plan.assumptions import metered_rows, typed
@@ -50,6 +50,7 @@ from baseload.plan.verdict import Crossings, all_crossings, flips, hidden, verdi
 from baseload.units import HOURS_PER_MONTH
 
 MEASURE = "meter your own traffic with `baseload serve --config FILE`, then `baseload decide --config FILE`"
+MACHINES_DRAWN = 64
 MORE = "meter a whole week: nights and weekends decide how full a machine is"
 
 
@@ -183,11 +184,14 @@ def _distinct(options: Sequence[Option], machines: Machines | None) -> None:
 
 
 def _right_edge(found: Found) -> Fraction:
-    """How far the curves are drawn: past the volume and past the last crossing, at most 64 machines."""
-    far = [2 * Fraction(found.volume.tokens)]
+    """How far the curves are drawn: past the last crossing, to at most 64 machines, and always past the volume."""
+    now = Fraction(found.volume.tokens)
+    far = 2 * now
     if found.crossed is not None and found.crossed.found:
-        far.append(found.crossed.found[-1].at * 5 / 4)
-    return max(far)
+        far = max(far, found.crossed.found[-1].at * 5 / 4)
+    if found.own is not None and isinstance(found.own.curve, Tariff):
+        far = min(far, found.own.curve.steps[0].capacity * MACHINES_DRAWN)
+    return max(far, now * 5 / 4)
 
 
 def _crossing_entries(crossed: Crossings) -> tuple[CrossingEntry, ...]:

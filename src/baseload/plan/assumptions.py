@@ -67,6 +67,10 @@ def _machine_rows(machines: Machines) -> list[Assumption]:
             "peak over mean", peak, "", TYPED if machines.peak != 1 else "none was typed", _known_peak(machines)
         ),
     ]
+    if machines.peak != 1:
+        rows.append(
+            assumption("hybrid", "not weighed", "", "its size follows from the shape of the load: meter it", "assumed")
+        )
     return rows + _operations(machines.operations)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
 
@@ -19,13 +19,15 @@ from baseload.cost.curves import ZERO, Hybrid, Step, Tariff
 from baseload.errors import NotEnoughData
 from baseload.load.facts import Bucket
 from baseload.plan.document import FillEntry, Metered
-from baseload.plan.options import Option, Volume
+from baseload.plan.options import Option, Volume, whole_machines
 from baseload.plan.profile import MINUTES_PER_MONTH, Profile
 from baseload.plan.supplies import Api, Pool, Supplies
 from baseload.units import HOURS_PER_MONTH, NANO_PER_USD, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, usd
 
-# The load-duration curve of a long measurement is drawn in this many levels; up to as many minutes it is exact.
+# The load-duration curve of a long measurement is drawn in this many levels; up to as many minutes it is exact. Every
+# level bends the curve once for each machine, so a large fleet is drawn in fewer.
 LEVELS = 60
+MOST_BENDS = 3_000
 MINUTES_PER_HOUR = SECONDS_PER_HOUR // SECONDS_PER_MINUTE
 CHEAPEST = "API, cheapest per bucket"
 
@@ -124,7 +126,7 @@ class OwnPool:
     @cached_property
     def peak(self) -> int:
         """Machines at the busiest minute."""
-        return int(max(self.load).to_integral_value(rounding=ROUND_CEILING))
+        return whole_machines(max(self.load))
 
     @property
     def elsewhere(self) -> Bill:
@@ -199,7 +201,8 @@ class OwnPool:
         scale = Fraction(MINUTES_PER_MONTH, len(self.load) * NANO_PER_USD)
         tokens = Fraction(self.market.volume.tokens)
         pairs = sorted(((load, value) for load, value in zip(self.load, self.value, strict=True) if load), reverse=True)
-        levels = tuple((level / tokens, money * scale / level) for level, money in _grouped(pairs, LEVELS))
+        most = max(1, min(LEVELS, MOST_BENDS // self.peak))
+        levels = tuple((level / tokens, money * scale / level) for level, money in _grouped(pairs, most))
         step = Step(Fraction(1), Fraction(self.pool.usd_per_month.likely))
         return Hybrid(name, step, Fraction(1), levels, fixed, self.elsewhere_rate)
 

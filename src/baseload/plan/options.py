@@ -18,6 +18,8 @@ from baseload.ranges import Range
 from baseload.units import HOURS_PER_DAY, TOKENS_PER_MTOK
 
 NOTHING = Bill()
+# More are a cluster, to be weighed in larger units: every one of them is an event of the curves.
+MOST_MACHINES = 2_000
 _KNOWN: dict[Precedence, Known] = {
     Precedence.YOURS: "typed",
     Precedence.PROVIDER: "market",
@@ -192,7 +194,7 @@ def api_option(volume: Volume, price: TokenPrice) -> Option:
 
 def machine_option(volume: Volume, machines: Machines, kind: Kind) -> Option:
     """Everything on machines that are paid around the clock, as many as the peak needs."""
-    count = int((volume.tokens * machines.peak / machines.capacity).to_integral_value(rounding=ROUND_CEILING))
+    count = whole_machines(volume.tokens * machines.peak / machines.capacity)
     lease = Line("GPU lease", machines.usd_per_month * count, f"{count} x {machines.how}")
     room = machines.capacity * count
     return Option(
@@ -231,6 +233,17 @@ def hybrid_option(volume: Volume, machines: Machines, cheapest: Option) -> Optio
         fill=(volume.tokens - over) / room if count else None,
         note=f"{count} base, {share:.1%} of the tokens bought",
     )
+
+
+def whole_machines(load: Decimal) -> int:
+    """Machines for a load in machines. Raises BadInput beyond two thousand."""
+    count = int(load.to_integral_value(rounding=ROUND_CEILING))
+    if count > MOST_MACHINES:
+        raise BadInput(
+            f"that volume needs {count:,} machines, more than {MOST_MACHINES:,}",
+            remedy="Check the capacity, tokens a month for one machine, or give a larger unit such as a whole node.",
+        )
+    return count
 
 
 def per_token(bill: Bill, volume: Volume) -> Fraction:

@@ -106,7 +106,7 @@ class Profile:
 def profile(calls: Iterable[Call], supplies: Supplies) -> Profile:
     """Walk the calls once, each priced on every offer that may serve it, at its own moment.
 
-    Raises NotEnoughData below thirty calls or three minutes, BadInput for a span of more than a million minutes.
+    Raises NotEnoughData below thirty answered calls or three minutes, BadInput for more than a million minutes.
     """
     found: dict[int, Minute] = {}
     gaps: dict[tuple[str, Bucket], str] = {}
@@ -118,8 +118,8 @@ def profile(calls: Iterable[Call], supplies: Supplies) -> Profile:
         if attempt is not None:
             _add(minute, call, attempt.usage, supplies, gaps)
     span = max(found) - min(found) + 1 if found else 0
-    if tally.requests < FEWEST_CALLS:
-        raise _too_little(f"{tally.requests} calls", f"{FEWEST_CALLS} calls")
+    if tally.requests - tally.unserved < FEWEST_CALLS:
+        raise _too_little(f"{tally.requests - tally.unserved} answered calls", f"{FEWEST_CALLS} of them")
     if span < FEWEST_MINUTES:
         raise _too_little(f"calls of {span} minutes", f"{FEWEST_MINUTES} minutes")
     if span > MOST_MINUTES:

@@ -46,8 +46,7 @@ def flips(api: Option, own: Option, tokens: Decimal, crossed: Crossings) -> tupl
     found = [_volume_flip(crossed, tokens)]
     cost, rival = Fraction(own.usd_per_month.likely), Fraction(api.usd_per_month.likely)
     lease = Fraction(own.bill.by_component()["GPU lease"].likely) if own.machines else ZERO
-    blended = Tariff("api", per_unit=Fraction(tokens) / TOKENS_PER_MTOK)
-    found.append(_flip_of("api_price", _root(blended, Tariff("own", fixed=cost)), _blend(api, tokens)))
+    found.append(_flip_of("api_price", _api_price(api, own, tokens), plain(_blend(api, tokens))))
     if own.machines:
         priced = Tariff("own", fixed=cost - lease, per_unit=Fraction(own.machines))
         found.append(_flip_of("gpu_price", _root(priced, Tariff("api", fixed=rival)), plain(lease / own.machines)))
@@ -168,8 +167,18 @@ def _flip_of(
     return Flip(axis=axis, value=shown, now=now, unit=unit, sentence=sentence)
 
 
-def _blend(api: Option, tokens: Decimal) -> Decimal:
-    return plain(Fraction(api.usd_per_month.likely) / Fraction(tokens) * TOKENS_PER_MTOK)
+def _api_price(api: Option, own: Option, tokens: Decimal) -> Fraction | None:
+    """The blended API price at which both cost the same. What the own machines leave to an API gets dearer with it."""
+    now = _blend(api, tokens)
+    if not now:
+        return None
+    left = own.curve.per_unit * Fraction(tokens) if isinstance(own.curve, Tariff) else ZERO
+    rising = Tariff("api", per_unit=Fraction(tokens) / TOKENS_PER_MTOK)
+    return _root(rising, Tariff("own", fixed=Fraction(own.usd_per_month.likely) - left, per_unit=left / now))
+
+
+def _blend(api: Option, tokens: Decimal) -> Fraction:
+    return Fraction(api.usd_per_month.likely) / Fraction(tokens) * TOKENS_PER_MTOK
 
 
 def quantity_words(tokens: Decimal) -> str:
