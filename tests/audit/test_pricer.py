@@ -98,3 +98,21 @@ def test_where_costs_add_up_the_sum_of_usages_costs_the_sum_of_costs(offer, usag
 )
 def test_only_a_price_that_never_changes_is_flat(schedule, is_flat):
     assert (Pricer(Offer("p", "m", SOURCE, schedule)).flat is not None) is is_flat
+
+
+def test_a_cliff_begins_one_token_beyond_its_bound():
+    offer = Offer(
+        "p", "m", SOURCE, (PriceRow(Rates(Decimal(1), Decimal(1)), tiers=(Tier(200, Rates(Decimal(2), Decimal(2))),)),)
+    )
+    for tokens, cost in ((200, 200_000), (201, 402_000)):
+        usage = Usage(input_tokens=tokens)
+        assert Pricer(offer).nanousd(usage, 0) == original(usage, offer, 0) == cost
+
+
+def test_a_window_may_open_and_close_within_a_minute():
+    always, dear = PriceRow(Rates(Decimal(1), None)), Rates(Decimal(2), None)
+    offer = Offer("p", "m", SOURCE, (always, PriceRow(dear, window=Window(time(1, 0, 20), time(1, 0, 40)))))
+    pricer, usage = Pricer(offer), Usage(input_tokens=1)
+    for second, cost in ((19, 1_000), (20, 2_000), (39, 2_000), (40, 1_000)):
+        at_ns = to_ns(FIRST.replace(hour=1, second=second))
+        assert pricer.nanousd(usage, at_ns) == original(usage, offer, at_ns) == cost

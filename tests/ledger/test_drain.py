@@ -108,7 +108,7 @@ def test_kill_9_loses_no_acknowledged_call_and_doubles_none(tmp_path, store, dra
     assert [name for name in left(tmp_path) if not name.endswith(".damaged")] == []
 
 
-def test_a_locked_database_keeps_calls_in_the_spool_until_it_is_free(tmp_path, store):
+def test_a_locked_database_keeps_calls_in_the_spool_until_it_is_free(tmp_path, store, caplog):
     store.record([call("first")])
     spool = Spool(tmp_path, segment_bytes=3_000)
     drain = Drain(tmp_path, store, interval_seconds=0.01)
@@ -126,6 +126,7 @@ def test_a_locked_database_keeps_calls_in_the_spool_until_it_is_free(tmp_path, s
     assert drain.settle(SECONDS)
     drain.stop()
     assert recorded(tmp_path) == ["first", *names]
+    assert [(record.levelname, record.exc_info) for record in caplog.records] == [("WARNING", None)]
     spool.close()
 
 
@@ -164,20 +165,34 @@ def test_a_ledger_removed_meanwhile_is_begun_anew(tmp_path, store):
     assert recorded(tmp_path) == ["b"]
 
 
-def test_a_drain_takes_over_what_a_dead_worker_left(tmp_path, store):
+def test_a_drain_leaves_a_living_worker_alone_and_takes_over_when_it_dies(tmp_path, store):
     script = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
         "from samples import call; from baseload.ledger.spool import Spool\n"
-        "Spool(Path(sys.argv[1])).append(call('orphan'))"
+        "spool = Spool(Path(sys.argv[1])); spool.append(call('orphan'))\n"
+        "print('appended', flush=True); sys.stdin.read()"
     )
-    subprocess.run([sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent.parent)], check=True)
+    worker = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent.parent)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == b"appended\n"
+    spool = Spool(tmp_path)
+    spool.append(call("mine"))
     drain = Drain(tmp_path, store, interval_seconds=0.01)
     drain.start()
+    assert drain.settle(SECONDS)
+    assert recorded(tmp_path) == ["mine"]
+    worker.kill()
+    worker.communicate()
     deadline = time.monotonic() + SECONDS
-    while not drain.recorded and time.monotonic() < deadline:
+    while drain.recorded < 2 and time.monotonic() < deadline:
         time.sleep(0.005)
+    spool.close()
     drain.stop()
-    assert recorded(tmp_path) == ["orphan"]
+    assert recorded(tmp_path) == ["mine", "orphan"]
     assert left(tmp_path) == []
 
 

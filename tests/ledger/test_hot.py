@@ -221,16 +221,19 @@ def test_a_file_removed_under_the_store_is_made_anew_and_written(tmp_path):
     store.close()
 
 
-def test_threads_that_write_the_same_calls_count_each_new_one_once(tmp_path):
-    store = open_store(tmp_path)
-    store.record([call("first")])
-    written = [call(f"c{number}") for number in range(100)]
+def test_stores_that_write_the_same_calls_at_once_count_each_new_one_once(tmp_path):
+    batches = [[call(f"c{number}-{place}") for place in range(5)] for number in range(40)]
+    stores = [open_store(tmp_path) for _ in range(4)]
     counts: list[int] = []
-    threads = [threading.Thread(target=lambda: counts.append(store.record(written))) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda store=store: counts.extend(store.record(batch) for batch in batches))
+        for store in stores
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum(counts) == len(written)
-    assert totals(store).calls == len(written) + 1
-    store.close()
+    assert len(counts) == len(stores) * len(batches)
+    assert sum(counts) == totals(stores[0]).calls == sum(map(len, batches))
+    for store in stores:
+        store.close()

@@ -55,7 +55,9 @@ def test_a_call_longer_than_a_segment_is_written_whole(tmp_path):
     spool = Spool(tmp_path, segment_bytes=100)
     spool.append(call("long", tags={"note": "x" * 3_000_000}))
     spool.append(call("short"))
-    assert spooled(tmp_path) == ["long", "short"]
+    spool.append(call("shorter"))
+    assert spooled(tmp_path) == ["long", "short", "shorter"]
+    assert len(segments(spool.folder, spool.owner)) == 3
 
 
 def test_a_living_worker_is_known_from_a_closed_one(tmp_path):
@@ -99,6 +101,7 @@ def test_a_disk_that_fills_refuses_the_call_and_leaves_no_half_of_it(tmp_path, f
     try:
         with pytest.raises(LedgerUnavailable, match=r"only 100 of \d+ bytes of call refused .*Free space"):
             spool.append(call("refused"))
+        assert path.stat().st_size == size
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
         with pytest.raises(LedgerUnavailable, match=os.strerror(errno.EFBIG)):
             spool.append(call("refused too"))

@@ -64,7 +64,7 @@ class Spool:
         body = self._encode(call)
         line = b"%08x %b\n" % (crc32(body), body)
         try:
-            if self._fd < 0 or self._size + len(line) > self._segment_bytes > self._size > 0:
+            if self._fd < 0 or (self._size and self._size + len(line) > self._segment_bytes):
                 self._rotate()
             written = os.write(self._fd, line)
             if written == len(line) and self._fsync:
