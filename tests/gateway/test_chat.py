@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import time
 
 import httpx2 as httpx
@@ -99,10 +100,14 @@ class TestWhole:
     async def test_facts_from_headers(self, bench: Bench) -> None:
         up = await bench.upstream()
         gateway = await bench.gateway(up.url, routes=(route(0, residency="eu"),))
-        headers = {"x-baseload-bucket": "flagship", "x-baseload-residency": "eu", "x-baseload-tag-team": "search"}
+        headers = {
+            "x-baseload-bucket": "flagship",
+            "x-baseload-residency": "eu",
+            "x-baseload-tag-team": "Zürich".encode(),
+        }
         await gateway.client().chat.completions.create(model="auto", messages=MESSAGES, extra_headers=headers)
         facts = bench.spool.calls[0].facts
-        assert (facts.bucket, facts.residency, facts.tags) == (Bucket.FLAGSHIP, "eu", {"team": "search"})
+        assert (facts.bucket, facts.residency, facts.tags) == (Bucket.FLAGSHIP, "eu", {"team": "Zürich"})
 
     async def test_a_model_by_its_own_name_is_served_in_the_bucket_it_serves(self, bench: Bench) -> None:
         up = await bench.upstream()
@@ -110,6 +115,15 @@ class TestWhole:
         gateway = await bench.gateway(up.url, routes=routes)
         await gateway.client().chat.completions.create(model="real", messages=MESSAGES)
         assert bench.spool.calls[0].facts.bucket is Bucket.BANDWIDTH
+
+    async def test_an_answer_that_was_compressed_all_the_same_can_be_read(self, bench: Bench) -> None:
+        async def zipped(_: Request, exchange: Exchange) -> None:
+            await exchange.respond(200, [*JSON, (b"content-encoding", b"gzip")], gzip.compress(completion()))
+
+        gateway = await bench.gateway((await bench.upstream(zipped)).url)
+        answer = await gateway.client().chat.completions.create(model="auto", messages=MESSAGES)
+        assert answer.choices[0].message.content == "hello there"
+        assert bench.spool.calls[0].attempts[0].evidence is Evidence.ESTIMATED
 
     async def test_without_usage_the_answer_is_estimated_and_marked(self, bench: Bench) -> None:
         async def silent(_: Request, exchange: Exchange) -> None:
@@ -185,6 +199,18 @@ class TestStream:
         assert bench.spool.calls[0].attempts[0].evidence is Evidence.REPORTED
         hidden = [event for event in events if b'"choices":[],' in event and b"prompt_tokens" in event]
         assert answer.content == b"".join(event for event in events if event not in hidden)
+
+    async def test_the_first_byte_is_the_first_events_not_the_heads(self, bench: Bench) -> None:
+        async def script(_: Request, exchange: Exchange) -> None:
+            await exchange.start(200, SSE)
+            await asyncio.sleep(0.1)
+            await exchange.end(chunk("a") + DONE)
+
+        gateway = await bench.gateway((await bench.upstream(script)).url)
+        async for _ in await gateway.client().chat.completions.create(model="auto", messages=MESSAGES, stream=True):
+            pass
+        (attempt,) = bench.spool.calls[0].attempts
+        assert attempt.first_byte_ns - attempt.started_ns > 90_000_000
 
     async def test_events_are_relayed_when_they_come(self, bench: Bench) -> None:
         go = asyncio.Event()

@@ -19,7 +19,7 @@ from baseload.wire.problem import problem
 
 UNKNOWN = b"unknown"
 
-_PASSED = frozenset((b"content-type", b"cache-control", b"retry-after", b"x-request-id"))
+_PASSED = frozenset((b"content-type", b"content-encoding", b"cache-control", b"retry-after", b"x-request-id"))
 _PASSED_FAMILIES = (b"x-ratelimit-", b"openai-")
 _RETRY_SOON = (b"retry-after", b"1")
 

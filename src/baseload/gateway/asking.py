@@ -26,13 +26,13 @@ def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int) -> Fact
     for name, value in request.headers:
         if not name.startswith(b"x-baseload-"):
             continue
-        text = value.decode("latin-1")
+        text = _text(value)
         if name == BUCKET:
             bucket = text
         elif name == RESIDENCY:
             residency = text
         elif name.startswith(TAG):
-            tag(name[len(TAG) :].decode("latin-1"), text, tags)
+            tag(_text(name[len(TAG) :]), text, tags)
     return Facts(
         at_ns=at_ns,
         model=asked.model,
@@ -57,6 +57,14 @@ def own_headers(upstream: Upstream) -> Headers:
 def along(request: Request) -> Headers:
     """The client's own headers that go upstream with its request."""
     return [(name, value) for name, value in request.headers if name in _ALONG]
+
+
+def _text(value: bytes) -> str:
+    """A header as text: UTF-8 as today's programs send it, else Latin-1 as HTTP once said."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _named_bucket(name: str) -> Bucket:

@@ -134,7 +134,6 @@ class Chat:
         headers = [*self._headers[name], *along(job.request)]
         with await self._clients[name].send("POST", PATH, headers, body, on_sent=attempt.on_sent) as answer:
             attempt.http_status = answer.status
-            self._meter.first_byte(attempt)
             if not _serves(answer.status):
                 await self._leave(job, attempt, answer)
                 return False
@@ -146,6 +145,7 @@ class Chat:
 
     async def _leave(self, job: _Job, attempt: Try, answer: Answer) -> None:
         """Note why the upstream could not serve."""
+        self._meter.first_byte(attempt)
         complaint = openai.complaint(await answer.read())
         job.retry_after = answer.header(b"retry-after")
         if answer.status not in _NOT_NOW:
@@ -155,6 +155,7 @@ class Chat:
 
     async def _relay_whole(self, job: _Job, attempt: Try, answer: Answer, exchange: Exchange) -> None:
         """A JSON answer: read it whole, meter it, write it down, send it as it is."""
+        self._meter.first_byte(attempt)
         body = await answer.read()
         if answer.until_close and not openai.is_json(body):
             raise AttemptFailed("the connection closed inside the answer", began=True)
@@ -177,6 +178,7 @@ class Chat:
         """A stream: relay each event as it comes; write the call down before the last one."""
         relay = job.relay = sse.Relay(hide_usage=not job.asked.usage_asked)
         data = await answer.next()
+        self._meter.first_byte(attempt)  # not the head: that may come long before the model has begun
         ours = answers.served_by(attempt.route, job.record.decision)
         await exchange.start(answer.status, [*answers.passed(answer.headers), *ours])
         while data:
