@@ -83,7 +83,7 @@ def metered_rows(market: Market, pool: OwnPool | None, operations: Bill) -> list
     minutes, tally = len(market.profile.minutes), market.profile.tally
     rows = [
         assumption("calls", f"{tally.requests:,}", "", "the ledger", "metered"),
-        assumption("measured span", str(minutes), "minutes", "the ledger", "metered"),
+        assumption("measured span", str(minutes), "minutes, first and last counted whole", "the ledger", "metered"),
         assumption(
             "a month",
             f"{minutes} minutes repeated",
