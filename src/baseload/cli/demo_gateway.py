@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from baseload.gateway.child import Parent, work_for_parent
+from baseload.child import Parent, work_for_parent
 
 
 class Orders(msgspec.Struct, frozen=True):

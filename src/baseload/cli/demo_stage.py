@@ -13,6 +13,7 @@ from typing import Self
 import msgspec
 
 from baseload.capacity.deployment import Deployment
+from baseload.child import Child
 from baseload.cli import demo_report
 from baseload.cli.demo_gateway import Orders, Ready
 from baseload.cli.demo_report import Opening, Replayed, Report
@@ -20,7 +21,6 @@ from baseload.cli.output import progress
 from baseload.cli.scene import read_scene
 from baseload.documents import load_catalog, load_deployments, write_yaml
 from baseload.errors import LedgerUnavailable, NotEnoughData, UpstreamUnreachable
-from baseload.gateway.child import Child
 from baseload.gateway.simulation import simulate
 from baseload.ledger.home import demo_home
 from baseload.ledger.hot import HotStore, open_store

@@ -16,8 +16,8 @@ from baseload.measure.traffic import Manner
 # Coprime to 100: stepping by it visits every residue, so that shares are kept in every hundred requests.
 STRIDE = 61
 HUNDRED = 100
-# Simulated time that may pass after the last request came until it is answered.
-GRACE = timedelta(minutes=10)
+# Real time beyond the trace's own, for starting and for the last answers, in which the clock still runs fast.
+GRACE = timedelta(seconds=30)
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,7 +68,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             {**upstream, "base_url": f"http://127.0.0.1:{ports[upstream['name']]}/v1"}
             for upstream in self.configuration["upstreams"]
         ]
-        until = start + timedelta(seconds=trace.seconds) + GRACE
+        until = start + timedelta(seconds=trace.seconds) + GRACE * speed
         replay_time = {"start": start.isoformat(), "until": until.isoformat(), "speed": speed}
         place = {"listen": listen, "data_dir": data_dir, "replay_time": replay_time}
         return {**place, **self.configuration, "upstreams": upstreams}

@@ -20,11 +20,11 @@ from socket import socket
 import msgspec
 import uvicorn
 
+from baseload.child import Parent, work_for_parent
 from baseload.console.app import create_app
 from baseload.console.process import Orders
 from baseload.console.source import LedgerSource
 from baseload.errors import BaseloadError
-from baseload.gateway.child import Parent, work_for_parent
 from baseload.settings import read_settings
 
 

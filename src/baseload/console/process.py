@@ -12,7 +12,7 @@ from typing import Self
 
 import msgspec
 
-from baseload.gateway.child import Child
+from baseload.child import Child
 
 
 class Orders(msgspec.Struct, frozen=True):

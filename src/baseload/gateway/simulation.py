@@ -11,9 +11,9 @@ from decimal import Decimal
 import msgspec
 
 from baseload.capacity.deployment import Deployment
+from baseload.child import Child, Parent, work_for_parent
 from baseload.documents import load_deployments
 from baseload.errors import UnknownModel
-from baseload.gateway.child import Child, Parent, work_for_parent
 from baseload.gateway.http import serve
 from baseload.gateway.simulated import Simulated, api_pace, pool_pace
 

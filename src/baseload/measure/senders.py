@@ -1,7 +1,7 @@
 """Traffic from several processes at once: one client process cannot keep the times of a trace at sixty times its speed.
 Acts.
 
-Arrivals are dealt out in turn; every sender starts at the same moment. Each ends with its parent: see `gateway.child`.
+Arrivals are dealt out in turn; every sender starts at the same moment. Each ends with its parent: see `child.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 import msgspec
 
-from baseload.gateway.child import Child, Parent, work_for_parent
+from baseload.child import Child, Parent, work_for_parent
 from baseload.load.trace import Arrival
 from baseload.measure.traffic import Answer, Manner, send
 
@@ -90,6 +90,8 @@ async def _send(parent: Parent) -> None:
     def tell() -> None:
         parent.report(Progress(len(answers), [answer.error for answer in answers if answer.error]))
         answers.clear()
+
+    import openai  # noqa: F401 - it takes half a second: before the start, not in the first request
 
     parent.say_ready(None)
     starts_at = msgspec.json.decode(await parent.told(), type=float)

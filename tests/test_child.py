@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from baseload.gateway.child import Child, ChildFailed
+from baseload.child import Child, ChildFailed
 from baseload.gateway.simulation import Order, SimulatedUpstream, simulate
 
 ORDER = Order(upstreams=(SimulatedUpstream(name="a", model="m"),))
