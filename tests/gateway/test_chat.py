@@ -103,9 +103,11 @@ class TestWhole:
         headers = {
             "x-baseload-bucket": "flagship",
             "x-baseload-residency": "eu",
-            "x-baseload-tag-team": "Zürich".encode(),
+            "x-baseload-tag-team": "Zürich",
         }
-        await gateway.client().chat.completions.create(model="auto", messages=MESSAGES, extra_headers=headers)
+        reader, writer = await gateway.connect()
+        writer.write(ask(question(), "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()))
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
         facts = bench.spool.calls[0].facts
         assert (facts.bucket, facts.residency, facts.tags) == (Bucket.FLAGSHIP, "eu", {"team": "Zürich"})
 
