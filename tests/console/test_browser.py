@@ -41,6 +41,15 @@ COLOURS = """(canvas) => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   return new Set(new Uint32Array(data.buffer)).size;
 }"""
+# The legend's text: the brightest opaque pixel right of its first symbol.
+BRIGHTEST = """(canvas) => {
+  const { data } = canvas.getContext("2d").getImageData(80, 0, 400, 40);
+  let found = 0;
+  for (let at = 0; at < data.length; at += 4) {
+    if (data[at + 3] === 255) found = Math.max(found, Math.min(data[at], data[at + 1], data[at + 2]));
+  }
+  return found;
+}"""
 
 
 @dataclass
@@ -188,6 +197,20 @@ async def test_a_console_that_stops_answering_is_said(chromium, source, record):
     await expect(watched.page.locator("#connection")).to_have_text("not answering, trying again", timeout=PATIENCE_MS)
     await expect(watched.page.locator("#card-requests data")).to_have_text("40")
     await opening.__aexit__(None, None, None)
+
+
+async def test_paper_is_white_whatever_the_screen(chromium, source, record):
+    record(traffic())
+    async with _served(source) as address, _opened(chromium, address, color_scheme="dark") as watched:
+        page = watched.page
+        await _drawn(page)
+        canvas = page.locator("#chart-breakeven canvas")
+        assert await canvas.evaluate(BRIGHTEST) > 200
+        await page.emulate_media(media="print")
+        await expect(page.locator("body")).to_have_css("background-color", "rgb(255, 255, 255)")
+        assert await canvas.evaluate(BRIGHTEST) < 200
+        await expect(page.locator("#connection")).to_be_hidden()
+        await watched.clean()
 
 
 async def test_a_picture_is_described_in_words(chromium, source, record):

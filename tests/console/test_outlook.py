@@ -16,14 +16,14 @@ from baseload.ranges import Range
 MTOK = Decimal(1_000_000)
 
 
-def _document(volume="20e9", prices=("2",), capacity="2.85e9", usd="3324"):
+def _document(volume="20e9", prices=("2",), capacity="2.85e9", usd="3324", peak="1.5"):
     """An API against machines in steps: the saw-tooth of many crossings."""
     tokens = Decimal(volume)
     asked = [
         TokenPrice(f"api-{price}", Range.exact(Decimal(price)), Range.exact(Decimal(price)), "typed")
         for price in prices
     ]
-    machines = Machines("2 x H100", Range.exact(Decimal(usd)), Decimal(capacity), "typed", peak=Decimal("1.5"))
+    machines = Machines("2 x H100", Range.exact(Decimal(usd)), Decimal(capacity), "typed", peak=Decimal(peak))
     return decide_on_prices(Volume(tokens / 2, tokens / 2), asked, machines)
 
 
@@ -69,6 +69,19 @@ def test_all_crossings_are_points_and_you_are_here():
     table = outlook.crossings(document)
     assert len(table.rows) == len(document.crossings)
     assert (len(table.shown), table.beyond) == (8, len(document.crossings) - 8)
+
+
+def test_a_takeover_lies_on_the_lower_envelope():
+    document = _document(peak="1")
+    taken = [row for row in outlook.breakeven(document).rows if row[0] == "takeover"]
+    assert taken
+    crossed = {each.tokens_per_month for each in document.crossings}
+    turns = [each for each in document.windows[1:] if each.from_tokens_per_month not in crossed]
+    assert [row[3] for row in taken] == [each.from_tokens_per_month for each in turns]
+    for row, window in zip(taken, turns, strict=True):
+        costs = [_at(curve.points, row[3])[-1] for curve in document.curves]
+        assert abs(row[4] - min(costs)) < Decimal("0.02")
+        assert window.cheapest in row[6]
 
 
 def test_the_caption_is_written_from_the_same_numbers():

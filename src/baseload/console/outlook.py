@@ -6,6 +6,7 @@ Pure. Captions are written from the numbers that the chart or table shows.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -186,7 +187,7 @@ def crossings(document: DecideDocument) -> Table:
     """Every volume at which the order flips."""
     return Table(
         name="crossings",
-        caption="Every volume at which the order flips",
+        caption="Every volume at which API and machines change places",
         columns=(
             Column("tokens_per_month", "tokens a month", "tokens"),
             Column("usd_per_month", "USD a month", "usd_month"),
@@ -198,7 +199,7 @@ def crossings(document: DecideDocument) -> Table:
             for each in document.crossings
         ),
         note="" if document.crossings_complete else "More crossings lie beyond the last one listed.",
-        empty="none: one of them is cheaper at every volume",
+        empty="none: between the API and machines alone the order never changes",
         limit=8,
     )
 
@@ -209,19 +210,7 @@ def breakeven(document: DecideDocument) -> Chart:
     low, high = _span(document)
     caption = _sentence(document)
     lines = [row for curve in _kept(document) for row in _line(curve, low, high)]
-    crossed: list[tuple[Cell, ...]] = [
-        (
-            "crossing",
-            None,
-            None,
-            each.tokens_per_month,
-            each.usd_per_month,
-            place,
-            f"{words.short(each.tokens_per_month)} tokens a month: above, {each.cheaper_after} is cheaper",
-        )
-        for place, each in enumerate(document.crossings)
-        if low <= each.tokens_per_month <= high
-    ]
+    points = [row for row in (*_crossings(document), *_takeovers(document)) if low <= row.tokens <= high]
     side = "right" if math.log(here / low) * 2 > math.log(high / low) else "left"
     mark = ("here", None, side, here, None, 0, f"you are here: {words.short(here)} tokens a month")
     return Chart(
@@ -229,8 +218,55 @@ def breakeven(document: DecideDocument) -> Chart:
         caption=caption,
         description=f"Line chart of USD a month against tokens a month, both logarithmic. {caption}",
         columns=("kind", "option", "detail", "tokens_per_month", "usd_per_month", "order", "label"),
-        rows=(*lines, *crossed, mark),
+        rows=(*lines, *(point.row for point in points), mark),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """A volume at which the order changes."""
+
+    kind: str
+    tokens: Decimal
+    usd: Decimal
+    place: int
+    words: str
+
+    @property
+    def row(self) -> tuple[Cell, ...]:
+        label = f"{words.short(self.tokens)} tokens a month: above, {self.words}"
+        return (self.kind, None, None, self.tokens, self.usd, self.place, label)
+
+
+def _crossings(document: DecideDocument) -> Iterator[_Point]:
+    """Where the cheapest API and the machines alone change places."""
+    for place, each in enumerate(document.crossings):
+        yield _Point(
+            "crossing",
+            each.tokens_per_month,
+            each.usd_per_month,
+            place,
+            f"{each.cheaper_after} is the cheaper of the two",
+        )
+
+
+def _takeovers(document: DecideDocument) -> Iterator[_Point]:
+    """Where another option becomes the cheapest of all, unless a crossing stands there."""
+    crossed = {each.tokens_per_month for each in document.crossings}
+    curves = {curve.name: curve.points for curve in document.curves}
+    for place, window in enumerate(document.windows[1:]):
+        start = window.from_tokens_per_month
+        if start not in crossed:
+            cost = _cost(curves[window.cheapest], start)
+            yield _Point("takeover", start, cost, place, f"{window.cheapest} is the cheapest of all")
+
+
+def _cost(points: Sequence[tuple[Decimal, Decimal]], volume: Decimal) -> Decimal:
+    """A curve's cost just above a volume, to the cent."""
+    place = min(bisect_right(points, volume, key=lambda point: point[0]), len(points) - 1)
+    (start, at), (end, then) = points[place - 1], points[place]
+    share = (volume - start) / (end - start) if end > start else Decimal(1)
+    return round(at + (then - at) * share, 2)
 
 
 def _sentence(document: DecideDocument) -> str:
@@ -242,10 +278,9 @@ def _sentence(document: DecideDocument) -> str:
     only = {window.cheapest for window in document.windows}
     if len(only) == 1:
         return f"{sentence}; {only.pop()} is the cheapest at every volume shown."
-    return f"{sentence}; " + ", ".join(
-        f"up to {words.short(window.to_tokens_per_month)} {window.cheapest} is the cheapest"
-        for window in document.windows
-    )
+    first, *later = document.windows
+    turns = (f"from {words.short(each.from_tokens_per_month)} on {each.cheapest}" for each in later)
+    return f"{sentence}; the cheapest of all is {first.cheapest}, {', '.join(turns)}."
 
 
 def _span(document: DecideDocument) -> tuple[Decimal, Decimal]:

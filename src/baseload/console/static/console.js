@@ -2,7 +2,7 @@
 import { expressionInterpreter } from "./vendor/vega-interpreter.js";
 
 const { vega, vegaLite } = globalThis;
-const drawn = new Map(); // figure element -> { view, version, rows }
+const drawn = new Map(); // figure element -> { version, spec, rows, view }
 const tip = document.createElement("div");
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -42,28 +42,31 @@ function showTip(_, event, __, value) {
   tip.style.top = `${event.clientY + 16}px`;
 }
 
-async function draw(figure) {
-  const known = drawn.get(figure);
-  const version = figure.dataset.version;
-  if (known?.version === version) return;
-  drawn.set(figure, { ...known, version });
-  const { rows } = await json(figure.dataset.rows);
-  if (known?.view && known.rows === rows.length) {
-    await known.view.data("rows", rows).runAsync();
-    return;
-  }
-  known?.view?.finalize();
-  const spec = await json(figure.dataset.spec);
-  spec.datasets = { rows };
-  // A step a row, said as a number: fitting the width to the page does not go with a stepped height.
-  if (spec.height?.step) spec.height = spec.height.step * rows.length;
+// Paints what is known of a figure anew, at once: a printer does not wait.
+function paint(figure) {
+  const { spec, rows, view: old } = drawn.get(figure);
+  old?.finalize();
   const host = figure.querySelector(".canvas");
-  const runtime = vega.parse(vegaLite.compile(spec, { config: theme() }).spec, null, { ast: true });
+  host.replaceChildren();
+  const whole = { ...spec, datasets: { rows } };
+  // A step a row, said as a number: fitting the width to the page does not go with a stepped height.
+  if (spec.height?.step) whole.height = spec.height.step * rows.length;
+  const runtime = vega.parse(vegaLite.compile(whole, { config: theme() }).spec, null, { ast: true });
   const view = new vega.View(runtime, { expr: expressionInterpreter, renderer: "canvas", container: host, hover: true });
-  view.tooltip(showTip);
-  await view.runAsync();
-  drawn.set(figure, { view, version, rows: rows.length });
+  view.tooltip(showTip).run();
+  drawn.get(figure).view = view;
   figure.dataset.drawn = "";
+}
+
+async function draw(figure) {
+  const known = drawn.get(figure) ?? {};
+  const version = figure.dataset.version;
+  if (known.version === version) return;
+  drawn.set(figure, { ...known, version });
+  const [{ rows }, spec] = await Promise.all([json(figure.dataset.rows), known.spec ?? json(figure.dataset.spec)]);
+  drawn.set(figure, { ...drawn.get(figure), rows, spec });
+  if (known.view && known.rows.length === rows.length) await known.view.data("rows", rows).runAsync();
+  else paint(figure);
 }
 
 function drawAll() {
@@ -75,13 +78,8 @@ function drawAll() {
   }
 }
 
-function redraw() {
-  for (const [figure, { view }] of drawn) {
-    view?.finalize();
-    figure.querySelector(".canvas").replaceChildren();
-  }
-  drawn.clear();
-  drawAll();
+function repaint() {
+  for (const [figure, { rows }] of drawn) if (rows) paint(figure);
 }
 
 function connection(lost) {
@@ -100,5 +98,6 @@ document.addEventListener("htmx:config:request", (event) => document.hidden && e
 document.addEventListener("htmx:after:request", ({ detail }) => connection(detail.ctx.response.status >= 400));
 document.addEventListener("htmx:error", () => connection(true));
 document.addEventListener("htmx:after:swap", drawAll);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+matchMedia("print").addEventListener("change", repaint);
 drawAll();
