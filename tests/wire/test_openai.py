@@ -156,6 +156,12 @@ def test_a_key_that_stands_twice_is_refused(document: str) -> None:
         read(document.encode("utf-8", "surrogatepass"))
 
 
+def test_a_double_is_not_hidden_by_a_value_of_the_right_length() -> None:
+    # Seven bytes into the first `model` stands, nested, all that a walk by lengths alone would look for.
+    with pytest.raises(BadBody, match="`model` stands twice"):
+        read(b'{"model":{"a":11,"messages":[2]},"messages":[1],"model":"12345"}')
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
