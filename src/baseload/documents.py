@@ -21,12 +21,14 @@ from baseload.capacity.deployment import Deployment, Saturated, separate
 from baseload.catalog.books import Catalog
 from baseload.catalog.entries import Lease, LeaseKind, Machine, Offer, Precedence, PriceRow, Rates, Source
 from baseload.catalog.market import market_offers
+from baseload.cost.parameters import Component, Evidence, Parameter, Payer, Scale, Shape, Table, check
 from baseload.errors import BadConfig, BadInput
 from baseload.ranges import Range
 from baseload.settings import OwnPrice
 from baseload.units import pico_per_token, quantity
 
 DATA = Path(str(resources.files("baseload.catalog") / "data"))
+COST_DATA = Path(str(resources.files("baseload.cost") / "data"))
 MARKET_PACKAGE = "genai-prices"
 YOUR_BOOK = "yours"
 
@@ -355,3 +357,86 @@ def _saturated(row: _DeploymentRow) -> Saturated | None:
         (row.mix.input, row.mix.output, row.points[-1].output_tokens_per_second),
         (other.mix.input, other.mix.output, other.output_tokens_per_second),
     )
+
+
+class _ParameterRow(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    unit: str
+    figures: list[Decimal] | None
+    shape: Shape
+    evidence: Evidence
+    source: str
+    group: str = ""
+    note: str = ""
+
+
+class _ComponentRow(msgspec.Struct, forbid_unknown_fields=True):
+    number: int
+    id: str
+    title: str
+    scale: Scale
+    pays: list[Payer]
+    formula: str
+    parameters: list[_ParameterRow]
+
+
+class _Parameters(msgspec.Struct, forbid_unknown_fields=True):
+    sources: dict[str, _Origin]
+    groups: dict[str, float]
+    components: list[_ComponentRow]
+    capacity: list[_ParameterRow]
+
+
+def load_parameters(*, directory: Path = COST_DATA) -> Table:
+    """The parameter table of the cost model."""
+    path = directory / "parameters.yaml"
+    document = _read(path, _Parameters)
+    _once([row.id for row in document.components], path)
+    rows = [*(row for each in document.components for row in each.parameters), *document.capacity]
+    _once([row.name for row in rows], path)
+    return Table(
+        tuple(
+            Component(
+                number=row.number,
+                id=row.id,
+                title=row.title,
+                scale=row.scale,
+                pays=tuple(row.pays),
+                formula=row.formula,
+                parameters=tuple(_parameter(each, document, path) for each in row.parameters),
+            )
+            for row in document.components
+        ),
+        tuple(_parameter(each, document, path) for each in document.capacity),
+        document.groups,
+    )
+
+
+def _parameter(row: _ParameterRow, document: _Parameters, path: Path) -> Parameter:
+    if row.group and row.group not in document.groups:
+        raise BadConfig(
+            f"{path}: {row.name} moves with {row.group!r}, which is not one of its groups",
+            remedy=f"Use one of {', '.join(document.groups)}.",
+        )
+    parameter = Parameter(
+        name=row.name,
+        unit=row.unit,
+        figure=_range(row.figures, row.name, path),
+        shape=row.shape,
+        group=row.group,
+        evidence=row.evidence,
+        source=_source(row.source, document.sources, path),
+        note=row.note,
+    )
+    try:
+        if parameter.figure is not None:
+            check(parameter, parameter.figure)
+    except BadInput as error:
+        raise BadConfig(f"{path}: {error.message}", remedy=error.remedy) from error
+    return parameter
+
+
+def _once(names: list[str], path: Path) -> None:
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise BadConfig(f"{path}: {', '.join(doubled)} stands there twice", remedy="Rename or remove one.")
