@@ -7,7 +7,7 @@ import pytest
 from genai_prices.data import providers
 from genai_prices.types import Usage as TheirUsage
 
-from baseload.catalog.entries import Precedence
+from baseload.catalog.entries import Precedence, Processing
 from baseload.catalog.market import last_checked, market_offers
 from baseload.cost.tokens import price
 from baseload.errors import Unpriced
@@ -59,10 +59,10 @@ def moments(offer):
     return sorted(found)
 
 
-def theirs(offer, usage, when):
+def theirs(offer, usage, when, context=None):
     """Their exact price in nano-dollars, None where they have no price for a kind of token that was used."""
     provider, model = THEIRS[offer.provider, offer.model]
-    known = model.get_prices(when)
+    known = model.get_prices(when, context)
     reads = usage.input_tokens or (
         (usage.cache_read_tokens and known.cache_read_mtok is None)
         or ((usage.cache_write_tokens or usage.cache_write_1h_tokens) and known.cache_write_mtok is None)
@@ -78,7 +78,7 @@ def theirs(offer, usage, when):
         output_tokens=usage.completion_tokens,
         output_reasoning_tokens=usage.reasoning_tokens,
     )
-    usd = model.calc_price(nested, provider, genai_request_timestamp=when).total_price
+    usd = model.calc_price(nested, provider, genai_request_timestamp=when, price_context=context).total_price
     return int((usd * NANO_PER_USD).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
 
 
@@ -128,3 +128,78 @@ def test_a_peak_window_is_dearer_than_the_hours_around_it():
     dear = [hour for hour, nanos in enumerate(hours) if nanos == max(hours)]
     assert dear == [1, 2, 3, 6, 7, 8, 9]
     assert max(hours) == 2 * min(hours)
+
+
+CONVERTED = {(offer.provider, offer.model) for offer in OFFERS}
+CONTEXTS = {
+    Processing.BATCH: ({"processing": "batch"},),
+    Processing.FLEX: ({"service_tier": "flex"},),
+    Processing.PRIORITY: ({"service_tier": "priority"},),
+    Processing.FAST: ({"service_tier": "fast"}, {"speed": "fast"}),
+}
+
+
+def stating(offer, processing, when):
+    """What a request would say to be priced so at a moment; None when the library has no such price then."""
+    _, model = THEIRS[offer.provider, offer.model]
+    for context in CONTEXTS[processing]:
+        for variant in model.price_variants:
+            active = variant.constraint is None or variant.constraint.active(when)
+            if variant.when == context and active and any(vars(variant.prices).values()):
+                return context
+    return None
+
+
+def test_every_variant_costs_what_the_library_says_and_nothing_before_its_day():
+    compared = before = 0
+    for offer in OFFERS:
+        for variant in offer.variants:
+            starts = [row.valid_from for row in variant.schedule if row.valid_from is not None]
+            edges = [datetime.combine(day, datetime.min.time(), UTC) for day in starts]
+            for when in (*moments(offer), *edges, *(edge - timedelta(seconds=1) for edge in edges)):
+                context = stating(offer, variant.processing, when)
+                for usage in USAGES[:4]:
+                    if context is None:
+                        with pytest.raises(Unpriced, match=f"no {variant.processing} price"):
+                            price(usage, offer, when, variant.processing)
+                        before += 1
+                        continue
+                    expected = theirs(offer, usage, when, context)
+                    if expected is None:
+                        with pytest.raises(Unpriced):
+                            price(usage, offer, when, variant.processing)
+                    else:
+                        assert price(usage, offer, when, variant.processing).nanousd == expected
+                        compared += 1
+    assert compared > 1_500
+    assert before > 500
+
+
+def test_only_what_has_a_variant_has_one_here():
+    wanted = {
+        (provider.id, model.id, tuple(variant.when.items()))
+        for provider, model in THEIRS.values()
+        for variant in model.price_variants or ()
+        if any(vars(variant.prices).values())
+    }
+    ours = {
+        (offer.provider, offer.model, tuple(context.items()))
+        for offer in OFFERS
+        for variant in offer.variants
+        for context in CONTEXTS[variant.processing]
+    }
+    # Not a way of processing: where it runs, what a search costs. The others have no token price at all.
+    left = {(provider, model, when) for provider, model, when in wanted - ours if (provider, model) in CONVERTED}
+    assert {when[0][0] for *_, when in left} <= {"route", "search_type"}
+    assert wanted & ours
+
+
+def test_half_price_in_a_batch_is_the_rule():
+    batch = [offer for offer in OFFERS if any(each.processing is Processing.BATCH for each in offer.variants)]
+    day, million = datetime(2026, 11, 21, tzinfo=UTC), Usage(input_tokens=1_000_000)
+    halves = [
+        price(million, offer, day, Processing.BATCH).nanousd * 2 == price(million, offer, day).nanousd
+        for offer in batch
+    ]
+    assert len(batch) > 80
+    assert sum(halves) > 0.8 * len(halves)

@@ -1,23 +1,25 @@
 """genai-prices' providers and models as our offers. Pure: it is handed the data and never fetches any.
 
 Its schedules map onto ours one to one: the last active price wins, tiers are cliffs on the whole prompt, a time of day
-is UTC. What is not converted, because a `Usage` has no such leaf: audio, image, video, character, page and search
-prices, and price variants (batch, flex, priority, fast, regional routes). A model without any token price is left out:
-its price is unknown here, not zero.
+is UTC. A variant (batch, flex, priority, fast) states some prices anew and leaves the others as they are; before the day
+it is dated, the variant has no price here. What is not converted, because a `Usage` has no such leaf: audio, image,
+video, character, page and search prices; nor are regional routes. A model without any token price is left out: its
+price is unknown here, not zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING
 
-from baseload.catalog.entries import Offer, Precedence, PriceRow, Rates, Source, Tier, Window
+from baseload.catalog.entries import Offer, Precedence, PriceRow, Processing, Rates, Source, Tier, Variant, Window
 
 if TYPE_CHECKING:
-    from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice, Provider, TieredPrices
+    from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice, PriceVariant, Provider, TieredPrices
 
 LICENCE = "MIT"
 # Its rows are dated by the day they were last checked; other providers may announce a price months ahead.
@@ -27,6 +29,15 @@ DATED_BY_CHECK = "openrouter"
 _SIXTH_DECIMAL = Decimal("0.000001")
 _REQUESTS_PER_PRICE = 1_000
 _ANY_DAY = date(2000, 1, 1)
+
+# What a request says there, and what we call it.
+_PROCESSING: Mapping[tuple[str, str], Processing] = {
+    ("processing", "batch"): Processing.BATCH,
+    ("service_tier", "flex"): Processing.FLEX,
+    ("service_tier", "priority"): Processing.PRIORITY,
+    ("service_tier", "fast"): Processing.FAST,
+    ("speed", "fast"): Processing.FAST,
+}
 
 
 def market_offers(providers: Iterable[Provider], version: str) -> tuple[Offer, ...]:
@@ -66,6 +77,7 @@ def _offer(provider: Provider, model: ModelInfo, source: Source) -> Offer | None
         context_tokens=model.context_window,
         name=model.name or "",
         note="deprecated" if model.deprecated else "",
+        variants=tuple(_variants(model)) if model.price_variants else (),
     )
 
 
@@ -82,6 +94,50 @@ def _conditions(model: ModelInfo) -> Iterator[ConditionalPrice]:
         yield from model.prices
     else:
         yield ConditionalPrice(prices=model.prices)
+
+
+def _variants(model: ModelInfo) -> Iterator[Variant]:
+    """Every way of processing that has prices of its own. The first variant that states a price wins over later ones."""
+    stated: dict[Processing, list[tuple[date | None, PriceVariant]]] = {}
+    for each in model.price_variants or ():
+        processing = _PROCESSING.get(next(iter(each.when.items()))) if len(each.when) == 1 else None
+        dated = _start(each)
+        if processing is not None and dated is not None and any(vars(each.prices).values()):
+            stated.setdefault(processing, []).append((None if dated == date.min else dated, each))
+    for processing, variants in stated.items():
+        yield Variant(processing, tuple(_varied(tuple(_conditions(model)), variants)))
+
+
+def _varied(
+    standard: tuple[ConditionalPrice, ...], variants: list[tuple[date | None, PriceVariant]]
+) -> Iterator[PriceRow]:
+    """The standard schedule once more from every day on which a variant or a standard price begins, with the prices
+    that the variants state by then in place of the standard ones."""
+    starts = {row.valid_from for row in map(_row, standard)} | {start for start, _ in variants}
+    for day in sorted(starts, key=lambda start: start or date.min):
+        active = [each for start, each in variants if start is None or (day is not None and start <= day)]
+        if not active:
+            continue
+        for condition in standard:
+            row = _row(condition)
+            if row.valid_from is None or (day is not None and row.valid_from <= day):
+                yield replace(_row(_overridden(condition, active)), valid_from=day)
+
+
+def _overridden(condition: ConditionalPrice, active: list[PriceVariant]) -> ConditionalPrice:
+    prices = copy(condition.prices)
+    for variant in reversed(active):
+        vars(prices).update({key: price for key, price in vars(variant.prices).items() if price is not None})
+    return replace(condition, prices=prices)
+
+
+def _start(variant: PriceVariant) -> date | None:
+    """The day from which a variant holds, `date.min` for ever; None where hours bound it, which is not converted."""
+    from genai_prices.types import StartDateConstraint
+
+    if variant.constraint is None:
+        return date.min
+    return variant.constraint.start_date if isinstance(variant.constraint, StartDateConstraint) else None
 
 
 def _row(condition: ConditionalPrice) -> PriceRow:

@@ -1,4 +1,4 @@
-"""`price(usage, offer, when)`: what one attempt cost, exact in nano-dollars, line by line. Pure.
+"""`price(usage, offer, when, processing)`: what one attempt cost, exact in nano-dollars, line by line. Pure.
 
 Each line is count x price in integer pico-dollars, rounded half-even once to nano-dollars; the total is the sum of the
 lines and nothing else.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from baseload.catalog.entries import Offer, PriceRow, Rates
+from baseload.catalog.entries import Offer, PriceRow, Processing, Rates
 from baseload.errors import Unpriced
 from baseload.units import PICO_PER_NANO, nanousd, pico_per_token
 from baseload.usage import Usage
@@ -41,24 +41,35 @@ class Charge:
         return sum(line.nanousd for line in self.lines)
 
 
-def price(usage: Usage, offer: Offer, when: datetime) -> Charge:
+def price(usage: Usage, offer: Offer, when: datetime, processing: Processing = Processing.STANDARD) -> Charge:
     """Price a Usage on an Offer at an aware UTC datetime. Raises Unpriced rather than answer zero.
 
     One million tokens in at 3 USD and 200,000 out at 15 USD are 3 + 3 = 6 USD.
     """
-    rates = rates_at(offer, when, usage.prompt_tokens)
+    rates = rates_at(offer, when, usage.prompt_tokens, processing)
     return Charge(offer=offer.key, book=offer.source.book, lines=tuple(_lines(usage, rates, offer)))
 
 
-def rates_at(offer: Offer, when: datetime, prompt_tokens: int = 0) -> Rates:
+def rates_at(
+    offer: Offer, when: datetime, prompt_tokens: int = 0, processing: Processing = Processing.STANDARD
+) -> Rates:
     """The rates that a request with a prompt of that length pays at an aware UTC datetime. Raises Unpriced."""
-    row = offer.row(when)
+    row = offer.row(when, processing)
     if row is None:
+        way = "" if processing is Processing.STANDARD else f"{processing} "
         raise Unpriced(
-            f"{offer.source.book} has no price for {offer.key} on {when:%Y-%m-%d %H:%M} UTC",
-            remedy=f"Add a dated price for {offer.key} to your own book.",
+            f"{offer.source.book} has no {way}price for {offer.key} on {when:%Y-%m-%d %H:%M} UTC",
+            remedy=f"Add a dated {way}price for {offer.key} to your own book.",
         )
     return _rates(row, prompt_tokens)
+
+
+def minimum_left(offer: Offer, spent_nanousd: int) -> int:
+    """What a month's bill adds to usage of that many nano-dollars so that it reaches the offer's minimum.
+
+    An offer with a monthly minimum of 100 USD on which 30 were spent adds 70.
+    """
+    return max(0, nanousd(offer.monthly_minimum_usd) - spent_nanousd)
 
 
 def _rates(row: PriceRow, prompt_tokens: int) -> Rates:
