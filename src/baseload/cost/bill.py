@@ -6,9 +6,25 @@ A total is the sum of its lines and nothing else. Amounts are USD for one period
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from baseload.catalog.entries import Source
 from baseload.ranges import Range, total
+
+# Paid for what is used, for what stands by, once and spread over the horizon, or beside the cash.
+Basis = Literal["used", "idle", "once", "shadow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A figure behind a line. `origin` says who stated it: the option, the load, or an assumption (typed, config,
+    default)."""
+
+    name: str
+    value: Range
+    unit: str
+    origin: str
+    source: Source | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +32,24 @@ class Line:
     """One item: what it is, what it costs, how the amount came about, and where the figure was read.
 
     `how` spells the arithmetic, as in `2 x 2.40 USD/h x 730 h`. `source` None means it follows from figures that were
-    typed or metered.
+    typed or metered. A line of the cost model also has the `id` of its row in the parameter table with its `formula`,
+    `quantity` of `unit` at `unit_price`, the `inputs`, its FOCUS charge `category`, and, where a cost is spread over
+    time, the whole of it as `once`.
     """
 
     component: str
     amount: Range
     how: str
     source: Source | None = None
+    id: str = ""
+    basis: Basis = "used"
+    category: str = "Usage"
+    quantity: Range | None = None
+    unit: str = ""
+    unit_price: Range | None = None
+    formula: str = ""
+    inputs: tuple[Input, ...] = ()
+    once: Range | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +61,16 @@ class Bill:
     @property
     def total(self) -> Range:
         return total(line.amount for line in self.lines)
+
+    @property
+    def used(self) -> Range:
+        """The usage basis: what is left without what stands idle. `total` is the reservation basis."""
+        return total(line.amount for line in self.lines if line.basis != "idle")
+
+    @property
+    def running(self) -> Range:
+        """What comes back every month: without the once-only lines."""
+        return total(line.amount for line in self.lines if line.basis != "once")
 
     def __add__(self, other: Bill) -> Bill:
         return Bill(self.lines + other.lines)

@@ -21,7 +21,7 @@ Scale = Literal["F", "R", "N", "T", "O", "E"]
 Payer = Literal["rent", "own", "api"]
 Shape = Literal["exact", "triangular", "lognormal", "integer"]
 Evidence = Literal["measured", "reported", "assumed"]
-Origin = Literal["typed", "config", "default"]
+Origin = Literal["typed", "config", "default", "left out"]
 
 # Shares are parts of a whole; what is a part of more than the whole is a slip of the decimal point.
 _SHARES = ("share",)
@@ -41,6 +41,24 @@ _ABOVE_ZERO = frozenset(
         "replica_output_tokens_per_month",
     }
 )
+# What `bare` leaves out: everything beside the tokens and the machines themselves.
+_BESIDE = (
+    "gateway_usd_per_month",
+    "monitoring_usd_per_month",
+    "api_monitoring_share",
+    "engineer_fte",
+    "engineer_fte_per_replica",
+    "oncall_usd_per_month",
+    "incidents_per_month",
+    "model_updates_usd_per_month",
+    "setup_engineer_hours",
+    "exit_share_of_purchase",
+    "egress_usd_per_gb",
+    "storage_usd_per_gb_month",
+    "licence_usd_per_gpu_year",
+    "spare_replicas",
+)
+_NEUTRAL = ("target_fill", "peak_over_mean", "tokenizer_ratio")
 _AT_LEAST_ONE = frozenset({"peak_over_mean", "attempts_per_answer", "pue"})
 
 
@@ -146,6 +164,11 @@ class Assumptions(Mapping[str, Range]):
     def over(self, figures: Mapping[str, Range], origin: Origin = "typed") -> Assumptions:
         """These assumptions with figures laid over them."""
         return Assumptions(self.table, {**self.overrides, **{name: (each, origin) for name, each in figures.items()}})
+
+    def bare(self) -> Assumptions:
+        """Only the tokens and the machines: people, operations, spares and headroom are left out, and say so."""
+        figures = {name: Range.exact(0) for name in _BESIDE} | {name: Range.exact(1) for name in _NEUTRAL}
+        return self.over({name: each for name, each in figures.items() if name not in self.overrides}, "left out")
 
     def exactly(self) -> Assumptions:
         """Every figure at its likely value."""
