@@ -1,0 +1,206 @@
+"""A decision's inputs as a document: schema `baseload.scenario/1`. Pure.
+
+Figures are written as on the command line: `300M` tokens, `3/15` USD per million in and out, `2-3` for a range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import Literal
+
+import msgspec
+
+from baseload.cost.hours import hidden_stack
+from baseload.errors import BadInput
+from baseload.plan.options import NOTHING, Machines, TokenPrice, Volume, operations
+from baseload.ranges import Range
+from baseload.units import HOURS_PER_MONTH, quantity
+
+MOST_GPUS = 4_096
+
+Figure = str | int | float
+# What a machine may be here; a hybrid is always weighed beside it.
+MachineKind = Literal["rented", "reserved", "spot", "owned", "brokered"]
+
+
+class ScenarioPrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An API's `price`, in/out in USD per million tokens, each a figure or a range; `name` is what to call it."""
+
+    price: str
+    name: str = ""
+
+
+class ScenarioMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One machine: `usd_per_month`, or `usd_per_gpu_hour` for each of its `gpus`; `capacity` in tokens a month.
+
+    `peak` is the highest load over the mean. `operations` is USD a month for people beside it, or `hidden_stack` for
+    what article 0 lists.
+    """
+
+    capacity: Figure
+    name: str = "rented GPU"
+    kind: MachineKind = "rented"
+    usd_per_month: Figure | None = None
+    usd_per_gpu_hour: Figure | None = None
+    gpus: int = 1
+    peak: Figure = 1
+    operations: Figure | None = None
+    hidden_stack: bool = False
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What only a person knows, null where nobody said: may data not leave the own network (`sensitive`), is tuning
+    needed that APIs do not offer (`fine_tuning`), is there a `team` that runs machines, and what share of the required
+    accuracy an open model reaches (`accuracy`)."""
+
+    sensitive: bool | None = None
+    fine_tuning: bool | None = None
+    team: bool | None = None
+    accuracy: Figure | None = None
+
+
+class Outlay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The business case: USD once to move (`setup`) and to leave (`exit`), the horizon in `months`, the `yearly_rate`
+    of interest."""
+
+    setup: Figure = 0
+    exit: Figure = 0
+    months: int = 36
+    yearly_rate: Figure = "0.1"
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One case: tokens a month (`input`, `output`), API `prices` and `models` by name, and a `machine`.
+
+    `title`, `source`, `as_of`, `claims` (what the source says comes out) and `notes` are for the reader.
+    """
+
+    schema: Literal["baseload.scenario/1"] = "baseload.scenario/1"
+    name: str
+    title: str = ""
+    source: str = ""
+    as_of: date | None = None
+    claims: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    input: Figure = 0
+    output: Figure = 0
+    prices: tuple[ScenarioPrice, ...] = ()
+    models: tuple[str, ...] = ()
+    machine: ScenarioMachine | None = None
+    answers: Answers = Answers()
+    outlay: Outlay = Outlay()
+
+
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """The scenario that a document answers, for its reader."""
+
+    name: str
+    title: str
+    source: str
+    as_of: date | None
+    claims: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def named(scenario: Scenario) -> Named:
+    """What a document says of its scenario."""
+    return Named(
+        name=scenario.name,
+        title=scenario.title,
+        source=scenario.source,
+        as_of=scenario.as_of,
+        claims=scenario.claims,
+        notes=scenario.notes,
+    )
+
+
+def volume_of(scenario: Scenario) -> Volume:
+    """Its tokens a month. Raises BadInput for none."""
+    return Volume(_count("input", scenario.input), _count("output", scenario.output))
+
+
+def prices_of(scenario: Scenario) -> tuple[TokenPrice, ...]:
+    """The prices it writes out; those it names stand in the books."""
+    return tuple(_price(each) for each in scenario.prices)
+
+
+def machines_of(scenario: Scenario) -> Machines | None:
+    """Its machine, if it has one. Raises BadInput for two prices of it, or none."""
+    asked = scenario.machine
+    if asked is None:
+        return None
+    if not 1 <= asked.gpus <= MOST_GPUS:
+        raise BadInput(f"a machine with {asked.gpus} GPUs", remedy=f"Give 1 to {MOST_GPUS:,}.")
+    if (asked.usd_per_month is None) == (asked.usd_per_gpu_hour is None):
+        raise BadInput(
+            f"machine {asked.name!r} must have one price", remedy="Give usd_per_month or usd_per_gpu_hour, not both."
+        )
+    if asked.operations is not None and asked.hidden_stack:
+        raise BadInput("operations and hidden_stack both price people", remedy="Give one of them.")
+    if asked.usd_per_month is not None:
+        monthly, how = span("usd_per_month", asked.usd_per_month), f"{asked.usd_per_month} USD/month"
+    else:
+        hourly = asked.usd_per_gpu_hour if asked.usd_per_gpu_hour is not None else ""
+        monthly = span("usd_per_gpu_hour", hourly) * asked.gpus * HOURS_PER_MONTH
+        how = f"{asked.gpus} x {hourly} USD/h x {HOURS_PER_MONTH} h"
+    beside = NOTHING
+    if asked.hidden_stack:
+        beside = hidden_stack(owned=asked.kind == "owned")
+    elif asked.operations is not None:
+        beside = operations(span("operations", asked.operations))
+    return Machines(asked.name, monthly, _count("capacity", asked.capacity), how, _count("peak", asked.peak), beside)
+
+
+def span(what: str, figure: Figure) -> Range:
+    """`1200`, or `1000-2000` as a range.
+
+    >>> span("rent", "2-3").likely
+    Decimal('2.5')
+    """
+    low, dash, high = str(figure).strip().partition("-")
+    try:
+        ends = [Decimal(low.strip()), Decimal(high.strip() if dash else low.strip())]
+    except InvalidOperation:
+        ends = []
+    if not ends or not all(end.is_finite() for end in ends) or ends[0] > ends[1]:
+        raise BadInput(
+            f"{what} {str(figure)!r} is not a price", remedy="Write a number from 0 up, or a range such as 2-3."
+        )
+    return Range.between(*ends) if dash else Range.exact(ends[0])
+
+
+def read_scenario(document: bytes, origin: str) -> Scenario:
+    """A scenario from JSON. Raises BadInput that names the field."""
+    try:
+        return msgspec.json.decode(document, type=Scenario)
+    except msgspec.MsgspecError as error:
+        raise BadInput(f"{origin}: {error}", remedy="Mend that field; `$` is the top of the file.") from error
+
+
+def pick(scenarios: Sequence[Scenario], name: str) -> Scenario:
+    """The scenario of a name. Raises BadInput that lists those there are."""
+    for each in scenarios:
+        if each.name == name.lower():
+            return each
+    raise BadInput(
+        f"{name} is neither a scenario that ships nor a file",
+        remedy=f"Use one of {', '.join(each.name for each in scenarios)}, or name a file.",
+    )
+
+
+def _price(asked: ScenarioPrice) -> TokenPrice:
+    read, slash, written = asked.price.partition("/")
+    if not slash:
+        raise BadInput(
+            f"the price {asked.price!r} has no slash", remedy="Write input/output in USD per million tokens: 3/15."
+        )
+    return TokenPrice(asked.name or f"API at {asked.price}", span("price", read), span("price", written), "typed")
+
+
+def _count(what: str, figure: Figure) -> Decimal:
+    try:
+        return quantity(f"{figure:f}" if isinstance(figure, float) else str(figure))
+    except BadInput as error:
+        raise BadInput(f"{what}: {error.message}", remedy=error.remedy) from error
