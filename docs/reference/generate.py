@@ -28,6 +28,7 @@ LEAVES = {
     shapes.DecimalType: "exact number",
     shapes.BoolType: "`true` or `false`",
     shapes.DateTimeType: "moment with its zone",
+    shapes.DateType: "day",
 }
 NOTE = "<!-- Written by `make docs` from the code. Change the code, then run it again. -->"
 

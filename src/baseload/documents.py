@@ -6,7 +6,7 @@ A broken file is a BadConfig that names the file, the row and the field.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from importlib import resources
 from importlib.metadata import version
@@ -21,16 +21,19 @@ from baseload.capacity.deployment import Deployment, Saturated, separate
 from baseload.catalog.books import Catalog
 from baseload.catalog.entries import Lease, LeaseKind, Machine, Offer, Precedence, PriceRow, Rates, Source
 from baseload.catalog.market import market_offers
+from baseload.catalog.sheets import Exchange, OwnPrice
 from baseload.cost.parameters import Component, Evidence, Parameter, Payer, Scale, Shape, Table, check
 from baseload.errors import BadConfig, BadInput
+from baseload.plan.scenario import Scenario
+from baseload.pricebooks import all_book_offers, your_offers
 from baseload.ranges import Range
-from baseload.settings import OwnPrice
+from baseload.settings import BookFile, Settings
 from baseload.units import pico_per_token, quantity
 
 DATA = Path(str(resources.files("baseload.catalog") / "data"))
 COST_DATA = Path(str(resources.files("baseload.cost") / "data"))
+PLAN_DATA = Path(str(resources.files("baseload.plan") / "data"))
 MARKET_PACKAGE = "genai-prices"
-YOUR_BOOK = "yours"
 
 _Document = TypeVar("_Document", bound=msgspec.Struct)
 
@@ -136,10 +139,22 @@ class _Deployments(msgspec.Struct, forbid_unknown_fields=True):
     architectures: list[_ArchitectureRow]
 
 
-def load_catalog(own_prices: Iterable[OwnPrice] = (), *, directory: Path = DATA) -> Catalog:
-    """Your prices, the market book and the articles' books, the machines and what they cost. About 0.3 s."""
-    offers = [*_own_offers(own_prices), *_market(), *_article_offers(directory / "articles.yaml")]
+def load_catalog(
+    own_prices: Iterable[OwnPrice] = (),
+    *,
+    books: Iterable[BookFile] = (),
+    exchange: Iterable[Exchange] = (),
+    directory: Path = DATA,
+) -> Catalog:
+    """Your prices and books, the market book and the articles' books, the machines and what they cost. About 0.3 s."""
+    others = [*_market(), *all_book_offers(books), *_article_offers(directory / "articles.yaml")]
+    offers = [*your_offers(tuple(own_prices), exchange, others), *others]
     return Catalog(offers, _machines(directory / "machines.yaml"), _leases(directory / "leases.yaml"))
+
+
+def catalog_of(settings: Settings) -> Catalog:
+    """The catalog with everything that a configuration adds to it."""
+    return load_catalog(settings.prices, books=settings.books, exchange=settings.exchange)
 
 
 def load_deployments(*, directory: Path = DATA) -> dict[str, Deployment]:
@@ -228,21 +243,6 @@ def _article_offers(path: Path) -> Iterator[Offer]:
                 name=row.name,
                 note=row.note,
             )
-
-
-def _own_offers(prices: Iterable[OwnPrice]) -> Iterator[Offer]:
-    today = datetime.now(UTC).date()
-    source = Source(YOUR_BOOK, Precedence.YOURS, today, "prices in your configuration")
-    for price in prices:
-        provider, slash, model = price.offer.partition("/")
-        if not (provider and slash and model):
-            raise BadConfig(f"prices: offer is {price.offer!r}", remedy="Write provider/model, as in acme/large-1.")
-        origin = Path("prices")
-        cached = None if price.cache_read is None else _checked(price.cache_read, price.offer, origin)
-        rates = Rates(
-            _checked(price.input, price.offer, origin), _checked(price.output, price.offer, origin), cache_read=cached
-        )
-        yield Offer(provider, model, source, (PriceRow(rates),), note=price.note)
 
 
 def _checked(price: Decimal | None, model: str, path: Path) -> Decimal | None:
@@ -440,3 +440,22 @@ def _once(names: list[str], path: Path) -> None:
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise BadConfig(f"{path}: {', '.join(doubled)} stands there twice", remedy="Rename or remove one.")
+
+
+class _Scenarios(msgspec.Struct, forbid_unknown_fields=True):
+    scenarios: tuple[Scenario, ...]
+
+
+def load_scenarios(*, directory: Path = PLAN_DATA) -> tuple[Scenario, ...]:
+    """The articles' cases, in the order of the file."""
+    path = directory / "scenarios.yaml"
+    found = _read(path, _Scenarios).scenarios
+    _once([each.name for each in found], path)
+    return found
+
+
+def read_scenario(path: Path) -> Scenario:
+    """A scenario from a file of YAML or JSON."""
+    if not path.is_file():
+        raise BadInput(f"there is no scenario file {path}", remedy="See what ships: baseload decide --scenario list.")
+    return _read(path, Scenario)

@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -29,6 +29,7 @@ import msgspec
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from baseload.catalog.sheets import Exchange, OwnPrice, check_price
 from baseload.clock import Clock, ScaledClock, SystemClock
 from baseload.errors import BadConfig
 from baseload.policy.policy import Policy
@@ -71,28 +72,23 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     timeouts: Timeouts = Timeouts()
 
     def __post_init__(self) -> None:
-        _not_negative("usd_per_gpu_hour", self.usd_per_gpu_hour)
+        check_price("usd_per_gpu_hour", self.usd_per_gpu_hour)
 
     def __repr__(self) -> str:
         return f"Upstream({self.name!r}, {self.base_url!r}, api_key={'***' if self.api_key else ''!r})"
 
 
-class OwnPrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A price of your own. It stands before every other book.
+class BookFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A price book that you keep as a file: `kind` says whose shape it has, `path` where it lies.
 
-    `offer` is `provider/model`; `input`, `output` and `cache_read` are USD per million tokens, and without a
-    `cache_read` cached tokens cost what input costs. `note` says where the price is from.
+    `as_of` is the day it was taken, which a file of LiteLLM does not say itself; `name` is what its rows are called,
+    its kind and day when left out. It stands with the market book: of two books the newer one is first.
     """
 
-    offer: str
-    input: Decimal
-    output: Decimal
-    cache_read: Decimal | None = None
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        for leaf in ("input", "output", "cache_read"):
-            _not_negative(leaf, getattr(self, leaf))
+    kind: Literal["litellm", "models.dev"]
+    path: str
+    as_of: date | None = None
+    name: str = ""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,8 +135,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     `upstreams` are where requests can go, `policy` says which of them a request goes to. `listen` is the host and port
     of gateway and console, `data_dir` holds the ledger. `prices` are your own and stand before every book; `compare`
-    names the offers that metered traffic is priced on beside those of the policy's routes. `limits` bound what a client
-    may send. `replay_time` is for the replay of a trace: leave it out and time is the machine's own.
+    names the offers that metered traffic is priced on beside those of the policy's routes. `books` are files of prices,
+    `exchange` holds the rates at which prices in other currencies are turned into USD. `limits` bound what a client may
+    send. `replay_time` is for the replay of a trace: leave it out and time is the machine's own.
     """
 
     upstreams: tuple[Upstream, ...]
@@ -148,6 +145,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     listen: str = "127.0.0.1:8790"
     data_dir: str = "~/.local/share/baseload"
     prices: tuple[OwnPrice, ...] = ()
+    books: tuple[BookFile, ...] = ()
+    exchange: tuple[Exchange, ...] = ()
     limits: Limits = Limits()
     replay_time: ReplayTime | None = None
     compare: tuple[str, ...] = COMPARED
@@ -249,9 +248,3 @@ def _substitute(value: object, environment: Mapping[str, str]) -> object:
         return environment[name]
 
     return _VARIABLE.sub(fill, value)
-
-
-def _not_negative(field: str, amount: Decimal | None) -> None:
-    """A price is a figure from zero up. The error is a ValueError, to which msgspec adds the place in the document."""
-    if amount is not None and not (amount.is_finite() and amount >= 0):
-        raise ValueError(f"{field} is {amount}, which is no price")

@@ -174,20 +174,21 @@ class Offer:
 def _edges(row: PriceRow, start: datetime, end: datetime) -> set[datetime]:
     """Every moment near the span at which a row begins or ceases to hold, in UTC."""
     days = {day for day in (row.valid_from, row.valid_to) if day is not None}
-    found = {datetime.combine(day, time(), row.zone) for day in days}
+    local = [datetime.combine(day, time(), row.zone) for day in days]
+    hours: set[datetime] = set()
     if row.window is not None:
         first, last = start.astimezone(row.zone).date(), end.astimezone(row.zone).date()
-        for at in (row.window.start, row.window.end, time()):
-            found |= {
-                datetime.combine(first + timedelta(days=day), at.replace(fold=fold), row.zone)
-                for day in range((last - first).days + 1)
-                for fold in (0, 1)
-            }
+        local += [
+            datetime.combine(first + timedelta(days=day), at.replace(fold=fold), row.zone)
+            for at in (row.window.start, row.window.end, time())
+            for day in range((last - first).days + 1)
+            for fold in (0, 1)
+        ]
         # Clocks that are set forward or back move a window on the hour; a look at every hour finds each change.
         if row.zone is not UTC:
             hour = start.replace(minute=0, second=0, microsecond=0)
-            found |= {hour + timedelta(hours=each) for each in range(int((end - hour) / timedelta(hours=1)) + 1)}
-    return {moment.astimezone(UTC) for moment in found}
+            hours = {hour + timedelta(hours=each) for each in range(int((end - hour) / timedelta(hours=1)) + 1)}
+    return {moment.astimezone(UTC) for moment in local} | hours
 
 
 class LeaseKind(StrEnum):

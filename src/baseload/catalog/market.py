@@ -1,8 +1,8 @@
 """genai-prices' providers and models as our offers. Pure: it is handed the data and never fetches any.
 
 Its schedules map onto ours one to one: the last active price wins, tiers are cliffs on the whole prompt, a time of day
-is UTC. A variant (batch, flex, priority, fast) states some prices anew and leaves the others as they are; before the day
-it is dated, the variant has no price here. What is not converted, because a `Usage` has no such leaf: audio, image,
+is UTC. A variant (batch, flex, priority, fast) states some prices anew and leaves the others as they are; before the
+day it is dated, the variant has no price here. What is not converted, because a `Usage` has no such leaf: audio, image,
 video, character, page and search prices; nor are regional routes. A model without any token price is left out: its
 price is unknown here, not zero.
 """
@@ -97,7 +97,7 @@ def _conditions(model: ModelInfo) -> Iterator[ConditionalPrice]:
 
 
 def _variants(model: ModelInfo) -> Iterator[Variant]:
-    """Every way of processing that has prices of its own. The first variant that states a price wins over later ones."""
+    """Every way of processing that has prices of its own. The first variant that states a price wins."""
     stated: dict[Processing, list[tuple[date | None, PriceVariant]]] = {}
     for each in model.price_variants or ():
         processing = _PROCESSING.get(next(iter(each.when.items()))) if len(each.when) == 1 else None

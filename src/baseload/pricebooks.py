@@ -1,0 +1,103 @@
+"""Price books that come from outside: your own prices, and files of LiteLLM and models.dev. Acts (reads files).
+
+Nothing is fetched: a book is a file that you put there, and its day is the day you say or the file says it was taken.
+An error names the file, the row and what to do.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from baseload.catalog import litellm, modelsdev
+from baseload.catalog.books import Catalog
+from baseload.catalog.entries import Offer, Precedence, Source
+from baseload.catalog.sheets import Exchange, OwnPrice, own_offers
+from baseload.errors import BadConfig, BadInput
+from baseload.settings import BookFile
+
+YOUR_BOOK = "yours"
+
+
+def book_offers(book: BookFile) -> tuple[Offer, ...]:
+    """Every offer of a file. Raises BadConfig naming the file."""
+    path = Path(book.path).expanduser()
+    document = _json(path)
+    if not isinstance(document, dict):
+        raise BadConfig(f"{path} holds no JSON object", remedy=f"Name a file of {book.kind}.")
+    try:
+        as_of = book.as_of or (modelsdev.stated_day(document) if book.kind == "models.dev" else None)
+        if as_of is None:
+            raise BadInput("the file does not say of which day it is", remedy="Give the book its `as_of`.")
+        licence = litellm.LICENCE if book.kind == "litellm" else modelsdev.LICENCE
+        name = book.name or f"{book.kind} {as_of}"
+        source = Source(name, Precedence.MARKET, as_of, f"{book.kind}, {path.name}", licence)
+        if book.kind == "litellm":
+            return tuple(litellm.litellm_offers(document, source, zone=zone))
+        return tuple(modelsdev.modelsdev_offers(document, source))
+    except BadInput as error:
+        raise BadConfig(f"{path}: {error.message}", remedy=error.remedy) from error
+    except (TypeError, LookupError, AttributeError) as error:
+        raise BadConfig(f"{path} is no file of {book.kind}: {error!r}", remedy="Name its kind, or mend it.") from error
+
+
+def all_book_offers(books: Iterable[BookFile]) -> Iterator[Offer]:
+    """The offers of several files. Every book has a name of its own, so that a row can be told by it."""
+    seen: dict[str, str] = {}
+    for book in books:
+        offers = book_offers(book)
+        name = offers[0].source.book if offers else book.path
+        if name in seen:
+            raise BadConfig(
+                f"books: {book.path} and {seen[name]} are both called {name!r}", remedy="Give one of them a `name`."
+            )
+        seen[name] = book.path
+        yield from offers
+
+
+def your_offers(prices: Sequence[OwnPrice], exchange: Iterable[Exchange], others: Sequence[Offer]) -> Iterator[Offer]:
+    """The prices of your configuration. `others` are the offers that an override may change."""
+    source = Source(YOUR_BOOK, Precedence.YOURS, datetime.now(UTC).date(), "prices in your configuration")
+    overrides = any(price.mode == "override" for price in prices)
+    known = Catalog(others if overrides else ())
+    yield from own_offers(prices, source, exchange, zone=zone, winner=known.offer)
+
+
+def zone(name: str) -> tzinfo:
+    """The time zone of a name such as Asia/Shanghai. Raises BadInput."""
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise BadInput(
+            f"no time zone is called {name!r}",
+            remedy="Write a name of the tz database, as in Asia/Shanghai; a system without one needs `tzdata`.",
+        ) from error
+
+
+def _json(path: Path) -> object:
+    """What a JSON file holds, plain or compressed with gzip, numbers exact. A key that stands twice is refused."""
+    try:
+        raw = path.read_bytes()
+        text = gzip.decompress(raw) if path.suffix == ".gz" else raw
+        return json.loads(text, parse_float=Decimal, object_pairs_hook=lambda pairs: _once(pairs, path))
+    except (OSError, EOFError) as error:
+        raise BadConfig(f"cannot read {path}: {error}", remedy="Name a file that can be read.") from error
+    except (ValueError, RecursionError) as error:
+        raise BadConfig(f"{path} is not JSON: {error}", remedy="Mend the place it names.") from error
+
+
+def _once(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadConfig(f"{path}: {twice!r} stands there twice", remedy="Take one of the two out.")
+    return found
