@@ -122,12 +122,14 @@ def flip_points(
     bottom, top = low if low is not None else start, high if high is not None else stop
     if not bottom < top:
         raise BadInput(f"a search from {bottom} to {top} finds nothing", remedy="Give a lower and a higher end.")
-    reach = min(_reach(way, load, figures, axis, top) for way in (first, second))
-    curves = [
-        axis_curve(way, load, figures, axis, bottom, max(reach, bottom + (top - bottom) / 2)) for way in (first, second)
-    ]
-    end = curves[0].high
-    return Flips(axis, now, bottom, end, crossings(curves[0], curves[1], bottom, end), end == top)
+    end = min(_reach(way, load, figures, axis, top) for way in (first, second))
+    if end <= bottom:
+        raise BadInput(
+            f"more than {MOST_EVENTS} replicas are needed below {bottom}",
+            remedy="Weigh larger machines, or start lower.",
+        )
+    curves = [axis_curve(way, load, figures, axis, bottom, end) for way in (first, second)]
+    return Flips(axis, now, bottom, end, crossings(*curves, bottom, end), end == top)
 
 
 def standing(first: Way, second: Way, figures: Mapping[str, Fraction], axis: Axis) -> Fraction:

@@ -13,13 +13,14 @@ from baseload.capacity.deployment import Deployment
 from baseload.catalog.books import Catalog
 from baseload.cost.bill import Bill
 from baseload.cost.breakeven import critical_fill, windows
-from baseload.cost.curves import ZERO, Tariff
+from baseload.cost.curves import ZERO, Hybrid, Tariff
 from baseload.errors import BadInput
 from baseload.load.calls import Call
 from baseload.plan.assumptions import metered_rows, typed
 from baseload.plan.document import (
     SCHEMA,
     Assumption,
+    CannotEntry,
     CrossingEntry,
     DecideDocument,
     FillEntry,
@@ -27,6 +28,7 @@ from baseload.plan.document import (
     Kind,
     Known,
     Metered,
+    ThresholdEntry,
     VerdictEntry,
     WindowEntry,
     curve_entry,
@@ -65,6 +67,7 @@ class Found:
     crossed: Crossings | None
     fill: Fraction | None
     fills: tuple[FillEntry, ...] = ()
+    cannot: tuple[CannotEntry, ...] = ()
 
 
 def decide_on_prices(
@@ -163,7 +166,18 @@ def written(
         assumptions=tuple(assumptions),
         curves=tuple(curve_entry(option.curve, option.kind, high) for option in found.options),
         metered=metered,
+        cannot=found.cannot,
+        hybrid_threshold=_threshold(found),
     )
+
+
+def _threshold(found: Found) -> ThresholdEntry | None:
+    """Where a hybrid's first machine pays: there is one such place, whatever the number of crossings."""
+    curve = next((option.curve for option in found.options if option.kind == "hybrid"), None)
+    if found.fill is None or not isinstance(curve, Hybrid):
+        return None
+    first = curve.threshold(1)
+    return ThresholdEntry(fill=plain(found.fill), tokens_per_month=plain(first) if first is not None else None)
 
 
 def _verdict(found: Found, confidence: Known, next_step: str, beside: Bill) -> VerdictEntry:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from baseload.cost.bill import Bill
+from baseload.cost.bill import Basis, Bill, Input
 from baseload.cost.curves import Curve
 from baseload.ranges import Range
 
@@ -35,18 +35,48 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
     high: Decimal
 
 
+class InputEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure behind a line. `origin` is who stated it: option, load, typed, config, default, left out."""
+
+    name: str
+    value: Money
+    unit: str
+    origin: str
+    source: str | None
+    as_of: date | None
+
+
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of an option's bill. `source` is null where it follows from typed or metered figures."""
+    """A line of an option's bill. `source` is null where it follows from typed or metered figures.
+
+    A line of the cost model has an `id` and says its `formula`, `quantity` of `unit` at `unit_price`, and its `inputs`.
+    `basis` is used, idle or once; a cost that is spread over time says the whole of it as `once`. `category` is the
+    FOCUS charge category.
+    """
 
     component: str
     usd_per_month: Money
     how: str
     source: str | None
     as_of: date | None
+    id: str = ""
+    basis: Basis = "used"
+    category: str = "Usage"
+    formula: str = ""
+    quantity: Money | None = None
+    unit: str = ""
+    unit_price: Money | None = None
+    once: Money | None = None
+    inputs: tuple[InputEntry, ...] = ()
 
 
 class OptionEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to serve the volume. `fill` is the mean share of its machines' capacity that is used."""
+    """One way to serve the volume. `fill` is the mean share of its machines' capacity that is used.
+
+    `usd_per_month` is the reservation basis; `usage_usd_per_month` leaves out what stands idle, `running_usd_per_month`
+    what is paid once. `spare` machines stand beside the `machines` that serve, `bought` is the share of the load that
+    goes to an API. All of these are null or zero where only the lease was weighed.
+    """
 
     name: str
     kind: Kind
@@ -56,6 +86,26 @@ class OptionEntry(msgspec.Struct, frozen=True, kw_only=True):
     fill: Decimal | None
     lines: tuple[Item, ...]
     note: str
+    usage_usd_per_month: Money | None = None
+    running_usd_per_month: Money | None = None
+    spare: int = 0
+    bought: Decimal | None = None
+
+
+class CannotEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A way that cannot be, so that it has no price, and why."""
+
+    name: str
+    kind: Kind
+    why: str
+
+
+class ThresholdEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """The one threshold of a hybrid: its next machine pays once it is busier than `fill`, the first from
+    `tokens_per_month` on (null where it never pays)."""
+
+    fill: Decimal
+    tokens_per_month: Decimal | None
 
 
 class CrossingEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +137,7 @@ class FillEntry(msgspec.Struct, frozen=True, kw_only=True):
 class Flip(msgspec.Struct, frozen=True, kw_only=True):
     """A value of one input at which the answer changes, all else equal; `now` is what it is."""
 
-    axis: Literal["volume", "api_price", "gpu_price", "hidden_cost"]
+    axis: Literal["volume", "api_price", "gpu_price", "hidden_cost", "fill", "engineer_share", "hours_on"]
     value: Decimal
     now: Decimal
     unit: str
@@ -173,6 +223,8 @@ class DecideDocument(msgspec.Struct, frozen=True, kw_only=True):
     assumptions: tuple[Assumption, ...]
     curves: tuple[CurveEntry, ...]
     metered: Metered | None = None
+    cannot: tuple[CannotEntry, ...] = ()
+    hybrid_threshold: ThresholdEntry | None = None
 
 
 def money(figure: Range) -> Money:
@@ -189,8 +241,32 @@ def items(bill: Bill) -> tuple[Item, ...]:
             how=line.how,
             source=line.source.reference if line.source is not None else None,
             as_of=line.source.as_of if line.source is not None else None,
+            id=line.id,
+            basis=line.basis,
+            category=line.category,
+            formula=line.formula,
+            quantity=_maybe(line.quantity),
+            unit=line.unit,
+            unit_price=_maybe(line.unit_price),
+            once=_maybe(line.once),
+            inputs=tuple(_input(each) for each in line.inputs),
         )
         for line in bill.lines
+    )
+
+
+def _maybe(figure: Range | None) -> Money | None:
+    return money(figure) if figure is not None else None
+
+
+def _input(figure: Input) -> InputEntry:
+    return InputEntry(
+        name=figure.name,
+        value=money(figure.value),
+        unit=figure.unit,
+        origin=figure.origin,
+        source=figure.source.reference if figure.source is not None else None,
+        as_of=figure.source.as_of if figure.source is not None else None,
     )
 
 

@@ -35,7 +35,10 @@ def known_by(offer: Offer) -> Known:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way to serve the volume. `curve` is its likely cost over tokens a month at the same mix and load shape."""
+    """One way to serve the volume. `curve` is its likely cost over tokens a month at the same mix and load shape.
+
+    An `itemised` one was weighed by the cost model, with idle capacity and what is paid once as lines of their own.
+    """
 
     name: str
     kind: Kind
@@ -45,6 +48,9 @@ class Option:
     capacity_tokens_per_month: Decimal | None = None
     fill: Decimal | None = None
     note: str = ""
+    spare: int = 0
+    bought: Decimal | None = None
+    itemised: bool = False
 
     @property
     def usd_per_month(self) -> Range:
@@ -61,6 +67,10 @@ class Option:
             fill=_maybe(self.fill),
             lines=items(self.bill),
             note=self.note,
+            usage_usd_per_month=money(self.bill.used) if self.itemised else None,
+            running_usd_per_month=money(self.bill.running) if self.itemised else None,
+            spare=self.spare,
+            bought=_maybe(self.bought),
         )
 
 
