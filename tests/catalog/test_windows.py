@@ -125,6 +125,6 @@ def test_friday_night_ends_on_saturday_morning():
 
 def test_equal_ends_are_the_whole_day():
     weekend = Window(time(), time(), frozenset({5, 6}))
-    assert [weekend.covers(datetime(2026, 11, 16 + day, 23, 59, tzinfo=UTC)) for day in range(7)] == [False] * 5 + [
+    assert [weekend.covers(datetime(2026, 11, day, 23, tzinfo=UTC)) for day in range(16, 23)] == [False] * 5 + [
         True
     ] * 2

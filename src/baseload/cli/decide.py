@@ -111,11 +111,11 @@ def _book_prices(models: list[str], config: _Text, volume: Volume) -> list[Token
         return []
     from datetime import UTC, datetime
 
-    from baseload.documents import load_catalog
+    from baseload.documents import catalog_of, load_catalog
     from baseload.plan.options import cheapest_named
 
     now = datetime.now(UTC)
-    catalog = load_catalog(_settings(config).prices if config else ())
+    catalog = catalog_of(_settings(config)) if config else load_catalog()
     return [cheapest_named(catalog, name, volume, now) for name in models]
 
 
@@ -192,7 +192,7 @@ def _on_ledger(ledger: _Text, config: _Text, run: _Text, *, demo: bool, hidden_s
     from pathlib import Path
 
     from baseload.cost.hours import hidden_stack as stack
-    from baseload.documents import load_catalog, load_deployments
+    from baseload.documents import catalog_of, load_deployments
     from baseload.errors import BadInput
     from baseload.ledger.home import demo_home
     from baseload.ledger.hot import open_store
@@ -219,7 +219,7 @@ def _on_ledger(ledger: _Text, config: _Text, run: _Text, *, demo: bool, hidden_s
         newest = latest_run(store) if demo and run is None else None
         tag = newest.tag if newest is not None else run
         where = Filter(tags={"run": tag} if tag else {})
-        catalog = load_catalog(settings.prices)
+        catalog = catalog_of(settings)
         operations = stack() if hidden_stack else NOTHING
         return decide_on_calls(store.calls(where), catalog, load_deployments(), settings, operations=operations)
     finally:

@@ -19,7 +19,7 @@ from baseload.cli.demo_gateway import Orders, Ready
 from baseload.cli.demo_report import Opening, Replayed, Report
 from baseload.cli.output import progress
 from baseload.cli.scene import read_scene
-from baseload.documents import load_catalog, load_deployments, write_yaml
+from baseload.documents import catalog_of, load_deployments, write_yaml
 from baseload.errors import LedgerUnavailable, NotEnoughData, UpstreamUnreachable
 from baseload.gateway.simulation import simulate
 from baseload.ledger.home import demo_home
@@ -110,7 +110,7 @@ class Stage:
             where = Filter(tags={"run": self.run})
             self._await_ledger(store, where)
             calls = list(store.calls(where))
-            catalog, deployments = load_catalog(self._settings.prices), load_deployments()
+            catalog, deployments = catalog_of(self._settings), load_deployments()
             upstreams = demo_report.counted(store, where, self._counts(), self._models)
             decision, undecided = None, ""
             try:

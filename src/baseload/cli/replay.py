@@ -184,14 +184,14 @@ def _offers(settings: Settings | None, wanted: Policy) -> tuple[dict[str, Offer]
     """What prices the policy's routes, and the offers that no book prices."""
     from datetime import UTC, datetime
 
-    from baseload.documents import load_catalog, load_deployments
+    from baseload.documents import catalog_of, load_deployments
     from baseload.gateway.offers import priced_routes
     from baseload.settings import Settings
 
     base = (
         Settings(upstreams=(), policy=wanted) if settings is None else msgspec.structs.replace(settings, policy=wanted)
     )
-    return priced_routes(base, load_catalog(base.prices), load_deployments(), datetime.now(UTC).date())
+    return priced_routes(base, catalog_of(base), load_deployments(), datetime.now(UTC).date())
 
 
 def _document(found: Replay, directory: Path, run: str | None, unpriced: tuple[str, ...]) -> ReplayDocument:

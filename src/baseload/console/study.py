@@ -15,7 +15,7 @@ from baseload.catalog.books import Catalog
 from baseload.catalog.entries import Offer
 from baseload.clock import now
 from baseload.console.outlook import Compared, Outlook, ranked
-from baseload.documents import load_catalog, load_deployments
+from baseload.documents import catalog_of, load_deployments
 from baseload.errors import BaseloadError, UnknownModel
 from baseload.gateway.offers import priced_routes
 from baseload.ledger.hot import HotStore
@@ -45,7 +45,7 @@ class Market:
 
 def market(settings: Settings) -> Market:
     """Load the books and look up what is to be compared. About half a second."""
-    catalog, deployments = load_catalog(settings.prices), load_deployments()
+    catalog, deployments = catalog_of(settings), load_deployments()
     offers, strangers = priced_routes(settings, catalog, deployments, now(settings.clock).date())
     unknown = list(strangers)
     for name in settings.compare:

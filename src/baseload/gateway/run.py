@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from baseload.clock import now
-from baseload.documents import load_catalog, load_deployments
+from baseload.documents import catalog_of, load_deployments
 from baseload.errors import LedgerUnavailable
 from baseload.gateway.offers import priced_routes
 from baseload.gateway.server import Gateway
@@ -61,7 +61,7 @@ async def serving(settings: Settings, start_console: Callable[[], Console] | Non
     Raises AddressTaken, BadConfig or LedgerUnavailable before anything is served.
     """
     clock = settings.clock
-    catalog = load_catalog(settings.prices)
+    catalog = catalog_of(settings)
     offers, unpriced = priced_routes(settings, catalog, load_deployments(), now(clock).date())
     for key in unpriced:
         log.warning("no book has a price for %s: its calls will be unpriced", key)
