@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from baseload.cli import decide_case
+from baseload.cli.decide_case import LIST
 from baseload.cli.output import print_json
 
 if TYPE_CHECKING:
     from baseload.plan.document import DecideDocument
-    from baseload.plan.options import Machines, TokenPrice, Volume
+    from baseload.plan.options import Machines, TokenPrice
     from baseload.ranges import Range
     from baseload.settings import Settings
 
@@ -41,22 +43,53 @@ def command(
     config: Annotated[_Text, typer.Option(help="Configuration: its policy, machines, own prices and ledger.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Decide on the demo's latest run.")] = False,
     run: Annotated[_Text, typer.Option(help="Only the calls with this run tag.")] = None,
+    scenario: Annotated[_Text, typer.Option(help="A scenario: the name of one that ships, a file, or `list`.")] = None,
+    trace: Annotated[_Text, typer.Option(help="Decide on a trace of requests, with --deployment.")] = None,
+    deployment: Annotated[_Text, typer.Option(help="The measured deployment that could serve the trace.")] = None,
+    repeat: Annotated[_Text, typer.Option(help="Repeat a decision that --save froze; exit 3 when it moved.")] = None,
+    save: Annotated[_Text, typer.Option(help="Freeze the decision in this file or folder, to be repeated.")] = None,
+    sensitive: Annotated[
+        bool | None, typer.Option("--sensitive/--not-sensitive", help="Must data stay in your own network?")
+    ] = None,
+    fine_tuning: Annotated[
+        bool | None, typer.Option("--fine-tuning/--no-fine-tuning", help="Is tuning needed that APIs do not offer?")
+    ] = None,
+    team: Annotated[bool | None, typer.Option("--team/--no-team", help="Is there a team that runs machines?")] = None,
+    accuracy: Annotated[_Text, typer.Option(help="Share of the needed accuracy an open model reaches: 0.97.")] = None,
+    months: Annotated[int | None, typer.Option(help="Horizon of the business case in months: 36.")] = None,
+    setup: Annotated[_Text, typer.Option(help="USD once to move to machines: 7692.")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the document's JSON Schema and stop.")] = False,
     no_plot: Annotated[bool, typer.Option("--no-plot", help="Leave the chart out.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document, schema baseload.decide/1.")] = False,
 ) -> None:
     """The verdict: buy by the token, rent or own; every crossing, and what would flip it.
 
-    With --input and --output it decides on typed figures, otherwise on your ledger.
+    With --input and --output it decides on typed figures, with --scenario, --trace or --repeat on a whole case,
+    otherwise on your ledger.
     """
+    if schema or scenario == LIST:
+        decide_case.show_schema() if schema else decide_case.show_list(json=json)
+        return
     typed = {"--input": input, "--output": output, "--price": price, "--model": model, "--gpu-month": gpu_month}
     typed |= {"--gpu-hour": gpu_hour, "--gpu-capacity": gpu_capacity, "--peak": peak, "--ops": ops}
     given = [name for name, value in typed.items() if value]
-    if given:
-        _alone(given[0], {"--ledger": ledger, "--demo": demo, "--run": run})
+    metered: dict[str, object] = {"--ledger": ledger, "--demo": demo, "--run": run}
+    said = decide_case.Said(sensitive, fine_tuning, team, accuracy, months, setup, save, config)
+    case = decide_case.Case(scenario, trace, deployment, repeat, gpu_hour, tuple(price or ()), tuple(model or ()))
+    document: DecideDocument
+    if case.flag is not None or deployment is not None:
+        document = decide_case.on_case(case, said, {**typed, **metered})
+    elif given:
+        _alone(given[0], metered)
         machines = _machines(gpu_month, gpu_hour, gpus, gpu_capacity, peak, ops, hidden_stack=hidden_stack)
-        document = _on_prices(input, output, price or [], model or [], config, machines)
+        typed_case = _typed(input, output, price or [], model or [])
+        if machines is not None:
+            beside = {"peak": peak or "1", "operations": ops, "hidden_stack": hidden_stack, "gpus": gpus}
+            rent = {"usd_per_month": gpu_month, "usd_per_gpu_hour": gpu_hour, "capacity": gpu_capacity}
+            typed_case["machine"] = rent | beside
+        document = decide_case.on_typed(typed_case, said)
     else:
-        document = _on_ledger(ledger, config, run, demo=demo, hidden_stack=hidden_stack)
+        document = decide_case.on_metered(_on_ledger(ledger, config, run, demo=demo, hidden_stack=hidden_stack), said)
     if json:
         print_json(document)
     else:
@@ -76,22 +109,12 @@ def _alone(flag: str, others: dict[str, object]) -> None:
         )
 
 
-def _on_prices(
-    input: _Text,
-    output: _Text,
-    prices: list[str],
-    models: list[str],
-    config: _Text,
-    machines: Machines | None,
-) -> DecideDocument:
-    """Decide on what was typed."""
-    from baseload.plan.advice import decide_on_prices
-    from baseload.plan.options import Volume
-    from baseload.units import quantity
-
-    volume = Volume(quantity(input or "0"), quantity(output or "0"))
-    candidates = [*(_typed_price(text) for text in prices), *_book_prices(models, config, volume)]
-    return decide_on_prices(volume, candidates, machines)
+def _typed(input: _Text, output: _Text, prices: list[str], models: list[str]) -> dict[str, object]:
+    """What was typed, as a scenario writes it."""
+    for text in prices:
+        _typed_price(text)
+    asked = {"prices": [{"price": text} for text in prices], "models": models}
+    return {"name": "typed", "input": input or "0", "output": output or "0", **asked}
 
 
 def _typed_price(text: str) -> TokenPrice:
@@ -103,20 +126,6 @@ def _typed_price(text: str) -> TokenPrice:
     if not slash:
         raise BadInput(f"--price {text!r} has no slash", remedy="Write input/output in USD per million tokens: 3/15.")
     return TokenPrice(f"API at {text}", _span("--price", read), _span("--price", written), "typed")
-
-
-def _book_prices(models: list[str], config: _Text, volume: Volume) -> list[TokenPrice]:
-    """The price of each named model: the book that stands first, at the cheapest provider for this mix."""
-    if not models:
-        return []
-    from datetime import UTC, datetime
-
-    from baseload.documents import catalog_of, load_catalog
-    from baseload.plan.options import cheapest_named
-
-    now = datetime.now(UTC)
-    catalog = catalog_of(_settings(config)) if config else load_catalog()
-    return [cheapest_named(catalog, name, volume, now) for name in models]
 
 
 def _machines(
