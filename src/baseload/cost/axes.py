@@ -27,7 +27,7 @@ AXES: dict[Axis, str] = {
     "volume": "tokens/month",
     "fill": "target share of a replica",
     "api_price": "USD/M tokens of this mix",
-    "gpu_price": "USD/GPU-hour, or USD/card where owned",
+    "gpu_price": "USD/GPU-hour, USD/machine-month or USD/card",
     "engineer_share": "FTE",
     "hours_on": "hours a week",
 }
@@ -128,8 +128,8 @@ def flip_points(
             f"more than {MOST_EVENTS} replicas are needed below {bottom}",
             remedy="Weigh larger machines, or start lower.",
         )
-    curves = [axis_curve(way, load, figures, axis, bottom, end) for way in (first, second)]
-    return Flips(axis, now, bottom, end, crossings(*curves, bottom, end), end == top)
+    one, other = (axis_curve(way, load, figures, axis, bottom, end) for way in (first, second))
+    return Flips(axis, now, bottom, end, crossings(one, other, bottom, end), end == top)
 
 
 def standing(first: Way, second: Way, figures: Mapping[str, Fraction], axis: Axis) -> Fraction:
@@ -146,7 +146,7 @@ def standing(first: Way, second: Way, figures: Mapping[str, Fraction], axis: Axi
     way = fitting[0]
     if axis == "api_price":
         return _blend(way, figures)
-    return figures[_name(way, figures, _priced(way) if axis == "gpu_price" else "hours_on_per_week")]
+    return figures[_name(way, figures, _priced(way, figures) if axis == "gpu_price" else "hours_on_per_week")]
 
 
 def axis_curve(
@@ -186,7 +186,8 @@ def moved(way: Way, figures: Mapping[str, Fraction], axis: Axis, to: Fraction) -
     """The figures with the axis somewhere else."""
     if axis == "volume":
         now = standing(way, way, figures, axis)
-        return {**figures, **{name: figures[name] * to / now for name in _TOKENS}}
+        names = [name for name in (*_TOKENS, "requests_per_month") if name in figures]
+        return {**figures, **{name: figures[name] * to / now for name in names}}
     if axis == "api_price":
         if way.on_machines:
             return dict(figures)
@@ -199,11 +200,14 @@ def moved(way: Way, figures: Mapping[str, Fraction], axis: Axis, to: Fraction) -
         return {**figures, _name(way, figures, "target_fill"): to}
     if not way.on_machines:
         return dict(figures)
-    return {**figures, _name(way, figures, _priced(way) if axis == "gpu_price" else "hours_on_per_week"): to}
+    return {**figures, _name(way, figures, _priced(way, figures) if axis == "gpu_price" else "hours_on_per_week"): to}
 
 
-def _priced(way: Way) -> str:
-    return "card_usd" if way.kind == "owned" else "gpu_usd_per_hour"
+def _priced(way: Way, figures: Mapping[str, Fraction]) -> str:
+    if way.kind == "owned":
+        return "card_usd"
+    monthly = figures[_name(way, figures, "machine_usd_per_month")]
+    return "machine_usd_per_month" if monthly else "gpu_usd_per_hour"
 
 
 def _name(way: Way, figures: Mapping[str, Fraction], name: str) -> str:

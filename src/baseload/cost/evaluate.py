@@ -122,10 +122,13 @@ def _priced(way: Way, load: Load, assumptions: Assumptions) -> Priced:
     why = way.unfit or next((part.unfit for part in way.parts if part.unfit), "") or _unserved(way, load)
     if why:
         return Priced(way, None, sentence=why)
-    corners = [sized(way, load, _corner(end, load, assumptions)) for end in ("likely", "low", "high")]
-    best = min(range(len(corners[0])), key=lambda at: total(corners[0][at].entries))
-    chosen = corners[0][best]
-    lines = _lines([corner[best] for corner in corners], way, load, assumptions)
+    likely = sized(way, load, _corner("likely", load, assumptions))
+    best = min(range(len(likely)), key=lambda at: total(likely[at].entries))
+    chosen = likely[best]
+    # What a hybrid owns is decided on what is likely, and stays when things turn out otherwise.
+    base = int(chosen.count) if way.base is not None else None
+    ends = [sized(way, load, _corner(end, load, assumptions), base)[best] for end in ("low", "high")]
+    lines = _lines([chosen, *ends], way, load, assumptions)
     cash = tuple(line for line in lines if line.basis != "shadow")
     return Priced(
         way=way,

@@ -39,6 +39,15 @@ MINUTES_PER_HOUR = SECONDS_PER_HOUR // SECONDS_PER_MINUTE
 MOST_REPLICAS = 2_000
 # Floating point may put an exact whole number a hair above itself; that is no reason to pay another machine.
 _HAIR = 1e-12
+# How many replicas there are, and how busy.
+_SIZING = (
+    "input_tokens_per_month",
+    "output_tokens_per_month",
+    "replica_input_tokens_per_month",
+    "replica_output_tokens_per_month",
+    "peak_over_mean",
+    "target_fill",
+)
 _PEOPLE = ("engineer_usd_per_year", "engineer_hours_per_year")
 
 
@@ -238,11 +247,11 @@ def _people(v: Figures, replicas: Number) -> Iterator[Entry]:
 def _leased(way: Way, v: Figures, busy: Number, count: Number, spare: Number) -> Iterator[Entry]:
     """By the hour: on demand, reserved, spot or brokered."""
     rate, names, component = hourly(way, v)
-    rate = rate * way.gpus
+    sized_by = (*names, *_SIZING)
     hours, starts = _billed(way, v)
     used = busy * HOURS_PER_MONTH
-    yield Entry(component, "GPU lease", used, "replica-hours", rate, names)
-    yield Entry("idle", "idle GPU", count * hours - used, "replica-hours", rate, names, "idle")
+    yield Entry(component, "GPU lease", used, "replica-hours", rate, sized_by)
+    yield Entry("idle", "idle GPU", count * hours - used, "replica-hours", rate, sized_by, "idle")
     yield Entry(
         "redundancy", "spare replicas", spare * hours, "replica-hours", rate, ("spare_replicas", *names), "idle"
     )
@@ -263,18 +272,19 @@ def _leased(way: Way, v: Figures, busy: Number, count: Number, spare: Number) ->
 
 
 def hourly(way: Way, v: Figures) -> tuple[Number, tuple[str, ...], str]:
-    """USD of one GPU-hour, the figures behind it, and the component it belongs to."""
-    rate = v("gpu_usd_per_hour")
+    """USD of one replica-hour, the figures behind it, and the component it belongs to."""
+    rate = v("gpu_usd_per_hour") * way.gpus + v("machine_usd_per_month") / HOURS_PER_MONTH
+    names: tuple[str, ...] = ("machine_usd_per_month", "gpu_usd_per_hour")
     if way.kind == "reserved":
-        return rate * (1 - v("reserved_discount")), ("gpu_usd_per_hour", "reserved_discount"), "gpu_reserved"
+        return rate * (1 - v("reserved_discount")), (*names, "reserved_discount"), "gpu_reserved"
     if way.kind == "spot":
         fallback = v("spot_fallback_share")
         spot = v("spot_price_ratio") * (1 + v("spot_overprovision"))
-        names = ("gpu_usd_per_hour", "spot_price_ratio", "spot_overprovision", "spot_fallback_share")
+        names = (*names, "spot_price_ratio", "spot_overprovision", "spot_fallback_share")
         return rate * (spot * (1 - fallback) + fallback), names, "gpu_spot"
     if way.kind == "brokered":
-        return rate * (1 + v("markup_share")), ("gpu_usd_per_hour", "markup_share"), "gpu_on_demand"
-    return rate, ("gpu_usd_per_hour",), "gpu_on_demand"
+        return rate * (1 + v("markup_share")), (*names, "markup_share"), "gpu_on_demand"
+    return rate, names, "gpu_on_demand"
 
 
 def _billed(way: Way, v: Figures) -> tuple[Number, Number]:
@@ -303,10 +313,10 @@ def _owned(way: Way, v: Figures, busy: Number, count: Number, spare: Number) -> 
     keeping = ("card_usd", "node_factor", "maintenance_share_per_year")
     housing = ("watts_per_card", "colocation_usd_per_kw_month")
     month = "replica-months"
-    yield Entry("annuity", "capital", busy, month, capital, buying, once=everyone * purchase)
+    yield Entry("annuity", "capital", busy, month, capital, (*buying, *_SIZING), once=everyone * purchase)
     yield Entry("maintenance", "hardware maintenance", busy, month, kept, keeping)
     yield Entry("colocation", "colocation", busy, month, space, housing)
-    fixed, all_names = capital + kept + space, (*buying, *keeping[2:], *housing)
+    fixed, all_names = capital + kept + space, (*buying, *keeping[2:], *housing, *_SIZING)
     yield Entry("idle", "idle machines", count - busy, month, fixed, all_names, "idle")
     yield Entry("redundancy", "spare replicas", spare, month, fixed, ("spare_replicas", *all_names), "idle")
     power = kilowatts * v("pue") * v("electricity_usd_per_kwh") * HOURS_PER_MONTH
@@ -394,10 +404,13 @@ class Sized:
     bought: Number
 
 
-def sized(way: Way, load: Load, v: Callable[[Way], Figures]) -> list[Sized]:
-    """The way as entries; a hybrid as everything it may turn out to be: bought, on machines, or both."""
+def sized(way: Way, load: Load, v: Callable[[Way], Figures], base: int | None = None) -> list[Sized]:
+    """The way as entries; a hybrid as everything it may turn out to be: bought, on machines, or both.
+
+    `base` settles how many replicas a hybrid has; without it as many as pay.
+    """
     if way.base is not None and way.overflow is not None:
-        found = [_on_api(v(way.overflow)), _both(way.base, load, v(way.base), v(way.overflow))]
+        found = [_on_api(v(way.overflow)), _both(way.base, load, v(way.base), v(way.overflow), base)]
         return found if load.outside(way.base.on) else [*found, _on_machines(way.base, load, v(way.base))]
     return [_on_machines(way, load, v(way)) if way.on_machines else _on_api(v(way))]
 
@@ -414,7 +427,7 @@ def _on_machines(way: Way, load: Load, v: Figures) -> Sized:
     return Sized("machines", [*entries, *common(v, entries)], count, spare, busy, 0)
 
 
-def _both(base: Way, load: Load, v: Figures, beside: Figures) -> Sized:
+def _both(base: Way, load: Load, v: Figures, beside: Figures, settled: int | None) -> Sized:
     """As many base replicas as each pays for itself, the rest bought.
 
     A replica pays while what it carries would cost more bought than the replica does: exact, one replica at a time.
@@ -432,7 +445,7 @@ def _both(base: Way, load: Load, v: Figures, beside: Figures) -> Sized:
     count, carried = 0 * busy, 0 * busy
     for below in range(MOST_REPLICAS):
         layer = _layer(levels, below, v("target_fill"))
-        pays = (worth * layer >= standing) * (layer > 0)
+        pays = (worth * layer >= standing) * (layer > 0) if settled is None else below < settled
         if not _any(pays):
             break
         count, carried = count + pays * 1, carried + layer * pays

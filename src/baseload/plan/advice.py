@@ -13,7 +13,8 @@ from baseload.capacity.deployment import Deployment
 from baseload.catalog.books import Catalog
 from baseload.cost.bill import Bill
 from baseload.cost.breakeven import critical_fill, windows
-from baseload.cost.curves import ZERO, Hybrid, Tariff
+from baseload.cost.curves import ZERO, Curve, Hybrid, Tariff
+from baseload.cost.lowest import Lowest
 from baseload.errors import BadInput
 from baseload.load.calls import Call
 from baseload.plan.assumptions import metered_rows, typed
@@ -173,7 +174,9 @@ def written(
 
 def _threshold(found: Found) -> ThresholdEntry | None:
     """Where a hybrid's first machine pays: there is one such place, whatever the number of crossings."""
-    curve = next((option.curve for option in found.options if option.kind == "hybrid"), None)
+    curve: Curve | None = next((option.curve for option in found.options if option.kind == "hybrid"), None)
+    if isinstance(curve, Lowest):
+        curve = next(each for each in curve.curves if isinstance(each, Hybrid))
     if found.fill is None or not isinstance(curve, Hybrid):
         return None
     first = curve.threshold(1)
