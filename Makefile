@@ -18,7 +18,7 @@ help:
 	@echo "make test    every test                                          (ARGS='tests/cost -k tiers')"
 	@echo "make check   lint, format, types, layers, documentation"
 	@echo "make bench   every benchmark, in its quick form                  (ARGS='' for the full one)"
-	@echo "make docs    write docs/reference anew from the code"
+	@echo "make docs    write docs/reference and docs/articles.md anew"
 	@echo "make lock    resolve the dependencies anew                       (ARGS=--upgrade for newer ones)"
 
 setup: $(READY)
@@ -41,6 +41,7 @@ bench: $(READY)
 
 docs: $(READY)
 	@$(PY) docs/reference/generate.py
+	@$(PY) docs/articles.py
 
 # The environment: exact versions, each file checked against its hash, then the project itself without dependencies.
 # uv installs in seconds; where it cannot reach a registry that pip is configured for, pip does the same more slowly.
