@@ -25,7 +25,7 @@ from baseload.catalog.sheets import Exchange, OwnPrice
 from baseload.cost.parameters import Component, Evidence, Parameter, Payer, Scale, Shape, Table, check
 from baseload.errors import BadConfig, BadInput
 from baseload.plan.scenario import Scenario
-from baseload.pricebooks import all_book_offers, your_offers
+from baseload.pricebooks import all_book_offers, your_leases, your_offers
 from baseload.ranges import Range
 from baseload.settings import BookFile, Settings
 from baseload.units import pico_per_token, quantity
@@ -144,17 +144,25 @@ def load_catalog(
     *,
     books: Iterable[BookFile] = (),
     exchange: Iterable[Exchange] = (),
+    leases: Iterable[Lease] = (),
     directory: Path = DATA,
 ) -> Catalog:
     """Your prices and books, the market book and the articles' books, the machines and what they cost. About 0.3 s."""
     others = [*_market(), *all_book_offers(books), *_article_offers(directory / "articles.yaml")]
     offers = [*your_offers(tuple(own_prices), exchange, others), *others]
-    return Catalog(offers, _machines(directory / "machines.yaml"), _leases(directory / "leases.yaml"))
+    return Catalog(offers, _machines(directory / "machines.yaml"), [*leases, *_leases(directory / "leases.yaml")])
 
 
 def catalog_of(settings: Settings) -> Catalog:
     """The catalog with everything that a configuration adds to it."""
-    return load_catalog(settings.prices, books=settings.books, exchange=settings.exchange)
+    leases = your_leases(settings.leases, settings.hardware)
+    return load_catalog(settings.prices, books=settings.books, exchange=settings.exchange, leases=leases)
+
+
+def load_leases(settings: Settings | None = None, *, directory: Path = DATA) -> tuple[Lease, ...]:
+    """What machines cost, yours first and then the books."""
+    yours = your_leases(settings.leases, settings.hardware) if settings else ()
+    return (*yours, *_leases(directory / "leases.yaml"))
 
 
 def load_deployments(*, directory: Path = DATA) -> dict[str, Deployment]:

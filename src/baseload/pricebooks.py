@@ -1,4 +1,4 @@
-"""Price books that come from outside: your own prices, and files of LiteLLM and models.dev. Acts (reads files).
+"""Price books that come from outside: your own prices, files of LiteLLM and models.dev, GPU offers. Acts (reads files).
 
 Nothing is fetched: a book is a file that you put there, and its day is the day you say or the file says it was taken.
 An error names the file, the row and what to do.
@@ -9,20 +9,48 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import msgspec
+
 from baseload.catalog import litellm, modelsdev
 from baseload.catalog.books import Catalog
-from baseload.catalog.entries import Offer, Precedence, Source
+from baseload.catalog.entries import Lease, Offer, Precedence, Source
+from baseload.catalog.gpus import GpuOffer, Hardware, OwnLease, flagged, lease_kind, own_leases, owned_leases
 from baseload.catalog.sheets import Exchange, OwnPrice, own_offers
 from baseload.errors import BadConfig, BadInput
 from baseload.settings import BookFile
 
 YOUR_BOOK = "yours"
+GPU_OFFERS = Path(str(resources.files("baseload.catalog") / "data" / "gpu_offers.json"))
+GPU_BOOK = "gpu-pricing"
+
+
+class _GpuRow(msgspec.Struct, forbid_unknown_fields=True):
+    id: str
+    provider: str
+    gpu: str
+    model: str
+    memory_gb: Decimal
+    link: str
+    tier: str
+    usd_per_hour: Decimal
+    source_url: str
+    collected_at: date
+    caveats: tuple[str, ...]
+
+
+class _GpuOffers(msgspec.Struct, forbid_unknown_fields=True):
+    source: str
+    licence: str
+    as_of: date
+    note: str
+    offers: list[_GpuRow]
 
 
 def book_offers(book: BookFile) -> tuple[Offer, ...]:
@@ -67,6 +95,52 @@ def your_offers(prices: Sequence[OwnPrice], exchange: Iterable[Exchange], others
     overrides = any(price.mode == "override" for price in prices)
     known = Catalog(others if overrides else ())
     yield from own_offers(prices, source, exchange, zone=zone, winner=known.offer)
+
+
+def load_gpu_offers(path: Path = GPU_OFFERS) -> tuple[GpuOffer, ...]:
+    """Every price of one GPU for one hour, odd ones flagged. Only the verbs about GPUs read it."""
+    try:
+        document = msgspec.json.decode(path.read_bytes(), type=_GpuOffers, strict=False)
+    except OSError as error:
+        raise BadConfig(f"cannot read {path}: {error}", remedy="Name a file that can be read.") from error
+    except msgspec.DecodeError as error:
+        raise BadConfig(f"{path}: {error}", remedy="Mend the place it names.") from error
+    seen: set[str] = set()
+    for row in document.offers:
+        if row.id in seen:
+            raise BadConfig(f"{path}: {row.id} stands there twice", remedy="Take one of the two out.")
+        if not (row.usd_per_hour.is_finite() and row.usd_per_hour > 0):
+            raise BadConfig(f"{path}: {row.id} costs {row.usd_per_hour}", remedy="Write USD an hour above zero.")
+        seen.add(row.id)
+    try:
+        return flagged(_gpu_offer(row, document.licence) for row in document.offers)
+    except BadInput as error:
+        raise BadConfig(f"{path}: {error.message}", remedy=error.remedy) from error
+
+
+def _gpu_offer(row: _GpuRow, licence: str) -> GpuOffer:
+    source = Source(f"{GPU_BOOK} {row.collected_at}", Precedence.MARKET, row.collected_at, row.source_url, licence)
+    return GpuOffer(
+        gpu=row.gpu,
+        provider=row.provider,
+        model=row.model,
+        memory_gb=row.memory_gb,
+        kind=lease_kind(row.tier),
+        tier=row.tier,
+        usd_per_hour=row.usd_per_hour,
+        source=source,
+        caveats=row.caveats,
+    )
+
+
+def your_leases(leases: Sequence[OwnLease], hardware: Sequence[Hardware]) -> tuple[Lease, ...]:
+    """Leases and hardware of your configuration."""
+    today = datetime.now(UTC).date()
+    source = Source(YOUR_BOOK, Precedence.YOURS, today, "machines in your configuration")
+    try:
+        return (*own_leases(leases, source), *owned_leases(hardware, source))
+    except BadInput as error:
+        raise BadConfig(error.message, remedy=error.remedy) from error
 
 
 def zone(name: str) -> tzinfo:

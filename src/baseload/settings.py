@@ -29,6 +29,7 @@ import msgspec
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from baseload.catalog.gpus import Hardware, OwnLease
 from baseload.catalog.sheets import Exchange, OwnPrice, check_price
 from baseload.clock import Clock, ScaledClock, SystemClock
 from baseload.errors import BadConfig
@@ -136,8 +137,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `upstreams` are where requests can go, `policy` says which of them a request goes to. `listen` is the host and port
     of gateway and console, `data_dir` holds the ledger. `prices` are your own and stand before every book; `compare`
     names the offers that metered traffic is priced on beside those of the policy's routes. `books` are files of prices,
-    `exchange` holds the rates at which prices in other currencies are turned into USD. `limits` bound what a client may
-    send. `replay_time` is for the replay of a trace: leave it out and time is the machine's own.
+    `exchange` holds the rates at which prices in other currencies are turned into USD; `leases` and `hardware` are
+    machines that you rent or own. `limits` bound what a client may send. `replay_time` is for the replay of a trace:
+    leave it out and time is the machine's own.
     """
 
     upstreams: tuple[Upstream, ...]
@@ -147,6 +149,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     prices: tuple[OwnPrice, ...] = ()
     books: tuple[BookFile, ...] = ()
     exchange: tuple[Exchange, ...] = ()
+    leases: tuple[OwnLease, ...] = ()
+    hardware: tuple[Hardware, ...] = ()
     limits: Limits = Limits()
     replay_time: ReplayTime | None = None
     compare: tuple[str, ...] = COMPARED
