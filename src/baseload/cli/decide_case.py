@@ -113,7 +113,7 @@ def on_case(case: Case, said: Said, others: Mapping[str, object]) -> Answer:
     if case.repeat is not None:
         return _on_frozen(Path(case.repeat).expanduser(), said)
     if case.trace is not None:
-        return _decided(of_trace(case, _catalog(said)), said)
+        return _decided(of_trace(case, catalog_for(said)), said)
     return _decided(find(case.scenario or ""), said)
 
 
@@ -146,7 +146,7 @@ def _decided(scenario: Scenario, said: Said) -> Answer:
 
     when = datetime.now(UTC).replace(microsecond=0)
     asked = said.over(scenario)
-    found, books = answered(asked, _catalog(said) if asked.models else None, when)
+    found, books = answered(asked, catalog_for(said) if asked.models else None, when)
     if said.save is not None:
         note(f"saved {save(Path(said.save).expanduser(), asked, found, books, when)}")
     return found
@@ -155,14 +155,15 @@ def _decided(scenario: Scenario, said: Said) -> Answer:
 def _on_frozen(path: Path, said: Said) -> Answer:
     from baseload.errors import Breach
 
-    again, held = repeat(path, _catalog(said))
+    again, held = repeat(path, catalog_for(said))
     if not held.reproduced:
         raise Breach(held.sentence, remedy="See the books: baseload price; freeze the decision anew with --save.")
     note(held.sentence)
     return again
 
 
-def _catalog(said: Said) -> Catalog:
+def catalog_for(said: Said) -> Catalog:
+    """The books, with those of the configuration where one was named."""
     from pathlib import Path
 
     from baseload.documents import catalog_of, load_catalog

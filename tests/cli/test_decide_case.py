@@ -1,0 +1,157 @@
+"""`baseload decide` on scenarios, traces and frozen decisions."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from importlib import resources
+
+import msgspec
+import pytest
+
+from baseload.cli.main import main
+from baseload.plan.answer import Answer
+
+CONFIG = """
+upstreams: [{name: api, base_url: "http://127.0.0.1:1/v1"}]
+policy:
+  aliases: {auto: judgment}
+  routes: [{name: api, upstream: api, model: mid, offer: acme/large, success: {judgment: 1}}]
+prices: [{offer: acme/large, input: 1, output: OUTPUT}]
+"""
+
+
+def decide(monkeypatch, capsys, words):
+    """Exit code, stdout and stderr of one command."""
+    monkeypatch.setattr(sys, "argv", ["baseload", "decide", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    shown = capsys.readouterr()
+    return ended.value.code or 0, shown.out, shown.err
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    return lambda *words: decide(monkeypatch, capsys, words)
+
+
+def test_a_named_scenario(run):
+    code, out, _ = run("--scenario", "article-4", "--no-plot")
+    assert code == 0
+    assert "Scenario article-4" in out
+    assert "it says: mid-tier API 2,400 USD a month" in out
+    assert "no more than mid-tier API in 99 of 100" in out
+    assert "paid back in month 7" in out
+
+
+def test_the_list(run):
+    code, out, _ = run("--scenario", "list")
+    assert code == 0
+    assert "article-1-fintech" in out
+    code, out, _ = run("--scenario", "list", "--json")
+    assert [each["name"] for each in json.loads(out)][:2] == ["article-0-a", "article-0-b"]
+
+
+def test_the_schema_is_the_published_one(run):
+    code, out, _ = run("--schema")
+    assert code == 0
+    assert json.loads(out) == json.loads((resources.files("baseload.plan") / "data/decide.schema.json").read_text())
+
+
+def test_answers_and_outlay_are_laid_over_a_scenario(run):
+    words = ("--team", "--not-sensitive", "--accuracy", "0.96", "--months", "12", "--setup", "0")
+    code, out, _ = run("--scenario", "article-1-10b", *words, "--json")
+    assert code == 0
+    found = msgspec.json.decode(out, type=Answer)
+    assert found.questions is not None
+    assert {each.id: each.answer for each in found.questions.questions} == {
+        "volume": "yes", "sensitive": "no", "fine_tuning": "unknown", "team": "yes", "accuracy": "yes"}  # fmt: skip
+    assert found.questions.worth_a_look
+    assert found.cash is not None
+    assert (found.cash.months, found.cash.setup_usd, len(found.cash.cases[0].flows_usd)) == (12, 0, 13)
+
+
+def test_saved_and_repeated_to_the_byte(run, tmp_path):
+    flags = (
+        "--input",
+        "300M",
+        "--output",
+        "100M",
+        "--price",
+        "3/15",
+        "--model",
+        "deepseek-v4-flash",
+        "--gpu-month",
+        "1200",
+    )
+    code, first, err = run(*flags, "--gpu-capacity", "1.6B", "--save", str(tmp_path), "--json")
+    assert code == 0
+    assert "saved" in err
+    code, second, err = run("--repeat", str(tmp_path / "decision.json"), "--json")
+    assert code == 0
+    assert "Reproduced to the cent" in err
+    assert second == first
+
+
+def test_a_moved_price_breaches_and_names_the_book(run, tmp_path):
+    """The same file, saved while the configuration's own book asked less."""
+    config = tmp_path / "baseload.yaml"
+    flags = ("--input", "300M", "--output", "100M", "--model", "acme/large", "--config", str(config))
+    config.write_text(CONFIG.replace("OUTPUT", "4"))
+    target = tmp_path / "frozen.json"
+    code, _, err = run(*flags, "--save", str(target))
+    assert code == 0, err
+    config.write_text(CONFIG.replace("OUTPUT", "5"))
+    code, _, err = run("--repeat", str(target), "--config", str(config))
+    assert code == 3
+    assert "the book yours moved" in err
+    assert "from 700 to 800 USD" in err
+
+
+def test_a_trace(run, tmp_path):
+    path = tmp_path / "trace.csv"
+    with gzip.open(str(resources.files("baseload.load") / "data" / "azure_conv_2023.csv.gz"), "rt") as packed:
+        path.write_text("".join(line for _, line in zip(range(3000), packed, strict=False)))
+    words = (
+        "--trace",
+        str(path),
+        "--deployment",
+        "qwen3-32b-2xh100-vllm0.12",
+        "--gpu-hour",
+        "2-3",
+        "--price",
+        "0.4/0.8",
+    )
+    code, out, err = run(*words, "--json")
+    assert code == 0, err
+    found = msgspec.json.decode(out, type=Answer)
+    assert found.scenario is not None
+    assert "2,999 requests" in found.scenario.title
+    assert {option.name for option in found.options} >= {"API at 0.4/0.8", "qwen3-32b-2xh100-vllm0.12"}
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--scenario", "article-4", "--input", "3"), "--input was given too"),
+        (("--scenario", "article-4", "--demo"), "--demo was given too"),
+        (("--scenario", "article-4", "--repeat", "x"), "--repeat was given too"),
+        (("--scenario", "nothing"), "neither a scenario that ships nor a file"),
+        (("--scenario", "missing.yaml"), "there is no scenario file"),
+        (("--scenario", "article-4", "--months", "0"), "a horizon of 0 months"),
+        (("--scenario", "article-4", "--setup", "-5"), "is not a price"),
+        (("--scenario", "article-4", "--accuracy", "95"), "is not 0 to 1"),
+        (("--repeat", "missing.json"), "cannot read"),
+        (("--trace", "missing.csv", "--deployment", "qwen3-32b-2xh100-vllm0.12"), "there is no trace file"),
+        (("--trace", "missing.csv"), "is no measured deployment"),
+        (("--deployment", "x"), "none was named"),
+        (("--demo", "--deployment", "x"), "none was named"),
+    ],
+)
+def test_what_does_not_go_together(run, words, says):
+    code, out, err = run(*words)
+    assert code == 2
+    assert says in err
+    assert "next:" in err
+    assert out == ""
