@@ -333,8 +333,11 @@ def _inputs(books, change, only=""):
     return replace(books, figures=figures)
 
 
-# These say yes or no about how bills are made, or name a bucket: no figure can move them, only other code.
-BY_CONSTRUCTION = {"A0-C09", "A4-10", "A3-25", "A2-B1", "A2-B2", "A2-B3"}
+# These are rules of the product's own: how bills are made, its buckets, its five questions. Only other code moves them.
+BY_CONSTRUCTION = {
+    *("A0-C09", "A4-10", "A3-25", "A2-B1", "A2-B2", "A2-B3"),
+    *("A1-18", "A1-19", "A1-20", "A1-21", "A1-22", "A1-23", "A1-26"),
+}
 
 
 def test_no_figure_is_hard_coded(books):
@@ -353,6 +356,8 @@ def test_no_figure_is_hard_coded(books):
         _inputs(books, lambda number: number * 3),
         _inputs(books, lambda number: number / 2),
         _inputs(books, lambda number: number * 10, only="capacity"),
+        _inputs(books, lambda number: number * 1000, only="tokens_per_month"),
+        _inputs(books, lambda number: number / 1000, only="tokens_per_month"),
     ]
     still = {
         figure_id

@@ -9,12 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from baseload.errors import BadInput
-from baseload.plan import articles_machines, articles_node, articles_prices, articles_rules, articles_volumes
+from baseload.plan import (
+    articles_fit,
+    articles_machines,
+    articles_node,
+    articles_prices,
+    articles_rules,
+    articles_volumes,
+)
 from baseload.plan.articles_figures import Books, Recipe, Value
 
 RECIPES: dict[str, Recipe] = {
     **articles_prices.RECIPES,
     **articles_machines.RECIPES,
+    **articles_fit.RECIPES,
     **articles_volumes.RECIPES,
     **articles_node.RECIPES,
     **articles_rules.RECIPES,

@@ -24,6 +24,9 @@ from baseload.ranges import Range
 from baseload.units import usd
 from baseload.usage import Usage
 
+# The market's book of leases, and how its rows that sum up many offers are marked.
+MARKET, MARKET_ROWS = "gpu-pricing-2026-05-24", "rows of tier"
+
 Value: TypeAlias = "Decimal | str | tuple[Value, ...] | dict[str, Value] | None"
 Engine = Literal["reproduce", "show_beside", "inform"]
 Way = Literal["near", "down", "decade"]
@@ -203,6 +206,10 @@ class Books:
         if lease.usd_per_gpu_hour is None:
             raise BadInput(f"{book} rents {gpu} by the month", remedy="Ask for its month.")
         return lease.usd_per_gpu_hour
+
+    def market(self, gpu: str) -> Range:
+        """USD a GPU-hour on demand: the market's lowest, median and highest."""
+        return self.rent(MARKET, gpu, saying=MARKET_ROWS)
 
     def month(self, book: str, gpu: str, kind: str = "rented", count: int = 1) -> Range:
         """USD a month of a whole box that its book prices by the month."""

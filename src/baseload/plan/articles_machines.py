@@ -1,80 +1,16 @@
-"""What machines cost in the articles: hours, boxes, purchases, power, the hidden stack, and what fits them. Pure."""
+"""What machines cost in the articles: hours, boxes, purchases, power and the hidden stack. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 
-from baseload.capacity.fit import Fit, fit
-from baseload.catalog.entries import LeaseKind, Machine
+from baseload.catalog.entries import LeaseKind
 from baseload.cost.bill import Bill
 from baseload.cost.hours import electricity, lease_month
-from baseload.plan.articles_figures import Books, Figure, Ours, Recipe, Value, ends, short, spread
+from baseload.plan.articles_figures import MARKET, Books, Figure, Ours, Recipe, Value, ends, short, spread
 from baseload.plan.options import Machines, Volume, machine_option, operations
 from baseload.ranges import Range, total
 from baseload.units import HOURS_PER_DAY, HOURS_PER_MONTH, MONTHS_PER_YEAR, WATTS_PER_KILOWATT, nanousd
-
-# What a box must hold beside the weights before we call it a home: so many requests of so many tokens at once.
-IN_FLIGHT, CONTEXT = 32, 4096
-MARKET = "gpu-pricing-2026-05-24"
-_BILLION = Decimal(10) ** 9
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A machine, its month, and how a model fits it."""
-
-    machine: Machine
-    month: Range
-    fit: Fit
-
-    @property
-    def words(self) -> str:
-        return f"{self.machine.count} x {self.machine.gpu}"
-
-
-def boxes(model: str, books: Books) -> Iterator[Box]:
-    """Article 0's boxes from the cheapest up, then eight H200 at the market's price, with the model put on each."""
-    architecture, bits = books.architectures[model], books.weight_bits[model]
-    shapes = sorted(
-        (lease.usd_per_month.low, f"{lease.gpu}-x{lease.count}", lease.usd_per_month)
-        for gpu in ("a100-40gb", "a100-80gb")
-        for lease in books.catalog.leases(gpu)
-        if lease.source.book == "article-0" and lease.kind is LeaseKind.RENTED and lease.usd_per_month is not None
-    )
-    months = [(name, month) for _, name, month in shapes]
-    months.append(("h200-141gb-x8", lease_month(books.rent(MARKET, "h200-141gb"), 8).amount))
-    for name, month in months:
-        machine = books.catalog.machine(name)
-        yield Box(machine, month, fit(architecture, machine, weight_bits=bits, context_tokens=CONTEXT))
-
-
-def home(model: str, books: Books) -> tuple[Box | None, list[Box]]:
-    """The cheapest box that holds a model with 32 requests of 4,096 tokens, and the cheaper ones that do not."""
-    small: list[Box] = []
-    for box in boxes(model, books):
-        if box.fit.max_in_flight >= IN_FLIGHT:
-            return box, small
-        small.append(box)
-    return None, small
-
-
-def own_box(figure: Figure, books: Books) -> Ours:
-    """The month of the cheapest box that holds the model."""
-    model = figure.text("model")
-    box, small = home(model, books)
-    if box is None:
-        return Ours("fits none of the boxes", small[-1].fit.sentence, "does not fit")
-    ours: dict[str, Value] = {"machine": box.words, "month": ends(box.month)}
-    how = (
-        f"{short(box.fit.weights_gb, 1)} GB of weights at {books.weight_bits[model]} bits and {IN_FLIGHT} requests of "
-        f"{CONTEXT:,} tokens fit {box.words} first"
-    )
-    beside = "the article names no machine, precision or load; its list mixes owned lows with rented highs"
-    if small and not small[-1].fit.fits:
-        beside = f"does not fit less: {small[-1].fit.sentence}"
-    return Ours(ours, how, beside)
 
 
 def box_row(figure: Figure, books: Books) -> Ours:
@@ -170,48 +106,13 @@ def idle_is_paid(figure: Figure, books: Books) -> Ours:
     )
 
 
-def tier_boxes(figure: Figure, books: Books) -> Ours:
-    """The cheapest to the dearest month over the models of a tier, each in the box that holds it."""
-    found = [(model, home(model, books)[0]) for model in figure.words("models")]
-    months = [box.month for _, box in found if box is not None]
-    places = "; ".join(f"{model} on {box.words}" for model, box in found if box is not None)
-    return Ours(
-        (min(month.low for month in months), max(month.high for month in months)),
-        places,
-        "the article's tier does not follow from its own table of boxes, and its list mixes owned with rented",
-    )
-
-
-def tier_sizes(figure: Figure, books: Books) -> Ours:
-    """The smallest and the largest model of a tier, all parameters counted."""
-    sizes = [(books.architectures[model].total_parameters / _BILLION, model) for model in figure.words("models")]
-    low, high = min(sizes), max(sizes)
-    return Ours(
-        (low[0], high[0]),
-        f"total parameters: {low[1]} to {high[1]}",
-        "memory follows total parameters; two of the tier's names state active ones",
-    )
-
-
-def true_size(figure: Figure, books: Books) -> Ours:
-    """Total and active parameters of a model."""
-    architecture = books.architectures[figure.text("model")]
-    ours: dict[str, Value] = {
-        "total": architecture.total_parameters / _BILLION,
-        "active": architecture.active_parameters / _BILLION,
-    }
-    return Ours(
-        ours, "the model's size in the book of architectures", "the name states active parameters, not all of them"
-    )
-
-
 def hour_rate(figure: Figure, books: Books) -> Ours:
     """USD a GPU-hour."""
     rate = books.rent(figure.text("book"), figure.text("gpu"), figure.text("lease"), saying=figure.text("saying"))
     beside = "".join(
         f"; {each.source.book} has {spread(ends(each.usd_per_gpu_hour))}"
         for each in books.catalog.leases(figure.text("gpu"))
-        if each.source.book == MARKET and each.kind == figure.text("lease") and each.usd_per_gpu_hour is not None
+        if (each.source.book, each.kind) == (MARKET, figure.text("lease")) and each.usd_per_gpu_hour is not None
     )
     return Ours(rate.low if rate.is_exact else ends(rate), f"{figure.text('lease')} {figure.text('gpu')}{beside}")
 
@@ -323,55 +224,6 @@ def night(figure: Figure, books: Books) -> Ours:
     )
 
 
-def too_large(figure: Figure, books: Books) -> Ours:
-    """Whether a model fits a machine, and by how much not."""
-    model = figure.text("model")
-    architecture, machine = books.architectures[model], books.catalog.machine(figure.text("machine"))
-    found = fit(architecture, machine, weight_bits=books.weight_bits[model], context_tokens=CONTEXT)
-    ours: dict[str, Value] = {
-        "total": architecture.total_parameters,
-        "active": architecture.active_parameters,
-        "weights_gb": found.weights_gb,
-        "usable_gb": found.usable_gb,
-        "fits": "yes" if found.fits else "no",
-    }
-    return Ours(
-        ours,
-        f"{books.weight_bits[model]} bits a weight, rounded up; nine tenths of the memory",
-        f"{found.sentence} The article prices this model and measures another, of 671 B.",
-    )
-
-
-def known_size(figure: Figure, books: Books) -> Ours:
-    """A model's size, and which nodes hold it."""
-    model = figure.text("model")
-    architecture = books.architectures[model]
-    homes = [
-        f"{bits} bits: {name} {'fits' if found.fits else 'does not'}"
-        for name in ("h100-80gb-x8", "h200-141gb-x8")
-        for bits in (8, 4)
-        for found in [fit(architecture, books.catalog.machine(name), weight_bits=bits, context_tokens=CONTEXT)]
-    ]
-    return Ours(architecture.total_parameters, "; ".join(homes))
-
-
-def on_one_card(figure: Figure, books: Books) -> Ours:
-    """Which of the named models fit one card."""
-    machine = books.catalog.machine(figure.text("machine"))
-    found: dict[str, Value] = {}
-    weights = []
-    for model in figure.words("models"):
-        bits = books.weight_bits[model]
-        each = fit(books.architectures[model], machine, weight_bits=bits, context_tokens=CONTEXT)
-        found[model] = "fits" if each.fits else "does not fit"
-        weights.append(f"{model} {short(each.weights_gb, 0)} GB")
-    return Ours(
-        found,
-        f"{', '.join(weights)} against {short(machine.total_memory_gb, 0)} GB",
-        "does not fit: the largest of the named families need several cards",
-    )
-
-
 def hours_needed(figure: Figure, books: Books) -> Ours:
     """Whether a lease costs in step with the hours that it is on."""
     month = books.month(figure.text("book"), figure.text("gpu")) / HOURS_PER_MONTH
@@ -388,7 +240,6 @@ def hours_needed(figure: Figure, books: Books) -> Ours:
 
 
 RECIPES: dict[str, Recipe] = {
-    **{f"A0-H{number:02}": own_box for number in range(1, 11)},
     **{f"A0-G{number:02}": box_row for number in range(1, 6)},
     **{f"A0-C{number:02}": hidden_line for number in range(2, 7)},
     "A0-C01": servers,
@@ -397,10 +248,6 @@ RECIPES: dict[str, Recipe] = {
     "A0-C09": idle_is_paid,
     **dict.fromkeys(("A0-A2", "A0-B2", "A0-Cc3", "A0-Cc4", "A4-02"), box_month),
     "A0-T1": box_union,
-    "A0-T2": tier_boxes,
-    "A0-T3": tier_boxes,
-    "A0-T4": tier_sizes,
-    "A0-T5": true_size,
     **dict.fromkeys(("A1-01", "A3-01", "A3-03", "A3-04"), hour_rate),
     "A3-02": hour_rates,
     "A1-02": year_of_hours,
@@ -412,8 +259,5 @@ RECIPES: dict[str, Recipe] = {
     "A3-10": node_price,
     "A3-11": node_power,
     "A3-12": node_electricity,
-    "A3-22": too_large,
-    "A3-23": known_size,
     "A4-10": hours_needed,
-    "A4-12": on_one_card,
 }

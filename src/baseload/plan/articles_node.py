@@ -114,7 +114,7 @@ def newer(figure: Figure, books: Books) -> tuple[str, Decimal, Range]:
     """A later measurement of the same class of model: its name, output tokens per second and USD per million."""
     rate = figure.number("in_flight") * figure.number("output_tokens") * MILLISECONDS
     rate /= figure.number("ttft_ms") + figure.number("tpot_ms") * (figure.number("output_tokens") - 1)
-    rent = books.rent(figure.text("book"), figure.text("gpu"))
+    rent = books.market(figure.text("gpu"))
     hour = lease_month(rent, int(figure.number("gpus")), hours_on=1).amount
     return figure.text("newer"), rate, usd_per_mtok(hour, rate)
 

@@ -1,102 +1,104 @@
 """Rules of the articles: volume bands, five questions, three conditions, outcomes, buckets. Pure.
 
-A rule comes out when it is found again from outside: by asking at every volume, answer or condition and seeing where
-the answer turns.
+A rule comes out when it is found again from outside: by asking the product at volumes, answers or conditions and seeing
+where its answer turns.
 """
 
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
+from collections.abc import Iterator
 from decimal import Decimal
+from typing import TypeAlias
 
 from baseload.cost.outcomes import course, turning_correction, until_success
 from baseload.load.facts import Bucket
 from baseload.plan.articles_figures import Books, Figure, Ours, Recipe, Value, ends, short
 from baseload.plan.articles_node import hourly, node, output_rate, usd_per_mtok
+from baseload.plan.questions import Evidence, Questions, band, persona, questions
+from baseload.plan.scenario import Answers
 from baseload.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, TOKENS_PER_MTOK
 
-_BANDS = ("A1-10", "A1-11", "A1-12", "A1-13")
-_QUESTIONS = ("A1-19", "A1-20", "A1-21", "A1-22", "A1-23")
+# A share of the required accuracy that surely passes, and one that surely does not.
+_GOOD, _POOR = "1", "0"
+_Replies: TypeAlias = tuple[bool, ...]
 
 
-def band(tokens_a_month: Decimal, books: Books) -> str:
-    """What article 1's table calls the cheapest at a volume; empty where no row covers it."""
-    for row in (books.figures[each] for each in _BANDS):
-        high = (row.inputs or {}).get("to")
-        if row.number("from") <= tokens_a_month and (not isinstance(high, Decimal) or tokens_a_month < high):
-            return row.text("cheapest")
-    return ""
+def band_bounds(figure: Figure, _: Books) -> Ours:
+    """From where to where the band of a volume reaches, asked again at both of its bounds."""
+    found = band(figure.number("tokens_per_month"), "", "api")
+    low, high = found.from_tokens_per_month, found.to_tokens_per_month
+    inside = band(low, "", "api").article == found.article
+    outside = high is None or band(high, "", "api").article != found.article
+    beyond = band(high, "", "api").article if high is not None else found.article
+    gap = "" if beyond else "; above it neither the article nor we name one, up to the next row"
+    words = f"`{found.article}`, lower bound in, upper out{gap}"
+    return Ours((low, high) if inside and outside else None, words)
 
 
-def band_bounds(figure: Figure, books: Books) -> Ours:
-    """From where to where one way is named the cheapest, found by asking at every bound and just below it."""
-    asked = sorted(
-        {
-            bound - step
-            for row in (books.figures[each] for each in _BANDS)
-            for bound in (row.number("from"), (row.inputs or {}).get("to"))
-            if isinstance(bound, Decimal)
-            for step in (0, 1)
-            if bound >= step
-        }
-        | {Decimal(10) ** 12}
-    )
-    inside = [volume for volume in asked if band(volume, books) == figure.text("cheapest")]
-    gaps = [volume for volume in asked if not band(volume, books)]
-    open_ended = inside[-1] == asked[-1]
-    beside = f"; no row covers {short(gaps[0] / TOKENS_PER_MTOK)} M up to 10,000 M" if gaps else ""
-    return Ours(
-        (inside[0], None if open_ended else inside[-1] + 1),
-        f"`{figure.text('cheapest')}`, lower bound in, upper out{beside}",
-    )
+def replies(figure: Figure) -> Iterator[tuple[_Replies, Questions]]:
+    """All 32 sets of answers to the five questions, and what follows."""
+    for yes in itertools.product((True, False), repeat=5):
+        volume, sensitive, fine_tuning, team, accuracy = yes
+        answers = Answers(
+            sensitive=sensitive, fine_tuning=fine_tuning, team=team, accuracy=_GOOD if accuracy else _POOR
+        )
+        yield yes, questions(figure.number("many" if volume else "few"), "", "api", answers)
 
 
-def time_to_look(answers: tuple[bool, ...], books: Books) -> bool:
-    """Whether so many of the five questions are answered with yes that self-hosting is worth a look."""
-    return sum(answers) >= books.figures["A1-18"].number("yes")
+def fewest_yes(figure: Figure, _: Books) -> Ours:
+    """The fewest answers with yes that make it worth a look."""
+    turned = [found.yes for _, found in replies(figure) if found.worth_a_look]
+    return Ours(Decimal(min(turned)), f"{len(turned)} of 32 sets of answers say that it is worth a look")
 
 
-def fewest_yes(_: Figure, books: Books) -> Ours:
-    """The fewest answers with yes that turn the advice, over all 32 sets of answers."""
-    sets = list(itertools.product((False, True), repeat=len(_QUESTIONS)))
-    turning = [sum(answers) for answers in sets if time_to_look(answers, books)]
-    return Ours(Decimal(min(turning)), f"{len(turning)} of {len(sets)} sets of answers say yes")
-
-
-def question_counts(figure: Figure, books: Books) -> Ours:
-    """Whether this question is one that can turn the advice, the others given."""
-    place = _QUESTIONS.index(figure.id)
-    turned = 0
-    for others in itertools.product((False, True), repeat=len(_QUESTIONS) - 1):
-        yes, no = ((*others[:place], answer, *others[place:]) for answer in (True, False))
-        turned += time_to_look(yes, books) != time_to_look(no, books)
+def question_counts(figure: Figure, _: Books) -> Ours:
+    """Whether this question can turn the advice, the others given."""
+    place = int(figure.number("place"))
+    advice = {yes: found.worth_a_look for yes, found in replies(figure)}
+    turned = sum(advice[yes] != advice[(*yes[:place], False, *yes[place + 1 :])] for yes in advice if yes[place])
     return Ours(
         "holds" if turned else "does not hold",
-        f"asked, not computed; its answer turns the advice in {turned} of {2 ** (len(_QUESTIONS) - 1)} cases",
+        f"asked, not computed; its answer turns the advice in {turned} of 16 cases",
     )
 
 
-def volume_question(figure: Figure, books: Books) -> Ours:
-    """The volume from which the table names full self-hosting the cheapest: where question 1 is answered with yes."""
-    millions = next(
-        step for step in range(1, 100_001) if band(Decimal(step) * TOKENS_PER_MTOK, books) == figure.text("cheapest")
-    )
-    return Ours(
-        Decimal(millions) * TOKENS_PER_MTOK, f"the first million tokens a month with `{figure.text('cheapest')}`"
-    )
+def volume_question(_: Figure, __: Books) -> Ours:
+    """The volume from which the first question is answered with yes, to a million tokens."""
+
+    def many(millions: int) -> bool:
+        asked = questions(Decimal(millions) * TOKENS_PER_MTOK, "", "api", Answers()).questions
+        return next(each.answer for each in asked if each.id == "volume") == "yes"
+
+    first = bisect_left(range(100_000), True, lo=1, key=many)
+    return Ours(Decimal(first) * TOKENS_PER_MTOK, "answered from data: the first million tokens a month that say yes")
 
 
 def accuracy_question(figure: Figure, _: Books) -> Ours:
     """The lowest accuracy that passes, in parts of a thousand of what is required."""
-    floor = figure.number("share_of_required")
-    lowest = next(Decimal(part) / 1000 for part in range(1001) if Decimal(part) / 1000 >= floor)
-    return Ours(lowest, "of the required accuracy; measured per bucket, as the success of a route in the policy")
+
+    def enough(parts: int) -> bool:
+        answers = Answers(accuracy=str(Decimal(parts) / 1000))
+        asked = questions(figure.number("few"), "", "api", answers).questions
+        return next(each.answer for each in asked if each.id == "accuracy") == "yes"
+
+    lowest = bisect_left(range(1001), True, key=enough)
+    return Ours(
+        Decimal(lowest) / 1000,
+        "of the required accuracy; measured where an own model and another served the same bucket",
+    )
 
 
-def months_of_data(figure: Figure, _: Books) -> Ours:
-    """The first month of metering after which a plan for good is drawn."""
-    first = next(month for month in range(1, 25) if month >= figure.number("months"))
-    return Ours(Decimal(first), "a rule, carried over: until then the verdict says to go on metering")
+def months_of_data(figure: Figure, books: Books) -> Ours:
+    """The first month of metering after which one is no longer told to wait."""
+    volume = figure.number("few")
+    first = next(
+        month
+        for month in range(1, 25)
+        if persona(volume, Answers(), Evidence(days=Decimal(month * books.days_per_month))) != "prototyper"
+    )
+    return Ours(Decimal(first), f"at {short(volume / TOKENS_PER_MTOK)} M tokens a month without a team of one's own")
 
 
 def drains(figure: Figure, books: Books) -> Ours:
@@ -151,7 +153,7 @@ def three_conditions(figure: Figure, books: Books) -> Ours:
 
 
 RECIPES: dict[str, Recipe] = {
-    **dict.fromkeys(("A1-05", *_BANDS), band_bounds),
+    **dict.fromkeys(("A1-05", "A1-10", "A1-11", "A1-12", "A1-13"), band_bounds),
     "A1-16": tries,
     "A1-17": turning,
     "A1-18": fewest_yes,
