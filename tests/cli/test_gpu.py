@@ -27,7 +27,7 @@ def test_a_list_of_gpus(baseload):
     document = json.loads(baseload("gpu list --json").out)
     assert document["schema"] == "baseload.gpu.list/1"
     assert document["gpus"][0]["gpu"] in {"h100-80gb", "a100-80gb"}
-    page = baseload("gpu list --provider vast").out
+    page = baseload("gpu list --provider runpod").out
     assert "rtx-4090" in page
     assert "next: baseload gpu compare" in page
 

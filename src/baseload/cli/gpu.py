@@ -37,9 +37,8 @@ def list_gpus(
         if (gpu is None or gpu.lower() in row.gpu) and (provider is None or row.provider == provider.lower())
     ]
     if not rows:
-        raise UnknownModel(
-            f"no offer matches --gpu {gpu} --provider {provider}", remedy="See all with `baseload gpu list`."
-        )
+        asked = [f"{name} {value}" for name, value in (("--gpu", gpu), ("--provider", provider)) if value is not None]
+        raise UnknownModel(f"no offer matches {' '.join(asked)}", remedy="See all with `baseload gpu list`.")
     document = gpu_list(rows)
     if json:
         print_json(document)
