@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from baseload.cli import decide_case
+from baseload.cli import decide_case, decide_ways
 from baseload.cli.decide_case import LIST
 from baseload.cli.output import print_json
 
 if TYPE_CHECKING:
+    from baseload.plan.answer import Answer
     from baseload.plan.document import DecideDocument
     from baseload.plan.options import Machines, TokenPrice
     from baseload.ranges import Range
@@ -45,7 +47,28 @@ def command(
     run: Annotated[_Text, typer.Option(help="Only the calls with this run tag.")] = None,
     scenario: Annotated[_Text, typer.Option(help="A scenario: the name of one that ships, a file, or `list`.")] = None,
     trace: Annotated[_Text, typer.Option(help="Decide on a trace of requests, with --deployment.")] = None,
-    deployment: Annotated[_Text, typer.Option(help="The measured deployment that could serve the trace.")] = None,
+    deployment: Annotated[
+        _Text, typer.Option(help="The measured deployment that could serve the trace, or the typed tokens.")
+    ] = None,
+    lease: Annotated[
+        list[str] | None, typer.Option(help="How machines are had: rented, reserved, spot, owned, brokered. Repeat it.")
+    ] = None,
+    hours: Annotated[_Text, typer.Option(help="Hours that machines are on: mon-fri:8-18, or 24/7.")] = None,
+    reserved_discount: Annotated[_Text, typer.Option(help="What a reservation takes off the rent: 30%.")] = None,
+    purchase: Annotated[_Text, typer.Option(help="USD to buy one machine, with --lease owned.")] = None,
+    target_fill: Annotated[_Text, typer.Option(help="How full machines may be at the peak: 0.8.")] = None,
+    spare: Annotated[int | None, typer.Option(min=0, help="Machines beside those that serve: 1 for N+1.")] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Every component of the cost model, not tokens and leases.")
+    ] = False,
+    set: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A figure of the cost model: engineer_fte=0.1-0.3. Repeat it."),
+    ] = None,
+    own_model: Annotated[_Text, typer.Option(help="The model to run: must fit --machine before any money.")] = None,
+    machine: Annotated[_Text, typer.Option(help="The machine to run it on: h100-80gb-x2.")] = None,
+    bits: Annotated[int, typer.Option(min=1, max=32, help="Bits per weight of --own-model.")] = 16,
+    context: Annotated[int, typer.Option(min=1, help="Tokens of context that must fit beside --own-model.")] = 8_192,
     repeat: Annotated[_Text, typer.Option(help="Repeat a decision that --save froze; exit 3 when it moved.")] = None,
     save: Annotated[_Text, typer.Option(help="Freeze the decision in this file or folder, to be repeated.")] = None,
     sensitive: Annotated[
@@ -67,35 +90,61 @@ def command(
     With --input and --output it decides on typed figures, with --scenario, --trace or --repeat on a whole case,
     otherwise on your ledger.
     """
+    flags = dict(locals())
     if schema or scenario == LIST:
         decide_case.show_schema() if schema else decide_case.show_list(json=json)
         return
-    typed = {"--input": input, "--output": output, "--price": price, "--model": model, "--gpu-month": gpu_month}
-    typed |= {"--gpu-hour": gpu_hour, "--gpu-capacity": gpu_capacity, "--peak": peak, "--ops": ops}
-    given = [name for name, value in typed.items() if value]
-    metered: dict[str, object] = {"--ledger": ledger, "--demo": demo, "--run": run}
-    said = decide_case.Said(sensitive, fine_tuning, team, accuracy, months, setup, save, config)
-    case = decide_case.Case(scenario, trace, deployment, repeat, gpu_hour, tuple(price or ()), tuple(model or ()))
-    document: DecideDocument
-    if case.flag is not None or deployment is not None:
-        document = decide_case.on_case(case, said, {**typed, **metered})
-    elif given:
-        _alone(given[0], metered)
-        machines = _machines(gpu_month, gpu_hour, gpus, gpu_capacity, peak, ops, hidden_stack=hidden_stack)
-        typed_case = _typed(input, output, price or [], model or [])
-        if machines is not None:
-            beside = {"peak": peak or "1", "operations": ops, "hidden_stack": hidden_stack, "gpus": gpus}
-            rent = {"usd_per_month": gpu_month, "usd_per_gpu_hour": gpu_hour, "capacity": gpu_capacity}
-            typed_case["machine"] = rent | beside
-        document = decide_case.on_typed(typed_case, said)
-    else:
-        document = decide_case.on_metered(_on_ledger(ledger, config, run, demo=demo, hidden_stack=hidden_stack), said)
+    document = answered(flags)
     if json:
         print_json(document)
     else:
+        from baseload.cli.decide_beside import show_beside, show_scenario
         from baseload.cli.decide_page import show
 
+        if document.scenario is not None:
+            show_scenario(document.scenario)
         show(document, plot=not no_plot)
+        show_beside(document)
+
+
+def answered(flags: Mapping[str, Any]) -> Answer:
+    """The answer to flags by the names of `command`'s parameters: how `baseload explain` asks the same question."""
+    figures = ("input", "output", "price", "model", "gpu_month", "gpu_hour", "gpu_capacity", "peak", "ops")
+    typed = {_flag(name): flags[name] for name in figures}
+    metered: dict[str, object] = {_flag(name): flags[name] for name in ("ledger", "demo", "run")}
+    given = [name for name, value in typed.items() if value]
+    said = decide_case.Said(**{name: flags[name] for name in decide_case.Said.__dataclass_fields__})
+    names = ("scenario", "trace", "deployment", "repeat", "gpu_hour")
+    prices, models = (tuple(flags[name] or ()) for name in ("price", "model"))
+    case = decide_case.Case(**{name: flags[name] for name in names}, prices=prices, models=models)
+    ways = decide_ways.read(flags)
+    if ways.asked is not None or (ways.deployment is not None and given and case.flag is None):
+        others = {_flag(name): flags[name] for name in ("scenario", "trace", "repeat", "save")}
+        ways.alone(given, {**metered, **others})
+        return decide_ways.on_ways(_typed(flags), decide_ways.typed(flags), ways, said)
+    if case.flag is not None or case.deployment is not None:
+        return decide_case.on_case(case, said, {**typed, **metered})
+    if not given:
+        found = _on_ledger(
+            flags["ledger"], flags["config"], flags["run"], demo=flags["demo"], hidden_stack=flags["hidden_stack"]
+        )
+        return decide_case.on_metered(found, said)
+    _alone(given[0], metered)
+    return decide_case.on_typed(_typed(flags) | _typed_machine(flags), said)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _typed_machine(flags: Mapping[str, Any]) -> dict[str, object]:
+    """The typed machine as a scenario writes it; nothing when none was typed."""
+    rent = {"gpu_month": "usd_per_month", "gpu_hour": "usd_per_gpu_hour", "gpu_capacity": "capacity", "gpus": "gpus"}
+    shape = ("gpu_month", "gpu_hour", "gpus", "gpu_capacity", "peak", "ops")
+    if _machines(*(flags[name] for name in shape), hidden_stack=flags["hidden_stack"]) is None:
+        return {}
+    beside = {"peak": flags["peak"] or "1", "operations": flags["ops"], "hidden_stack": flags["hidden_stack"]}
+    return {"machine": {field: flags[name] for name, field in rent.items()} | beside}
 
 
 def _alone(flag: str, others: dict[str, object]) -> None:
@@ -109,12 +158,13 @@ def _alone(flag: str, others: dict[str, object]) -> None:
         )
 
 
-def _typed(input: _Text, output: _Text, prices: list[str], models: list[str]) -> dict[str, object]:
+def _typed(flags: Mapping[str, Any]) -> dict[str, object]:
     """What was typed, as a scenario writes it."""
+    prices = flags["price"] or []
     for text in prices:
         _typed_price(text)
-    asked = {"prices": [{"price": text} for text in prices], "models": models}
-    return {"name": "typed", "input": input or "0", "output": output or "0", **asked}
+    asked = {"prices": [{"price": text} for text in prices], "models": flags["model"] or []}
+    return {"name": "typed", "input": flags["input"] or "0", "output": flags["output"] or "0", **asked}
 
 
 def _typed_price(text: str) -> TokenPrice:

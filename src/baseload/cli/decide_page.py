@@ -31,6 +31,8 @@ def show(document: DecideDocument, *, plot: bool) -> None:
     for option in document.options:
         if option.note:
             say(f"  {option.name}: {option.note}.")
+    for each in document.cannot:
+        say(f"  {each.name} cannot be: {each.why}")
     _turning(document)
     if plot and sys.stdout.isatty():
         _chart(document.curves)

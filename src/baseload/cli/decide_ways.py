@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from baseload.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from baseload.capacity.deployment import Deployment
     from baseload.catalog.books import Catalog
     from baseload.catalog.entries import Lease, Source
+    from baseload.cli.decide_case import Said
     from baseload.cost.parameters import Assumptions
     from baseload.cost.ways import Way, WayKind
-    from baseload.plan.document import DecideDocument
-    from baseload.plan.options import TokenPrice, Volume
+    from baseload.plan.answer import Answer
     from baseload.ranges import Range
 
 LEASES: tuple[WayKind, ...] = ("rented", "reserved", "spot", "owned", "brokered")
@@ -22,7 +24,7 @@ LEASES: tuple[WayKind, ...] = ("rented", "reserved", "spot", "owned", "brokered"
 
 @dataclass(frozen=True)
 class Ways:
-    """The flags of the cost model, as they were typed; None and empty where they were not."""
+    """The flags of the cost model, as they were typed; None and empty where they were not. `horizon` is `--months`."""
 
     lease: tuple[str, ...] = ()
     hours: str | None = None
@@ -49,14 +51,26 @@ class Ways:
             "--purchase": self.purchase is not None,
             "--target-fill": self.target_fill is not None,
             "--spare": self.spare is not None,
-            "--horizon": self.horizon is not None,
             "--full": self.full,
             "--set": self.figures,
-            "--deployment": self.deployment is not None,
             "--own-model": self.own_model is not None,
             "--machine": self.machine is not None,
         }
         return next((name for name, value in typed.items() if value), None)
+
+    def alone(self, given: list[str], others: dict[str, object]) -> None:
+        """Refuse to weigh what was not typed. Raises BadInput."""
+        from baseload.errors import BadInput
+
+        flag = self.asked or "--deployment"
+        clashing = next((name for name, value in others.items() if value), None)
+        if clashing is not None:
+            raise BadInput(
+                f"{flag} weighs typed figures, and {clashing} was given too",
+                remedy=f"Leave {clashing} out; `--json > FILE` keeps this decision for `baseload explain --from FILE`.",
+            )
+        if not given:
+            raise BadInput(f"{flag} weighs typed figures, and none were typed", remedy="Add --input and --output.")
 
 
 @dataclass(frozen=True)
@@ -72,13 +86,48 @@ class Typed:
     hidden_stack: bool
 
 
-def decide_by_model(
-    volume: Volume, prices: list[TokenPrice], typed: Typed, ways: Ways, catalog: Catalog
-) -> DecideDocument:
-    """Decide with every component that was asked for."""
-    from baseload.plan.itemised import decide_on_ways
+def read(flags: Mapping[str, Any]) -> Ways:
+    """The flags of the cost model among all of `baseload decide`'s, by the names of its parameters."""
+    return Ways(
+        lease=tuple(flags["lease"] or ()),
+        hours=flags["hours"],
+        reserved_discount=flags["reserved_discount"],
+        purchase=flags["purchase"],
+        target_fill=flags["target_fill"],
+        spare=flags["spare"],
+        horizon=flags["months"],
+        full=flags["full"],
+        figures=tuple(flags["set"] or ()),
+        deployment=flags["deployment"],
+        own_model=flags["own_model"],
+        machine=flags["machine"],
+        bits=flags["bits"],
+        context=flags["context"],
+    )
 
-    return decide_on_ways(volume, prices, _ways(typed, ways, catalog), _assumptions(typed, ways))
+
+def typed(flags: Mapping[str, Any]) -> Typed:
+    """The typed machine among them."""
+    return Typed(**{name: flags[name] for name in Typed.__dataclass_fields__})
+
+
+def on_ways(figures: Mapping[str, object], machine: Typed, ways: Ways, said: Said) -> Answer:
+    """Answer typed figures with every component that was asked for. `figures` are a scenario's fields by name."""
+    from datetime import UTC, datetime
+
+    import msgspec
+
+    from baseload.cli.decide_case import catalog_for
+    from baseload.plan.answer import with_questions
+    from baseload.plan.itemised import decide_on_ways
+    from baseload.plan.options import cheapest_named
+    from baseload.plan.scenario import Answers, Scenario, prices_of, volume_of
+
+    asked = msgspec.convert(figures, Scenario)
+    catalog, volume, now = catalog_for(said), volume_of(asked), datetime.now(UTC)
+    prices = [*prices_of(asked), *(cheapest_named(catalog, name, volume, now) for name in asked.models)]
+    document = decide_on_ways(volume, prices, _ways(machine, ways, catalog), _assumptions(machine, ways))
+    return with_questions(document, said.answers(Answers()))
 
 
 def _ways(typed: Typed, ways: Ways, catalog: Catalog) -> list[Way]:

@@ -133,7 +133,7 @@ def api(v: Figures, share: Number) -> list[Entry]:
               ("minimum_usd_per_month",), "idle"),
         _monthly("standby", "standby at an API", v, "standby_usd_per_month"),
         _monthly("api_input", "cache storage", v, "cache_storage_usd_per_month"),
-        Entry("monitoring", "monitoring of an API", v("api_monitoring_share"), "x", v("monitoring_usd_per_month"),
+        Entry("monitoring", "monitoring of an API", v("api_monitoring_share"), "of", v("monitoring_usd_per_month"),
               ("api_monitoring_share", "monitoring_usd_per_month")),
     ]  # fmt: skip
     return [*used, _currency(v, sum(entry.amount for entry in used))]

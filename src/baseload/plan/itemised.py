@@ -114,9 +114,10 @@ class Weighed:
         return Fraction(total_cost(common(lambda name: there[_own_name(way, there, name)], [])))
 
     def critical_fill(self, way: Way) -> Fraction | None:
-        """What a replica costs over what a replica filled to its target would cost bought."""
+        """What a replica costs over what one that is filled to its target in its hours on would cost bought."""
         curve = self.mixed(way)
-        worth = curve.step.capacity * curve.overflow
+        on = Fraction(way.base.on.hours, HOURS_PER_WEEK) if way.base is not None else Fraction(1)
+        worth = curve.step.capacity * on * curve.overflow
         return curve.step.cost / worth if worth > 0 else None
 
     def _of(self, way: Way, name: str) -> Fraction:
