@@ -37,7 +37,7 @@ def test_at_the_likely_figures_the_weighing_agrees_with_the_bill(scenario):
         assert math.isclose(case.cost(option, likely(case))[0], billed[option].usd_per_month.likely, rel_tol=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.integers(1, 10**10), st.integers(1, 10**10), st.integers(1, 60), st.integers(1, 5000), st.integers(10**8, 10**10)
 )
@@ -49,7 +49,9 @@ def test_on_any_figures_the_weighing_agrees_with_the_bill(read, wrote, usd, rent
         option.name: option for option in decide_on_prices(volume, [price("api", str(usd), "1")], machines).options
     }
     for option in case.options:
-        assert math.isclose(case.cost(option, likely(case))[0], billed[option].usd_per_month.likely, rel_tol=1e-9)
+        assert math.isclose(
+            case.cost(option, likely(case))[0], billed[option].usd_per_month.likely, rel_tol=1e-9, abs_tol=1e-5
+        )
 
 
 def test_a_clear_case_is_clear():

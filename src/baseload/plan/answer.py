@@ -8,13 +8,17 @@ from typing import Any
 
 import msgspec
 
+from baseload.cost.parameters import Assumptions
+from baseload.cost.ways import Way
 from baseload.plan.advice import decide_on_prices
 from baseload.plan.cash import Cash, cash
 from baseload.plan.chances import Chances, chances, typed_case
 from baseload.plan.document import DecideDocument
-from baseload.plan.options import TokenPrice
+from baseload.plan.itemised import api_way, decide_on_ways, load_of
+from baseload.plan.options import TokenPrice, Volume
 from baseload.plan.questions import Evidence, Questions, questions
 from baseload.plan.scenario import Answers, Named, Scenario, machines_of, named, prices_of, volume_of
+from baseload.plan.ways_case import ways_case
 
 
 class Answer(DecideDocument, frozen=True, kw_only=True):
@@ -39,6 +43,30 @@ def answer(scenario: Scenario, named_prices: Sequence[TokenPrice], today: date) 
         chances=chances(case, case.options[0]),
         questions=_questions(document, scenario.answers, None),
         cash=cash(document.options, scenario.outlay, today),
+    )
+
+
+def answer_ways(
+    volume: Volume,
+    prices: Sequence[TokenPrice],
+    machines: Sequence[Way],
+    assumptions: Assumptions,
+    scenario: Scenario,
+    today: date,
+) -> Answer:
+    """Answer with every component of the cost model; of `scenario` only the answers and the outlay count.
+
+    What the model spreads over its horizon, setup and exit, is in the months already: the business case starts at zero.
+    """
+    document = decide_on_ways(volume, prices, machines, assumptions)
+    apis = [api_way(price) for price in prices]
+    case = ways_case([*apis, *machines], load_of(volume), assumptions)
+    paid = msgspec.structs.replace(scenario.outlay, setup=0, exit=0)
+    return msgspec.structs.replace(
+        _plain(document),
+        chances=chances(case, case.options[0]),
+        questions=_questions(document, scenario.answers, None),
+        cash=cash(document.options, paid, today),
     )
 
 

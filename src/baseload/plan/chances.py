@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 MOST_APIS = 6
 # Widths of figures that were typed as one number, 5th and 95th percentile over the likely figure. Prices: the middle
 # fall (x 0.72) and the middle rise (x 1.51) of the dated changes in genai-prices 0.2.3.
-_TOKENS_VARY = (0.7, 1.4)
-_PRICES_VARY = (0.72, 1.51)
-_RENT_VARIES = (0.7, 1.4)
-_CAPACITY_VARIES = (0.7, 1.1)
+TOKENS_VARY = (0.7, 1.4)
+PRICES_VARY = (0.72, 1.51)
+RENT_VARIES = (0.7, 1.4)
+CAPACITY_VARIES = (0.7, 1.1)
 _PEAK_VARIES = (0.8, 1.25)
 # How figures move together: assumed.
 _IN_WITH_OUT = 0.9
@@ -115,6 +115,22 @@ class Chances(msgspec.Struct, frozen=True, kw_only=True):
     together: tuple[Together, ...]
 
 
+class Case(Protocol):
+    """What can be weighed: options, of which `apis` are bought by the token, and inputs that vary."""
+
+    @property
+    def options(self) -> tuple[str, ...]: ...
+    @property
+    def apis(self) -> frozenset[str]: ...
+    @property
+    def inputs(self) -> tuple[Input, ...]: ...
+    @property
+    def ties(self) -> tuple[Tie, ...]: ...
+    def cost(self, option: str, values: Values) -> Floats:
+        """USD a month of an option, for every set of values."""
+        ...
+
+
 @dataclass(frozen=True)
 class TypedCase:
     """Typed figures as inputs: cost of every option over arrays of them.
@@ -170,23 +186,21 @@ def typed_case(volume: Volume, prices: Sequence[TokenPrice], machines: Machines 
     """What was typed, as inputs that vary and move together; the six cheapest APIs."""
     ranked = sorted(prices, key=lambda price: api_option(volume, price).usd_per_month.likely)[:MOST_APIS]
     inputs = [
-        _input("input tokens", Range.exact(volume.input_tokens), _TOKENS_VARY, "tokens/month", "typed"),
-        _input("output tokens", Range.exact(volume.output_tokens), _TOKENS_VARY, "tokens/month", "typed"),
+        _input("input tokens", Range.exact(volume.input_tokens), TOKENS_VARY, "tokens/month", "typed"),
+        _input("output tokens", Range.exact(volume.output_tokens), TOKENS_VARY, "tokens/month", "typed"),
     ]
     ties = [Tie("input tokens", "output tokens", _READ_WITH_WRITTEN)]
     for price in ranked:
         read, wrote = f"input price, {price.name}", f"output price, {price.name}"
-        inputs.append(_input(read, price.input, _PRICES_VARY, "USD/M", price.known))
-        inputs.append(_input(wrote, price.output, _PRICES_VARY, "USD/M", price.known))
+        inputs.append(_input(read, price.input, PRICES_VARY, "USD/M", price.known))
+        inputs.append(_input(wrote, price.output, PRICES_VARY, "USD/M", price.known))
         ties.append(Tie(read, wrote, _IN_WITH_OUT))
         if machines is not None:
             ties += [Tie("machine", read, _RENT_WITH_PRICES), Tie("machine", wrote, _RENT_WITH_PRICES)]
     if machines is not None:
-        inputs.append(_input("machine", machines.usd_per_month, _RENT_VARIES, "USD/month", "typed"))
+        inputs.append(_input("machine", machines.usd_per_month, RENT_VARIES, "USD/month", "typed"))
         capacity = Range.exact(machines.capacity)
-        inputs.append(
-            _input("capacity", capacity, _CAPACITY_VARIES, "tokens/month of a machine", "typed", "triangular")
-        )
+        inputs.append(_input("capacity", capacity, CAPACITY_VARIES, "tokens/month of a machine", "typed", "triangular"))
         peak = _PEAK_VARIES if machines.peak > 1 else (1.0, 1.0)
         inputs.append(_input("peak", Range.exact(machines.peak), peak, "peak over mean", "typed", "triangular"))
         beside = machines.operations.total
@@ -197,7 +211,7 @@ def typed_case(volume: Volume, prices: Sequence[TokenPrice], machines: Machines 
     return TypedCase(volume, tuple(ranked), machines, tuple(inputs), tuple(_that_vary(ties, inputs)), base)
 
 
-def chances(case: TypedCase, baseline: str, *, count: int = POINTS, seed: int = 0) -> Chances:
+def chances(case: Case, baseline: str, *, count: int = POINTS, seed: int = 0) -> Chances:
     """Weigh a case. `baseline` is what savings are held against, such as what is paid today."""
     outlook = weigh(case.options, case.inputs, case.cost, baseline=baseline, ties=case.ties, count=count, seed=seed)
     robust = outlook.robust
@@ -244,7 +258,7 @@ def chances(case: TypedCase, baseline: str, *, count: int = POINTS, seed: int = 
     )
 
 
-def _leanings(case: TypedCase, outlook: Outlook, rival: str | None) -> tuple[Leaning, ...]:
+def _leanings(case: Case, outlook: Outlook, rival: str | None) -> tuple[Leaning, ...]:
     """Every input that varies, the one that is worth most to know first, then by its swing."""
     if rival is None:
         return ()
@@ -265,7 +279,7 @@ def _leanings(case: TypedCase, outlook: Outlook, rival: str | None) -> tuple[Lea
     return tuple(sorted(found, key=lambda each: -each.worth_knowing_usd_per_month))
 
 
-def _rival(case: TypedCase, outlook: Outlook) -> str | None:
+def _rival(case: Case, outlook: Outlook) -> str | None:
     """The least expected cost among the ways of the other sort; of the same sort when there is no other."""
     robust = outlook.robust.option
     rest = [each for each in outlook.prospects if each.option != robust]
