@@ -118,16 +118,15 @@ def on_ways(figures: Mapping[str, object], machine: Typed, ways: Ways, said: Sai
     import msgspec
 
     from baseload.cli.decide_case import catalog_for
-    from baseload.plan.answer import with_questions
-    from baseload.plan.itemised import decide_on_ways
+    from baseload.plan.answer import answer_ways
     from baseload.plan.options import cheapest_named
-    from baseload.plan.scenario import Answers, Scenario, prices_of, volume_of
+    from baseload.plan.scenario import Scenario, prices_of, volume_of
 
     asked = msgspec.convert(figures, Scenario)
     catalog, volume, now = catalog_for(said), volume_of(asked), datetime.now(UTC)
     prices = [*prices_of(asked), *(cheapest_named(catalog, name, volume, now) for name in asked.models)]
-    document = decide_on_ways(volume, prices, _ways(machine, ways, catalog), _assumptions(machine, ways))
-    return with_questions(document, said.answers(Answers()))
+    weighed = _ways(machine, ways, catalog)
+    return answer_ways(volume, prices, weighed, _assumptions(machine, ways), said.over(asked), now.date())
 
 
 def _ways(typed: Typed, ways: Ways, catalog: Catalog) -> list[Way]:
