@@ -117,9 +117,10 @@ def _is_known(words: list[str]) -> bool:
     """Whether a verb exists and has every option that is given to it."""
     if words in (["--help"], ["--version"], []):
         return True
-    if words[0] not in VERBS:
+    verb = " ".join(words[:2]) if " ".join(words[:2]) in VERBS else words[0]
+    if verb not in VERBS:
         return False
-    options = [each for each in VERBS[words[0]].params if isinstance(each, TyperOption)]
+    options = [each for each in VERBS[verb].params if isinstance(each, TyperOption)]
     known = {"--help", "-h", *(name for each in options for name in (*each.opts, *each.secondary_opts))}
     return {word.partition("=")[0] for word in words[1:] if word.startswith("-")} <= known
 
@@ -128,6 +129,10 @@ def test_the_check_of_commands_can_fail():
     assert _is_known(["decide", "--input", "300M", "--json"])
     assert not _is_known(["decide", "--inptu", "300M"])
     assert not _is_known(["deicde"])
+    assert _is_known(["price", "gpt-5.5", "--input", "1M"])
+    assert _is_known(["gpu", "compare", "h100-80gb", "--hours", "400"])
+    assert not _is_known(["gpu", "compare", "h100-80gb", "--input", "1M"])
+    assert not _is_known(["gpu", "campare"])
 
 
 def test_the_changelog_knows_this_version():

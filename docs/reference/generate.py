@@ -62,9 +62,17 @@ def cli() -> Iterator[str]:
 
 
 def verbs() -> dict[str, TyperCommand]:
-    """The commands by name, as typer built them."""
-    group = get_command(app)
-    return {name: command for name, command in vars(group)["commands"].items() if not command.hidden}
+    """The commands by name, as typer built them; a group gives `group verb`, and the verb it falls to its own name."""
+    found = {}
+    for name, command in vars(get_command(app))["commands"].items():
+        inner = vars(command).get("commands")
+        if inner is None:
+            found[name] = command
+            continue
+        falls_to = getattr(command, "falls_to", None)
+        found |= {name: inner[falls_to]} if falls_to else {}
+        found |= {f"{name} {verb}": each for verb, each in inner.items() if verb != falls_to}
+    return {name: command for name, command in found.items() if not command.hidden}
 
 
 def _tree(root: type[errors.BaseloadError]) -> Iterator[type[errors.BaseloadError]]:

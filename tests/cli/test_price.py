@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -71,4 +72,113 @@ def test_bad_input_ends_with_2_and_the_remedy(baseload, line, says):
     told = baseload(line, code=2)
     assert told.out == ""
     assert "error:" in told.err
+    assert says in told.err
+
+
+PRICES = Path(__file__).parent.parent / "data" / "prices"
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "baseload.yaml"
+    path.write_text(
+        "upstreams: [{name: acme, base_url: 'https://api.acme.example/v1'}]\n"
+        "policy:\n  routes:\n"
+        "    - {name: one, upstream: acme, model: large, offer: acme/large, success: {judgment: 1}}\n"
+        "    - {name: two, upstream: acme, model: huge, offer: acme/huge, success: {judgment: 1}}\n"
+        "compare: [openai/gpt-5.5]\n"
+        "exchange: [{currency: EUR, usd: '1.16', as_of: 2026-11-20, source: ECB}]\n"
+        "prices:\n"
+        "  - {offer: acme/large, input: '1', output: '2', currency: EUR, batch: {input: '0.5'}}\n"
+        "  - {offer: openai/gpt-5.5, mode: override, output: '27'}\n"
+        "books:\n"
+        f"  - {{kind: litellm, path: {PRICES / 'litellm.json'}, as_of: 2026-11-21}}\n"
+        f"  - {{kind: models.dev, path: {PRICES / 'modelsdev.json'}}}\n"
+    )
+    return path
+
+
+def test_books_prices_and_currencies_of_a_configuration(baseload, config):
+    told = json.loads(baseload(f"price|show|openai/gpt-5.5|--config|{config}|--json").out)
+    assert [quote["book"] for quote in told["quotes"]] == [
+        "yours",
+        "litellm 2026-11-21",
+        "genai-prices 0.2.3",
+        "models.dev 2026-07-02",
+    ]
+    assert told["quotes"][0]["rates"]["output"] == 27
+    assert told["quotes"][0]["rates"]["input"] == 5
+    euro = json.loads(baseload(f"price|acme/large|--config|{config}|--processing|batch|--input|1M|--json").out)
+    assert euro["quotes"][0]["usd"] == 0.58
+    assert "ECB" in euro["quotes"][0]["note"]
+
+
+def test_a_window_is_shown_on_the_providers_clock(baseload, config):
+    page = baseload(f"price|tencent/deepseek-v4-pro-0813|--config|{config}|--at|2026-11-20T05:00").out
+    assert "12:00-14:00 mon,tue,wed,thu,fri Asia/Shanghai" in page
+
+
+def test_a_list_may_be_narrowed(baseload):
+    line = "price|list|--provider|openai|--max-output|1|--at|2026-11-21"
+    document = json.loads(baseload(f"{line}|--json").out)
+    assert document["schema"] == "baseload.price.list/1"
+    assert document["rows"]
+    assert all(each["offer"].startswith("openai/") and each["rates"]["output"] <= 1 for each in document["rows"])
+    page = baseload(f"{line}|--rows|2").out
+    assert f"and {len(document['rows']) - 2} more" in page
+
+
+def test_one_usage_on_every_offer(baseload):
+    line = "price|compare|gpt-5.5|article-free|--input|1M|--output|1M"
+    assert "article-free" in baseload(line, code=2).err
+    document = json.loads(baseload(line.replace("|article-free", "") + "|--json").out)
+    assert document["schema"] == "baseload.price.compare/1"
+    prices = [bid["usd"] for bid in document["bids"]]
+    assert prices == sorted(prices)
+    assert "next: baseload price show" in baseload("price|compare|mid|hunyuan-a13b|--input|1M").out
+
+
+def test_what_changed_between_dates_and_between_books(baseload, config):
+    document = json.loads(baseload("price|diff|--from|2026-08-01|--to|2026-11-21|--json").out)
+    assert document["schema"] == "baseload.price.diff/1"
+    assert min(document["rises"], document["falls"]) > 10
+    assert "rises" in baseload("price|diff|--from|2026-08-01|--to|2026-11-21|--rows|3").out
+    page = baseload(f"price|diff|--book|models.dev 2026-07-02|--book|litellm 2026-11-21|--config|{config}").out
+    assert "deepseek/deepseek-v4-pro" in page
+
+
+def test_a_check_ends_with_3_when_it_finds_something(baseload, config):
+    told = baseload("price|check|--book|article-2|--stale|10000|--at|2026-11-21", code=3)
+    for model in ("qwen/qwen3-8b", "qwen/qwen2.5-7b", "glm/glm-4-9b", "glm/glm-4.5-air"):
+        assert model in told.out
+    assert "error: the check of 30 rows found" in told.err
+    assert "nothing found" in baseload("price|check|--book|article-4|--stale|10000").out
+    told = baseload(f"price|check|--config|{config}|--book|yours|--conflict|1000|--json", code=3)
+    found = [(each["finding"], each["offer"]) for each in json.loads(told.out)["found"]]
+    assert found == [("unpriced", "acme/huge")]
+
+
+def test_a_verb_may_be_left_out_even_behind_options(baseload):
+    shown = [baseload(f"price|{words}|--at|2026-11-21").out for words in ("mid", "show|mid")]
+    assert shown[0] == shown[1] == baseload("price|--at|2026-11-21|mid").out
+    assert "compare" in baseload("price|--help").out
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("price|mid|--processing|express", "batch, flex, priority, fast"),
+        ("price|list|--max-output|cheap", "--max-output 2.5"),
+        ("price|list|--max-input|-1", "from zero up"),
+        ("price|compare|mid", "--input 300M"),
+        ("price|diff", "--book twice"),
+        ("price|diff|--from|2026-01-01|--book|a", "--book twice"),
+        ("price|diff|--book|article-2", "--book twice"),
+        ("price|diff|--book|article-2|--book|elsewhere", "no book is called 'elsewhere'"),
+        ("price|check|--far|1", "above 1"),
+    ],
+)
+def test_bad_input_of_the_books(baseload, line, says):
+    told = baseload(line, code=2)
+    assert told.out == ""
     assert says in told.err

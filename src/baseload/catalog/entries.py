@@ -69,7 +69,8 @@ class Processing(StrEnum):
     FAST = "fast"
 
 
-EVERY_DAY = frozenset(range(7))
+DAY_NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+EVERY_DAY = frozenset(range(len(DAY_NAMES)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from baseload.catalog.entries import (
+    DAY_NAMES,
     EVERY_DAY,
     Offer,
     PriceRow,
@@ -37,7 +38,6 @@ from baseload.units import (
 )
 
 USD = "USD"
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 PromptTokens = Annotated[int, msgspec.Meta(gt=0)]
 _LEAVES = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning", "per_request")
@@ -303,7 +303,7 @@ def _row(row: DatedRow, base: Rates, tiers: Sequence[LongPrompt], clock: tzinfo,
 
 def _window(row: DatedRow) -> Window | None:
     """The hours and weekdays of a row; None when it holds all day, every day."""
-    days = frozenset(DAYS.index(day) for day in row.weekdays) or EVERY_DAY
+    days = frozenset(DAY_NAMES.index(day) for day in row.weekdays) or EVERY_DAY
     if not row.window:
         return Window(time(), time(), days) if row.weekdays else None
     start, dash, end = row.window.replace(" ", "").partition("-")
@@ -341,7 +341,7 @@ def _words(row: PriceRow) -> str:
     window = row.window
     if window is None:
         return "a row without a window"
-    days = "" if window.weekdays == EVERY_DAY else " " + ",".join(DAYS[day] for day in sorted(window.weekdays))
+    days = "" if window.weekdays == EVERY_DAY else " " + ",".join(DAY_NAMES[day] for day in sorted(window.weekdays))
     return f"window {window.start:%H:%M}-{window.end:%H:%M}{days}"
 
 
@@ -354,7 +354,7 @@ def _dates_meet(first: PriceRow, second: PriceRow) -> bool:
 def _hours_meet(first: Window | None, second: Window | None) -> bool:
     if first is None or second is None:
         return False
-    week = len(DAYS) * _DAY_SECONDS
+    week = len(DAY_NAMES) * _DAY_SECONDS
     for start, length in _spans(first):
         for other, other_length in _spans(second):
             if (other - start) % week < length or (start - other) % week < other_length:

@@ -12,7 +12,7 @@ from decimal import Decimal
 import msgspec
 
 from baseload.catalog.books import Catalog, Conflict
-from baseload.catalog.entries import Offer, PriceRow, Rates
+from baseload.catalog.entries import DAY_NAMES, EVERY_DAY, Offer, PriceRow, Processing, Rates, Window
 from baseload.cost.tokens import price, rates_at
 from baseload.errors import BadInput, Unpriced
 from baseload.units import usd
@@ -49,14 +49,22 @@ class TierCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScheduleCard(msgspec.Struct, frozen=True, kw_only=True):
-    """One dated line. Times are UTC; among the lines that hold the last one wins."""
+    """One dated line. Dates and `window` are on the clock of `zone`; among the lines that hold the last one wins."""
 
     in_force: bool
     valid_from: date | None
     valid_to: date | None
     window: str | None
+    zone: str
     rates: RateCard
     tiers: tuple[TierCard, ...]
+
+
+class VariantCard(msgspec.Struct, frozen=True, kw_only=True):
+    """The schedule of one other way of processing: batch, flex, priority or fast."""
+
+    processing: str
+    schedule: tuple[ScheduleCard, ...]
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +81,8 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     note: str
     rates: RateCard | None
     schedule: tuple[ScheduleCard, ...]
+    variants: tuple[VariantCard, ...]
+    monthly_minimum_usd: Decimal
     usd: Decimal | None
     unpriced: str | None
 
@@ -99,7 +109,13 @@ class PriceDocument(msgspec.Struct, frozen=True, kw_only=True):
     conflicts: tuple[ConflictCard, ...]
 
 
-def quotes(catalog: Catalog, name: str, when: datetime, asked: Asked | None = None) -> PriceDocument:
+def quotes(
+    catalog: Catalog,
+    name: str,
+    when: datetime,
+    asked: Asked | None = None,
+    processing: Processing = Processing.STANDARD,
+) -> PriceDocument:
     """Every row for a `provider/model` key or bare model name. Raises UnknownModel with close matches."""
     offers = catalog.named(name)
     if not offers:
@@ -109,12 +125,12 @@ def quotes(catalog: Catalog, name: str, when: datetime, asked: Asked | None = No
         asked=name,
         at=when,
         usage=asked,
-        quotes=tuple(_quote(offer, when, asked) for offer in offers),
+        quotes=tuple(_quote(offer, when, asked, processing) for offer in offers),
         conflicts=tuple(_conflict_card(conflict) for conflict in catalog.conflicts(name, when)),
     )
 
 
-def price_spread(asked: Asked, offer: Offer, when: datetime) -> Decimal:
+def price_spread(asked: Asked, offer: Offer, when: datetime, processing: Processing = Processing.STANDARD) -> Decimal:
     """Exact USD of the asked tokens, spread over the requests so that none differs by more than one token.
 
     Raises Unpriced.
@@ -127,18 +143,18 @@ def price_spread(asked: Asked, offer: Offer, when: datetime) -> Decimal:
     nanos = 0
     for start, end in itertools.pairwise(bounds):
         one = Usage(input_tokens=each_input + (start < more_input), output_tokens=each_output + (start < more_output))
-        nanos += (end - start) * price(one, offer, when).nanousd
+        nanos += (end - start) * price(one, offer, when, processing).nanousd
     return usd(nanos)
 
 
-def _quote(offer: Offer, when: datetime, asked: Asked | None) -> Quote:
+def _quote(offer: Offer, when: datetime, asked: Asked | None, processing: Processing) -> Quote:
     amount, reason = None, None
     if asked is not None:
         try:
-            amount = price_spread(asked, offer, when)
+            amount = price_spread(asked, offer, when, processing)
         except Unpriced as error:
             reason = error.message
-    row = offer.row(when)
+    row, used = offer.row(when), offer.row(when, processing)
     prompt = asked.input_tokens // asked.requests if asked is not None else 0
     source = offer.source
     return Quote(
@@ -151,28 +167,44 @@ def _quote(offer: Offer, when: datetime, asked: Asked | None) -> Quote:
         licence=source.licence,
         context_tokens=offer.context_tokens,
         note=offer.note,
-        rates=_rate_card(rates_at(offer, when, prompt)) if row is not None else None,
+        rates=rate_card(rates_at(offer, when, prompt, processing)) if used is not None else None,
         schedule=tuple(_schedule_card(each, row) for each in offer.schedule),
+        variants=tuple(_variant_card(offer, each.processing, when) for each in offer.variants),
+        monthly_minimum_usd=offer.monthly_minimum_usd,
         usd=amount,
         unpriced=reason,
     )
 
 
+def _variant_card(offer: Offer, processing: Processing, when: datetime) -> VariantCard:
+    row = offer.row(when, processing)
+    return VariantCard(
+        processing=processing.value, schedule=tuple(_schedule_card(each, row) for each in offer.rows(processing))
+    )
+
+
+def _hours(window: Window) -> str:
+    """`09:00-12:00`, with the weekdays where it does not hold on all."""
+    days = "" if window.weekdays == EVERY_DAY else " " + ",".join(DAY_NAMES[day] for day in sorted(window.weekdays))
+    return f"{window.start:%H:%M}-{window.end:%H:%M}{days}"
+
+
 def _schedule_card(row: PriceRow, in_force: PriceRow | None) -> ScheduleCard:
-    window = f"{row.window.start:%H:%M}-{row.window.end:%H:%M}" if row.window is not None else None
     return ScheduleCard(
         in_force=row is in_force,
         valid_from=row.valid_from,
         valid_to=row.valid_to,
-        window=window,
-        rates=_rate_card(row.rates),
+        window=None if row.window is None else _hours(row.window),
+        zone=str(row.zone),
+        rates=rate_card(row.rates),
         tiers=tuple(
-            TierCard(above_prompt_tokens=tier.above_prompt_tokens, rates=_rate_card(tier.rates)) for tier in row.tiers
+            TierCard(above_prompt_tokens=tier.above_prompt_tokens, rates=rate_card(tier.rates)) for tier in row.tiers
         ),
     )
 
 
-def _rate_card(rates: Rates) -> RateCard:
+def rate_card(rates: Rates) -> RateCard:
+    """Rates as a document shows them."""
     return RateCard(
         input=rates.input,
         output=rates.output,
