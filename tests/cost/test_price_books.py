@@ -21,11 +21,11 @@ ARTICLE = Source("article", Precedence.ARTICLES, date(2026, 4, 24), "an article"
 MILLION = Asked(input_tokens=1_000_000, output_tokens=1_000_000)
 
 
-def rates(read, written, **more):
-    return Rates(*(None if each is None else Decimal(str(each)) for each in (read, written)), **more)
+def rates(read, written):
+    return Rates(*(None if each is None else Decimal(str(each)) for each in (read, written)))
 
 
-def row(read, written, **more):
+def row(read, written, **more: object):
     return PriceRow(rates(read, written), **more)
 
 
@@ -56,7 +56,7 @@ def test_a_list_has_what_is_in_force_cheapest_output_first_and_unknown_last():
         "acme/four",
         "zeta/five",
     ]
-    cheap = price_list(CATALOG, NOW, passes=lambda offer, held: held.output <= 4)
+    cheap = price_list(CATALOG, NOW, passes=lambda _, held: held.output <= 4)
     assert [card.offer for card in cheap.rows] == ["acme/three", "acme/one"]
     batch = price_list(CATALOG, NOW, processing=Processing.BATCH)
     assert [(card.offer, card.rates.output) for card in batch.rows] == [("acme/four", 10)]
@@ -112,7 +112,7 @@ def test_where_two_books_differ():
     assert "market, other" in caught.value.remedy
 
 
-def check(catalog, **asked):
+def check(catalog, **asked: object):
     given_ = {"stale_days": 10_000, "far": Decimal(5), "conflict": Decimal(100)} | asked
     return [(each.finding, each.offer) for each in price_check(catalog, NOW, **given_).found]
 

@@ -103,7 +103,7 @@ class OwnPrice(Figures, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `offer` is `provider/model`; `input`, `output`, `cache_read`, `cache_write`, `cache_write_1h` and `reasoning` are
     per million tokens, `per_request` for each request, in `currency`, and what is left out costs what input or output
-    costs. With `mode: replace` this is the whole offer; with `mode: override` the figures given here replace those of
+    costs. With `mode` replace this is the whole offer; with `mode` override the figures given here replace those of
     the book that would win, in its windows and tiers too, and the rest stays as it is there. `tiers` are for longer
     prompts, `schedule` holds dated rows and daily windows on the clock of `zone`; `batch`, `flex`, `priority` and
     `fast` are other ways of processing. `monthly_minimum_usd` is owed whatever is used. `context_tokens` is the longest
