@@ -86,11 +86,18 @@ def test_it_can_be_weighed():
 
 def test_the_whole_answer():
     asked = Scenario(name="x", outlay=Outlay(months=24))
-    found = answer_ways(VOLUME, PRICES, [*MACHINES, BROKEN], ASSUMED, asked, date(2026, 11, 21))
+    assumed = ASSUMED.over({"api_monitoring_share": Range.exact(Decimal("0.5"))})
+    found = answer_ways(VOLUME, PRICES, [*MACHINES, BROKEN], assumed, asked, date(2026, 11, 21))
     assert found.chances is not None
     assert found.questions is not None
     assert found.cash is not None
     assert (found.cash.months, found.cash.setup_usd) == (24, 0)
+    flat, falling, _ = found.cash.cases
+    api = next(option for option in found.options if option.name == found.cash.instead_of)
+    watched = sum(line.usd_per_month.likely for line in api.lines if line.id == "monitoring")
+    fell = flat.flows_usd[13] - falling.flows_usd[13]
+    assert watched > 0
+    assert abs(fell - Decimal("0.4") * (api.usd_per_month.likely - watched)) < Decimal("0.02")
     encoded = msgspec.json.Encoder(decimal_format="number").encode(found)
     assert msgspec.json.decode(encoded, type=Answer) == found
 

@@ -17,6 +17,9 @@ from baseload.plan.scenario import Outlay, span
 # three input tokens to one output token and 104 lowered it; the middle rise was x 1.51. At a fixed capability prices
 # fall faster, by 40 to 90 % a year, but only for whoever switches models.
 PATHS = (Path("flat", Decimal(1)), Path("falling", Decimal("0.6")), Path("rising", Decimal("1.5")))
+# Lines that are paid by the token: of the cost model by id, of typed prices by name.
+_TOKEN_LINES = frozenset({"api_input", "api_output", "api_variants", "request_fees", "retries", "tokenizer"})
+_TOKEN_COMPONENTS = frozenset({"input tokens", "output tokens"})
 
 
 class CashCase(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,14 +61,13 @@ def cash(options: Sequence[OptionEntry], outlay: Outlay, start: date) -> Cash | 
     if not apis or not others:
         return None
     api, own = (min(each, key=lambda option: option.usd_per_month.likely) for each in (apis, others))
-    bought = {line.component for line in api.lines}
-    moving = sum((line.usd_per_month.likely for line in own.lines if line.component in bought), Decimal(0))
+    theirs, moving = _by_the_token(api), _by_the_token(own)
     setup, leave, rate = (_amount(name, outlay) for name in ("setup", "exit", "yearly_rate"))
     cases = []
     for path in PATHS:
         found = compare(
             Plan(own.name, moving, path, own.usd_per_month.likely - moving, setup, leave),
-            Plan(api.name, api.usd_per_month.likely, path),
+            Plan(api.name, theirs, path, api.usd_per_month.likely - theirs),
             months=outlay.months,
             yearly_rate=rate,
             start=start,
@@ -91,6 +93,12 @@ def cash(options: Sequence[OptionEntry], outlay: Outlay, start: date) -> Cash | 
         sentence=_sentence(own.name, api.name, outlay.months, cases),
         cases=tuple(cases),
     )
+
+
+def _by_the_token(option: OptionEntry) -> Decimal:
+    """USD a month of its lines that follow an API's price; what watches over an API, or is committed, does not."""
+    lines = (line for line in option.lines if line.id in _TOKEN_LINES or line.component in _TOKEN_COMPONENTS)
+    return sum((line.usd_per_month.likely for line in lines), Decimal(0))
 
 
 def _sentence(plan: str, api: str, months: int, cases: Sequence[CashCase]) -> str:
