@@ -34,13 +34,25 @@ ORDER = (*GROUND, *THINKS, FACE, *ACTS, ENTRY)
 # chance. `genai_prices.types` holds the plain values that the market book is converted from.
 PURE_MODULES = """
     __future__ abc base64 bisect collections collections.abc contextlib copy dataclasses datetime decimal difflib enum
-    fractions functools genai_prices.types graphlib hashlib heapq itertools json math msgspec numbers numpy operator re
-    statistics string textwrap types typing unicodedata
+    fractions functools genai_prices.types graphlib hashlib heapq itertools json math msgspec numbers numpy numpy.typing operator
+    re statistics string textwrap types typing unicodedata
 """
 PURE_CLOCK = frozenset({"Clock", "to_ns", "from_ns", "seconds_between"})
 ACTING_CALLS = frozenset({"open", "print", "input", "exec", "eval", "breakpoint", "__import__"})
 ACTING_METHODS = frozenset(
-    {"now", "utcnow", "today", "time_ns", "read_text", "read_bytes", "write_text", "write_bytes", "getenv", "urandom"}
+    {
+        "default_rng",
+        "now",
+        "utcnow",
+        "today",
+        "time_ns",
+        "read_text",
+        "read_bytes",
+        "write_text",
+        "write_bytes",
+        "getenv",
+        "urandom",
+    }
 )
 SINKS = frozenset({"util", "utils", "helper", "helpers", "common", "misc", "manager", "handlers"})
 
@@ -292,6 +304,8 @@ PLANTS: dict[str, Plant] = {
     "print": (impure, "plan/x.py", "print('x')\n", 1, "calls print()"),
     "time": (impure, "policy/x.py", "def f():\n    import time\n", 2, "imports time"),
     "random": (impure, "sim/x.py", "from random import Random\n", 1, "imports random"),
+    "random arrays": (impure, "plan/x.py", "import numpy.random\n", 1, "imports numpy.random"),
+    "generator": (impure, "plan/x.py", "import numpy as np\nr = np.random.default_rng(1)\n", 2, "calls default_rng"),
     "environment": (impure, "capacity/x.py", "from os import environ\n", 1, "imports os"),
     "file": (impure, "cost/x.py", "import pathlib\n", 1, "imports pathlib"),
     "database": (impure, "load/x.py", "import sqlalchemy.orm\n", 1, "imports sqlalchemy"),

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from baseload.catalog.entries import Offer, Precedence, PriceRow, Rates, Source
-from baseload.cost.cashflow import npv
 from baseload.documents import load_scenarios
 from baseload.errors import BadInput
 from baseload.plan.answer import answer
@@ -90,15 +89,3 @@ def test_a_books_digest_follows_its_prices_and_nothing_else():
     dearer = replace(OFFERS[0], schedule=(PriceRow(Rates(Decimal(1), Decimal("2.01"))),))
     assert one != book_digest([dearer, OFFERS[1]], "acme")
     assert one != book_digest(OFFERS, "other")
-
-
-def test_the_business_case_by_hand():
-    found = answer(SCENARIO, (), WHEN.date()).cash
-    assert found is not None
-    flat, falling, rising = found.cases
-    assert flat.flows_usd == (-7692, *[1200] * 36)
-    assert flat.payback_month == 7
-    assert flat.npv_usd == round(npv([Decimal(-7692), *[Decimal(1200)] * 36], Decimal("0.1")), 2)
-    assert flat.pays_from == date(2027, 5, 1)
-    assert falling.npv_usd < flat.npv_usd < rising.npv_usd
-    assert falling.flows_usd[13] == Decimal(2400) * Decimal("0.6") - 1200

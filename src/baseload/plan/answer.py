@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -13,12 +14,15 @@ from baseload.cost.ways import Way
 from baseload.plan.advice import decide_on_prices
 from baseload.plan.cash import Cash, cash
 from baseload.plan.chances import Chances, chances, typed_case
-from baseload.plan.document import DecideDocument
+from baseload.plan.document import DecideDocument, plain
 from baseload.plan.itemised import api_way, decide_on_ways, load_of
 from baseload.plan.options import TokenPrice, Volume
 from baseload.plan.questions import Evidence, Questions, questions
 from baseload.plan.scenario import Answers, Named, Scenario, machines_of, named, prices_of, volume_of
 from baseload.plan.ways_case import ways_case
+from baseload.units import HOURS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+
+MINUTES_PER_DAY = HOURS_PER_DAY * SECONDS_PER_HOUR // SECONDS_PER_MINUTE
 
 
 class Answer(DecideDocument, frozen=True, kw_only=True):
@@ -71,7 +75,9 @@ def answer_ways(
 
 
 def with_questions(document: DecideDocument, answers: Answers, evidence: Evidence | None = None) -> Answer:
-    """A metered decision with the five questions."""
+    """A metered decision with the five questions; how long was metered is known from it."""
+    if evidence is None and document.metered is not None:
+        evidence = Evidence(days=plain(Decimal(document.metered.minutes) / MINUTES_PER_DAY))
     return msgspec.structs.replace(_plain(document), questions=_questions(document, answers, evidence))
 
 
