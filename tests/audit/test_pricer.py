@@ -2,13 +2,14 @@
 
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baseload.audit.pricer import Pricer
-from baseload.catalog.entries import Offer, Precedence, PriceRow, Rates, Source, Tier, Window
+from baseload.catalog.entries import EVERY_DAY, Offer, Precedence, PriceRow, Rates, Source, Tier, Window
 from baseload.clock import from_ns, to_ns
 from baseload.cost.tokens import price
 from baseload.errors import Unpriced
@@ -29,15 +30,21 @@ RATES = st.builds(
     per_request=st.just(Decimal(0)) | st.decimals(0, 1, places=9),
 )
 DAYS = st.none() | st.dates(FIRST.date(), LAST.date())
-WINDOWS = st.builds(Window, start=st.times(), end=st.times()) | st.builds(
-    Window, start=st.builds(time, st.integers(0, 23)), end=st.builds(time, st.integers(0, 23), st.integers(0, 59))
+WEEKDAYS = st.just(EVERY_DAY) | st.frozensets(st.integers(0, 6), min_size=1)
+WINDOWS = st.builds(Window, start=st.times(), end=st.times(), weekdays=WEEKDAYS) | st.builds(
+    Window,
+    start=st.builds(time, st.integers(0, 23)),
+    end=st.builds(time, st.integers(0, 23), st.integers(0, 59)),
+    weekdays=WEEKDAYS,
 )
+ZONES = st.sampled_from((UTC, ZoneInfo("Asia/Shanghai"), ZoneInfo("Asia/Kolkata"), ZoneInfo("America/New_York")))
 ROWS = st.builds(
     PriceRow,
     rates=RATES,
     valid_from=DAYS,
     valid_to=DAYS,
     window=st.none() | WINDOWS,
+    zone=ZONES,
     tiers=st.lists(
         st.builds(Tier, st.integers(0, 300), RATES), max_size=2, unique_by=lambda tier: tier.above_prompt_tokens
     ).map(tuple),

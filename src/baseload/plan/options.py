@@ -8,14 +8,14 @@ from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 
 from baseload.catalog.books import Catalog
-from baseload.catalog.entries import Offer, Precedence, Rates, Source
+from baseload.catalog.entries import EVERY_DAY, Offer, Precedence, Rates, Source
 from baseload.cost.bill import Bill, Line
 from baseload.cost.curves import Curve, Hybrid, Step, Tariff
 from baseload.cost.tokens import rates_at
 from baseload.errors import BadInput, Unpriced
 from baseload.plan.document import Kind, Known, OptionEntry, items, money, plain
 from baseload.ranges import Range
-from baseload.units import HOURS_PER_DAY, TOKENS_PER_MTOK
+from baseload.units import TOKENS_PER_MTOK
 
 NOTHING = Bill()
 # More are a cluster, to be weighed in larger units: every one of them is an event of the curves.
@@ -141,15 +141,14 @@ class Machines:
 def day_rates(offer: Offer, when: datetime) -> TokenPrice:
     """A typical price for a month: what the offer asks over the day of `when`, lowest, by hours, highest.
 
-    Prompts are taken to stay below every tier. Raises Unpriced when input or output has no price.
+    Where weekdays differ it is the week that begins on that day. Prompts are taken to stay below every tier. Raises
+    Unpriced when input or output has no price.
     """
     midnight = when.replace(hour=0, minute=0, second=0, microsecond=0)
-    bounds = {midnight}
-    for row in offer.schedule:
-        if row.window is not None:
-            bounds |= {datetime.combine(midnight, at, midnight.tzinfo) for at in (row.window.start, row.window.end)}
-    starts = sorted(bounds)
-    ends = [*starts[1:], midnight + timedelta(hours=HOURS_PER_DAY)]
+    weekly = any(row.window is not None and row.window.weekdays != EVERY_DAY for row in offer.schedule)
+    until = midnight + timedelta(days=len(EVERY_DAY) if weekly else 1)
+    starts = offer.turns(midnight, until)
+    ends = (*starts[1:], until)
     pieces = [
         (rates_at(offer, start), (end - start) // timedelta(minutes=1)) for start, end in zip(starts, ends, strict=True)
     ]
