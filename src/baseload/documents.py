@@ -240,6 +240,7 @@ def _article_offers(path: Path) -> Iterator[Offer]:
     document = _read(path, _Prices)
     for book, rows in document.offers.items():
         source = _source(book, document.books, path)
+        _once([f"{book} {row.provider}/{row.model}" for row in rows], path)
         for row in rows:
             rates = Rates(input=_checked(row.input, row.model, path), output=_checked(row.output, row.model, path))
             yield Offer(
