@@ -24,6 +24,8 @@ Kind = Literal["api", "rented", "reserved", "spot", "owned", "brokered", "hybrid
 Known = Literal["metered", "typed", "article", "market", "assumed"]
 
 _PLACES = Decimal("0.000001")
+# Money of a bill keeps its nano-dollars, so that written lines add up to the written total.
+_NANO = Decimal("0.000000001")
 _WIDE = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
@@ -229,7 +231,8 @@ class DecideDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 def money(figure: Range) -> Money:
     """A range as the document writes it."""
-    return Money(low=plain(figure.low), likely=plain(figure.likely), high=plain(figure.high))
+    low, likely, high = (plain(each, _NANO) for each in (figure.low, figure.likely, figure.high))
+    return Money(low=low, likely=likely, high=high)
 
 
 def items(bill: Bill) -> tuple[Item, ...]:
@@ -270,14 +273,14 @@ def _input(figure: Input) -> InputEntry:
     )
 
 
-def plain(figure: Decimal | Fraction | int) -> Decimal:
-    """A figure without exponent or trailing zeros, rounded half-even at the sixth decimal.
+def plain(figure: Decimal | Fraction | int, places: Decimal = _PLACES) -> Decimal:
+    """A figure without exponent or trailing zeros, rounded half-even at the sixth decimal unless told otherwise.
 
     >>> plain(Decimal("2400.00")), plain(Fraction(1, 3)), plain(Decimal("1.2E+3"))
     (Decimal('2400'), Decimal('0.333333'), Decimal('1200'))
     """
     exact = _WIDE.divide(figure.numerator, figure.denominator) if isinstance(figure, Fraction) else Decimal(figure)
-    rounded = exact.quantize(_PLACES, context=_WIDE)
+    rounded = exact.quantize(places, context=_WIDE)
     trimmed = rounded.normalize(_WIDE)
     return Decimal(f"{trimmed:f}")
 

@@ -33,6 +33,9 @@ from baseload.ranges import Range, total
 BESIDE = frozenset(
     {"gateway", "monitoring", "engineers", "incidents", "model_updates", "setup", "storage", "egress", "licences"}
 )
+_COMMITTED = (
+    "with a minimum at the API, what a base saves depends on how much of the minimum is left; weigh them apart."
+)
 _FLIPS: dict[Axis, str] = {
     "volume": "the answer changes at {value} tokens a month (now {now})",
     "fill": "{winner} wins from a target fill of {value} on (now {now})",
@@ -142,7 +145,8 @@ def decide_on_ways(
     mixed = []
     if own is not None:
         name = f"{own.way.name} + {cheapest_api.way.name}"
-        mixed = [Way(name, "hybrid", base=own.way, overflow=cheapest_api.way)]
+        why = _COMMITTED if assumptions["minimum_usd_per_month"].high else ""
+        mixed = [Way(name, "hybrid", base=own.way, overflow=cheapest_api.way, unfit=why)]
     priced = (*first, *evaluate(mixed, load, assumptions))
     figures = likely_fractions(ranges([each.way for each in priced], load, assumptions))
     weighed = Weighed(load, priced, figures)
@@ -154,7 +158,7 @@ def decide_on_ways(
         cheapest_api=api,
         own=base,
         crossed=all_crossings(api, base) if base is not None else None,
-        fill=weighed.critical_fill(mixed[0]) if mixed else None,
+        fill=weighed.critical_fill(mixed[0]) if mixed and not mixed[0].unfit else None,
         cannot=tuple(
             CannotEntry(name=each.way.name, kind=each.way.kind, why=each.sentence)
             for each in priced
