@@ -209,10 +209,10 @@ def _read(path: Path, kind: type[_Document]) -> _Document:
         return msgspec.convert(YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")), kind)
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfig(f"cannot read {path}: {error}", remedy="Install baseload again.") from error
-    except YAMLError as error:
-        raise BadConfig(f"{path} is not YAML: {error}", remedy="Mend the line it names.") from error
     except msgspec.ValidationError as error:
         raise BadConfig(f"{path}: {error}", remedy="Mend that field; `$` is the top of the file.") from error
+    except (YAMLError, ValueError) as error:  # ValueError: a date that is none
+        raise BadConfig(f"{path} is not YAML: {error}", remedy="Mend the line it names.") from error
 
 
 def _source(book: str, origins: dict[str, _Origin], path: Path) -> Source:
