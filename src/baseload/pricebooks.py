@@ -1,4 +1,4 @@
-"""Price books that come from outside: your own prices, files of LiteLLM and models.dev, GPU offers. Acts (reads files).
+"""Price books that come from outside: your own prices, public price files, GPU offers. Acts (reads files).
 
 Nothing is fetched: a book is a file that you put there, and its day is the day you say or the file says it was taken.
 An error names the file, the row and what to do.
@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from baseload.catalog import litellm, modelsdev
+from baseload.catalog import litellm, market, market_file, modelsdev
 from baseload.catalog.books import Catalog
 from baseload.catalog.entries import Lease, Offer, Precedence, Source
 from baseload.catalog.gpus import GpuOffer, Hardware, OwnLease, flagged, lease_kind, own_leases, owned_leases
@@ -27,6 +27,7 @@ from baseload.errors import BadConfig, BadInput
 from baseload.settings import BookFile
 
 YOUR_BOOK = "yours"
+_LICENCES = {"litellm": litellm.LICENCE, "models.dev": modelsdev.LICENCE, "genai-prices": market.LICENCE}
 GPU_OFFERS = Path(str(resources.files("baseload.catalog") / "data" / "gpu_offers.json"))
 GPU_BOOK = "gpu-pricing"
 
@@ -57,22 +58,28 @@ def book_offers(book: BookFile) -> tuple[Offer, ...]:
     """Every offer of a file. Raises BadConfig naming the file."""
     path = Path(book.path).expanduser()
     document = _json(path)
-    if not isinstance(document, dict):
-        raise BadConfig(f"{path} holds no JSON object", remedy=f"Name a file of {book.kind}.")
     try:
-        as_of = book.as_of or (modelsdev.stated_day(document) if book.kind == "models.dev" else None)
-        if as_of is None:
-            raise BadInput("the file does not say of which day it is", remedy="Give the book its `as_of`.")
-        licence = litellm.LICENCE if book.kind == "litellm" else modelsdev.LICENCE
-        name = book.name or f"{book.kind} {as_of}"
-        source = Source(name, Precedence.MARKET, as_of, f"{book.kind}, {path.name}", licence)
-        if book.kind == "litellm":
-            return tuple(litellm.litellm_offers(document, source, zone=zone))
-        return tuple(modelsdev.modelsdev_offers(document, source))
+        return _converted(book, path, document)
     except BadInput as error:
         raise BadConfig(f"{path}: {error.message}", remedy=error.remedy) from error
     except (TypeError, LookupError, AttributeError) as error:
         raise BadConfig(f"{path} is no file of {book.kind}: {error!r}", remedy="Name its kind, or mend it.") from error
+
+
+def _converted(book: BookFile, path: Path, document: object) -> tuple[Offer, ...]:
+    held = document if isinstance(document, dict) else {}
+    if not held and book.kind != "genai-prices":
+        raise BadInput("it holds no JSON object", remedy=f"Name a file of {book.kind}.")
+    as_of = book.as_of or (modelsdev.stated_day(held) if book.kind == "models.dev" else None)
+    if as_of is None:
+        raise BadInput("the file does not say of which day it is", remedy="Give the book its `as_of`.")
+    name = book.name or f"{book.kind} {as_of}"
+    source = Source(name, Precedence.MARKET, as_of, f"{book.kind}, {path.name}", _LICENCES[book.kind])
+    if book.kind == "litellm":
+        return tuple(litellm.litellm_offers(held, source, zone=zone))
+    if book.kind == "models.dev":
+        return tuple(modelsdev.modelsdev_offers(held, source))
+    return market.offers_of(tuple(market_file.providers_of(document)), source)
 
 
 def all_book_offers(books: Iterable[BookFile]) -> Iterator[Offer]:

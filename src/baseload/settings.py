@@ -82,11 +82,11 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class BookFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A price book that you keep as a file: `kind` says whose shape it has, `path` where it lies.
 
-    `as_of` is the day it was taken, which a file of LiteLLM does not say itself; `name` is what its rows are called,
-    its kind and day when left out. It stands with the market book: of two books the newer one is first.
+    `as_of` is the day it was taken, which only a flat file of models.dev says itself; `name` is what its rows are
+    called, its kind and day when left out. It stands with the market book: of two books the newer one is first.
     """
 
-    kind: Literal["litellm", "models.dev"]
+    kind: Literal["litellm", "models.dev", "genai-prices"]
     path: str
     as_of: date | None = None
     name: str = ""

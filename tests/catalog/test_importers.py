@@ -2,13 +2,16 @@
 
 import gzip
 import json
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from genai_prices.data import providers
 
 from baseload.catalog.entries import Precedence, Processing, Rates
+from baseload.catalog.market import market_offers
 from baseload.cost.tokens import price, rates_at
 from baseload.errors import BadConfig, Unpriced
 from baseload.pricebooks import all_book_offers, book_offers
@@ -141,6 +144,49 @@ def test_both_books_price_the_same_usage_exactly(litellm, site):
     assert cents == [10_000 * 5_000 + 90_000 * 500 + 1_501 * 30_000] * 2
 
 
+def published(value):
+    """The library's bundled data in the shape in which it is published."""
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, list):
+        return [published(each) for each in value]
+    if isinstance(value, dict) or not hasattr(value, "__dict__"):
+        return value
+    return {key: published(each) for key, each in vars(value).items() if each is not None}
+
+
+def test_a_data_file_of_genai_prices_is_the_bundled_book(tmp_path):
+    document = {
+        "providers": [
+            {
+                "id": provider.id,
+                "pricing_urls": provider.pricing_urls,
+                "models": [
+                    {
+                        "id": model.id,
+                        "name": model.name,
+                        "context_window": model.context_window,
+                        "deprecated": model.deprecated,
+                        "prices": published(model.prices),
+                        "price_variants": published(model.price_variants or []),
+                    }
+                    for model in provider.models
+                ],
+            }
+            for provider in providers
+        ]
+    }
+    bundled = [replace(offer, source=None) for offer in market_offers(providers, "test")]
+    for shape in (document, document["providers"]):
+        path = tmp_path / "data.json"
+        path.write_text(json.dumps(shape))
+        found = book_offers(BookFile(kind="genai-prices", path=str(path), as_of=DAY))
+        assert [replace(offer, source=None) for offer in found] == bundled
+        assert found[0].source.book == "genai-prices 2026-11-21"
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "says"),
     [
@@ -160,6 +206,15 @@ def test_both_books_price_the_same_usage_exactly(litellm, site):
         ),
         ("litellm", '{"a": {"mode": "chat", "input_cost_per_token": 1}}', "it names no provider"),
         ("models.dev", '{"offers": [{"provider": "p", "model": "m", "input": -0.5}]}', "p/m: -0.5 is no price"),
+        ("genai-prices", "{}", "holds no list of providers"),
+        ("genai-prices", '[{"models": []}]', "is no file of genai-prices"),
+        ("genai-prices", '[{"id": "p", "models": [{"id": "m", "prices": {"input_mtok": -1}}]}]', "p/m: -1 is no price"),
+        ("genai-prices", '[{"id": "p", "models": [{"id": "m"}]}]', "p/m: KeyError"),
+        (
+            "genai-prices",
+            '[{"id": "p", "models": [{"id": "m", "prices": [{"constraint": {"start_date": "soon"}, "prices": {}}]}]}]',
+            "p/m: ValueError",
+        ),
         ("models.dev", '{"offers": [{"model": "m"}]}', "is no file of models.dev"),
         ("models.dev", '{"acme": {}}', "is no file of models.dev"),
     ],

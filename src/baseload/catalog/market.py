@@ -50,7 +50,14 @@ def market_offers(providers: Iterable[Provider], version: str) -> tuple[Offer, .
         reference=f"genai-prices {version}, bundled data",
         licence=LICENCE,
     )
-    return tuple(offer for provider in known for model in provider.models if (offer := _offer(provider, model, source)))
+    return offers_of(known, source)
+
+
+def offers_of(providers: Iterable[Provider], source: Source) -> tuple[Offer, ...]:
+    """Every model of every provider that has a token price, as offers of that book."""
+    return tuple(
+        offer for provider in providers for model in provider.models if (offer := _offer(provider, model, source))
+    )
 
 
 def last_checked(providers: Iterable[Provider]) -> date:
