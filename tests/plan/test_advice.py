@@ -108,6 +108,18 @@ def test_a_hybrid_buys_what_would_not_fill_a_machine():
     assert lines == {"GPU lease": 1200, "input tokens": 225, "output tokens": 375}
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(100, 5_000), st.integers(1, 9), st.integers(1, 20), st.integers(0, 3_000))
+def test_a_hybrid_is_never_dearer_than_the_best_of_its_parts(month, tokens, read, beside):
+    machines = machine(month, operations=operations(Range.exact(beside)) if beside else NOTHING)
+    volume = Volume(Decimal(tokens * 4 * 10**8), Decimal(0))
+    document = decide_on_prices(volume, [api(read, read)], machines)
+    costs = {kind: option.usd_per_month.likely for kind, option in by_kind(document).items()}
+    assert costs["hybrid"] <= min(costs["api"], costs["rented"])
+    drawn = hybrid_option(volume, machines, bought(volume, api(read, read))).curve.at(Fraction(volume.tokens))
+    assert plain(drawn) == plain(costs["hybrid"])
+
+
 def test_the_known_saw_tooth_in_the_document():
     # 95 M tokens a GPU-day at the peak and 30 days a month, against 730 hours of rent: article-like mixed months.
     rent = Range.exact(Decimal("2.5") * 730)

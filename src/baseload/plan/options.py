@@ -11,6 +11,7 @@ from baseload.catalog.books import Catalog
 from baseload.catalog.entries import EVERY_DAY, Offer, Precedence, Rates, Source
 from baseload.cost.bill import Bill, Line
 from baseload.cost.curves import Curve, Hybrid, Step, Tariff
+from baseload.cost.lowest import Lowest
 from baseload.cost.tokens import rates_at
 from baseload.errors import BadInput, Unpriced
 from baseload.plan.document import Kind, Known, OptionEntry, items, money, plain
@@ -219,11 +220,16 @@ def machine_option(volume: Volume, machines: Machines, kind: Kind) -> Option:
 
 
 def hybrid_option(volume: Volume, machines: Machines, cheapest: Option) -> Option:
-    """As many machines as pay under even load, the rest at the cheapest API."""
-    curve = Hybrid(f"{machines.name} + {cheapest.name}", machines.step, cheapest.curve.slope, fixed=_fixed(machines))
+    """As many machines as pay under even load, the rest at the cheapest API.
+
+    Where the machines do not earn what running them costs beside them, there are none, and nothing is run.
+    """
+    name = f"{machines.name} + {cheapest.name}"
+    mixed = Hybrid(name, machines.step, cheapest.curve.slope, fixed=_fixed(machines))
+    curve = Lowest(name, (cheapest.curve, mixed)) if mixed.fixed else mixed
     at = Fraction(volume.tokens)
-    count = curve.machines(at)
-    over = plain(curve.bought(at, count))
+    count = mixed.machines(at) if mixed.at(at) <= cheapest.curve.at(at) else 0
+    over = plain(mixed.bought(at, count))
     share = over / volume.tokens
     lines = [Line("GPU lease", machines.usd_per_month * count, f"{count} x {machines.how}")] if count else []
     lines += [
@@ -233,9 +239,9 @@ def hybrid_option(volume: Volume, machines: Machines, cheapest: Option) -> Optio
     ]
     room = machines.capacity * count
     return Option(
-        name=curve.name,
+        name=name,
         kind="hybrid",
-        bill=Bill(tuple(lines)) + machines.operations,
+        bill=Bill(tuple(lines)) + (machines.operations if count else NOTHING),
         curve=curve,
         machines=count,
         capacity_tokens_per_month=room if count else None,
