@@ -31,7 +31,8 @@ from ruamel.yaml.error import YAMLError
 
 from baseload.clock import Clock, ScaledClock, SystemClock
 from baseload.errors import BadConfig
-from baseload.policy.policy import Policy
+from baseload.home import home
+from baseload.policy.policy import Name, Policy
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -62,7 +63,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `timeouts` say when an attempt is given up and the next route is tried.
     """
 
-    name: str
+    name: Name
     base_url: str
     kind: Literal["api", "own"] = "api"
     api_key: str = ""
@@ -96,8 +97,8 @@ class OwnPrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a client may send: `head_bytes` and `head_fields` of headers within `head_seconds`, then `body_bytes`
-    within `body_seconds`."""
+    """What a client may send: `head_bytes` and `head_fields` of headers within `head_seconds`, then a body of
+    `body_bytes` that never stands still for `body_seconds`."""
 
     head_bytes: Count = 32 * 1024
     head_fields: Count = 100
@@ -146,7 +147,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     upstreams: tuple[Upstream, ...]
     policy: Policy
     listen: str = "127.0.0.1:8790"
-    data_dir: str = "~/.local/share/baseload"
+    data_dir: str = ""
     prices: tuple[OwnPrice, ...] = ()
     limits: Limits = Limits()
     replay_time: ReplayTime | None = None
@@ -154,7 +155,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def directory(self) -> Path:
-        return Path(self.data_dir).expanduser()
+        return Path(self.data_dir).expanduser() if self.data_dir else home()
 
     @property
     def clock(self) -> Clock:

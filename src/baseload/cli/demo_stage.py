@@ -22,7 +22,7 @@ from baseload.cli.scene import read_scene
 from baseload.documents import load_catalog, load_deployments, write_yaml
 from baseload.errors import LedgerUnavailable, NotEnoughData, UpstreamUnreachable
 from baseload.gateway.simulation import simulate
-from baseload.ledger.home import demo_home
+from baseload.home import demo_home
 from baseload.ledger.hot import HotStore, open_store
 from baseload.ledger.query import Filter, totals
 from baseload.load.trace import Trace
