@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -114,9 +114,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     schema: str = SCHEMA
 
 
-def metered(store: HotStore, where: Filter, calls: Sequence[Call], lease_usd: Decimal) -> Metered:
+def metered(store: HotStore, where: Filter, own_routes: Collection[str], lease_usd: Decimal) -> Metered:
     """The run's totals, from the ledger, beside what the own pool's machines cost meanwhile."""
-    from baseload.ledger.query import totals
+    from baseload.ledger.query import dispatch, totals
 
     found = totals(store, where)
     return Metered(
@@ -128,7 +128,7 @@ def metered(store: HotStore, where: Filter, calls: Sequence[Call], lease_usd: De
         lease_usd=lease_usd,
         unpriced=found.unpriced,
         failed=found.failed,
-        overflowed=sum(any(skip.reason.startswith("full") for skip in call.decision.skipped) for call in calls),
+        overflowed=dispatch(store, own_routes, where).overflow,
     )
 
 

@@ -120,7 +120,7 @@ class Stage:
             return Report(
                 run=self.run,
                 trace=self._replayed(),
-                metered=demo_report.metered(store, where, calls, self._lease_usd(deployments)),
+                metered=demo_report.metered(store, where, self._own_routes, self._lease_usd(deployments)),
                 upstreams=upstreams,
                 agrees=all(each.agrees for each in upstreams),
                 compared=demo_report.compared(calls, catalog, self._settings.compare),
@@ -165,6 +165,10 @@ class Stage:
         own = [each for each in self._settings.upstreams if each.deployment]
         hourly = [(each.usd_per_gpu_hour or 0) * deployments[each.deployment].gpus for each in own]
         return (sum(hourly, Decimal(0)) * hours).quantize(MICRO)
+
+    @property
+    def _own_routes(self) -> tuple[str, ...]:
+        return tuple(route.name for route in self._settings.policy.routes if route.own)
 
     @property
     def _models(self) -> dict[str, str]:
