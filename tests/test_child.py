@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from baseload.child import Child, ChildFailed
+from baseload.child import Child
+from baseload.errors import ChildFailed
 from baseload.gateway.simulation import Order, SimulatedUpstream, simulate
 
 ORDER = Order(upstreams=(SimulatedUpstream(name="a", model="m"),))

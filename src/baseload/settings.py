@@ -167,10 +167,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def address(self) -> tuple[str, int]:
         """Host and port to listen on."""
-        host, _, port = self.listen.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65_535:
-            raise BadConfig(f"listen is {self.listen!r}", remedy="Write host:port, as in 127.0.0.1:8790.")
-        return host.strip("[]"), int(port)
+        return parse_address(self.listen)
+
+
+def parse_address(listen: str) -> tuple[str, int]:
+    """Host and port of `host:port`, an IPv6 host in brackets. Raises BadConfig."""
+    host, _, port = listen.rpartition(":")
+    if not host or not (port.isascii() and port.isdecimal()) or int(port) > 65_535:
+        raise BadConfig(f"{listen!r} is no address to listen on", remedy="Write host:port, as in 127.0.0.1:8790.")
+    return host.strip("[]"), int(port)
 
 
 def read_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
