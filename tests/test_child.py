@@ -53,3 +53,10 @@ def test_one_that_cannot_start_says_so(module, capfd):
     with pytest.raises(ChildFailed, match="did not start"):
         Child(module, {"upstreams": "none"})
     assert capfd.readouterr().err
+
+
+def test_one_that_is_never_told_what_to_do_leaves_quietly():
+    done = subprocess.run(
+        [sys.executable, "-m", "baseload.gateway.simulation"], stdin=subprocess.DEVNULL, capture_output=True, timeout=30
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -147,6 +147,8 @@ def work_for_parent(work: Callable[[Parent], Awaitable[None]]) -> None:
 
     async def life() -> None:
         parent = await Parent.listen()
+        if not parent.orders:  # it was interrupted before it could give any
+            return
         try:
             await work(parent)
         except BaseloadError as error:
