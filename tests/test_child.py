@@ -57,6 +57,6 @@ def test_one_that_cannot_start_says_so(module, capfd):
 
 def test_one_that_is_never_told_what_to_do_leaves_quietly():
     done = subprocess.run(
-        [sys.executable, "-m", "baseload.gateway.simulation"], stdin=subprocess.DEVNULL, capture_output=True, timeout=30
+        [sys.executable, "-m", "baseload.gateway.simulation"], input=b"", capture_output=True, timeout=30
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
