@@ -74,7 +74,7 @@ class Spool:
         for _ in range(TRIES):
             self._write(call.id, line)
             # Asked after the write: a file that went before it would have taken the call along in silence.
-            if _stands(self._fd, self._path):
+            if _stands(self._opened, self._path):
                 self._size += len(line)
                 self.written[self._path.name] = self._size
                 return
@@ -122,13 +122,14 @@ class Spool:
         """Begin the next segment."""
         if self._lock < 0:
             raise OSError(errno.EBADF, "the spool is closed")
-        if not _stands(self._lock, self.folder / f"{self.owner}.lock"):
+        if not _stands(os.fstat(self._lock), self.folder / f"{self.owner}.lock"):
             self._take()
         path = self.folder / segment_name(self.owner, self._next)
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._path, self._size, self._next = fd, path, 0, self._next + 1
+        self._opened = os.fstat(fd)
         if self._fsync:
             _sync_folder(self.folder)
 
@@ -157,13 +158,12 @@ def _hold(folder: Path, owner: str) -> int:
     return fd
 
 
-def _stands(fd: int, path: Path) -> bool:
-    """Whether an open file still stands under its name. A microsecond or two."""
+def _stands(opened: os.stat_result, path: Path) -> bool:
+    """Whether the file that was opened still stands under its name. About two microseconds."""
     try:
-        named = path.stat()
+        return os.path.samestat(opened, path.stat())
     except OSError:
         return False
-    return os.path.samestat(named, os.fstat(fd))
 
 
 def _sync_folder(folder: Path) -> None:
