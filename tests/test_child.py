@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from baseload.child import Child, ChildFailed
+from baseload.child import Child
+from baseload.errors import ChildFailed
 from baseload.gateway.simulation import Order, SimulatedUpstream, simulate
 
 ORDER = Order(upstreams=(SimulatedUpstream(name="a", model="m"),))
@@ -52,3 +53,10 @@ def test_one_that_cannot_start_says_so(module, capfd):
     with pytest.raises(ChildFailed, match="did not start"):
         Child(module, {"upstreams": "none"})
     assert capfd.readouterr().err
+
+
+def test_one_that_is_never_told_what_to_do_leaves_quietly():
+    done = subprocess.run(
+        [sys.executable, "-m", "baseload.gateway.simulation"], input=b"", capture_output=True, timeout=30
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -22,6 +22,8 @@ CODES = {
     "UpstreamUnreachable": 5,
     "Unpriced": 1,
     "LedgerUnavailable": 1,
+    "AddressTaken": 1,
+    "ChildFailed": 1,
 }
 
 

@@ -25,7 +25,19 @@ SOURCE = ROOT / "src" / "baseload"
 
 GROUND = ("errors", "units", "usage", "ranges", "clock")
 THINKS = ("catalog", "cost", "load", "wire", "capacity", "policy", "sim", "audit", "plan")
-ACTS = ("settings", "pricebooks", "documents", "child", "ledger", "measure", "gateway", "console", "report", "cli")
+ACTS = (
+    "home",
+    "settings",
+    "pricebooks",
+    "documents",
+    "child",
+    "ledger",
+    "measure",
+    "gateway",
+    "console",
+    "report",
+    "cli",
+)
 # `baseload/__init__.py`, the public face, shows what thinks; the rest of the house asks it for nothing but the version.
 FACE, ENTRY = "baseload", "__main__"
 ORDER = (*GROUND, *THINKS, FACE, *ACTS, ENTRY)

@@ -7,22 +7,20 @@ child works until its stdin ends, which happens when the parent closes it and al
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any, Self
 
 import msgspec
 
-from baseload.errors import BaseloadError
+from baseload.errors import BaseloadError, ChildFailed
 
 STOP_SECONDS = 30.0
 # Bytes of orders: a whole trace to be sent fits.
 LONGEST_LINE = 1 << 28
-
-
-class ChildFailed(BaseloadError):
-    """A child process ended before it was ready: with its own message and remedy where it could still say them."""
 
 
 class _Answer(msgspec.Struct, omit_defaults=True):
@@ -56,6 +54,9 @@ class Child:
             answer = stdout.readline()
         except BrokenPipeError:
             answer = b""
+        except BaseException:
+            self.stop()
+            raise
         if not answer:
             self.stop()
             raise ChildFailed(f"{self.name} did not start", remedy="Its own message stands above.")
@@ -80,10 +81,11 @@ class Child:
         self.stop()
 
     def tell(self, message: object) -> None:
-        """Send one more JSON line."""
+        """Send one more JSON line. A child that has died hears nothing, and `lines` ends."""
         if self._process.stdin is not None:
-            self._process.stdin.write(msgspec.json.encode(message) + b"\n")
-            self._process.stdin.flush()
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(msgspec.json.encode(message) + b"\n")
+                self._process.stdin.flush()
 
     def lines(self) -> Iterator[bytes]:
         """What the child reports after it said ready, line by line until it ends."""
@@ -94,10 +96,8 @@ class Child:
         """Let the child finish what it is doing and wait for it; kill it when that takes too long."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                try:
+                with suppress(BrokenPipeError):  # the child went first, with our line unread
                     pipe.close()
-                except BrokenPipeError:  # the child went first, with our line unread
-                    continue
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -128,9 +128,9 @@ class Parent:
         self.report(_Answer(failed=error.message, remedy=error.remedy))
 
     def report(self, message: object) -> None:
-        """Send the parent one JSON line."""
-        sys.stdout.write(msgspec.json.encode(message).decode() + "\n")
-        sys.stdout.flush()
+        """Send the parent one JSON line. One that has gone hears nothing; `ended` is how its child learns that."""
+        with suppress(BrokenPipeError):
+            os.write(sys.stdout.fileno(), msgspec.json.encode(message) + b"\n")
 
     async def told(self) -> bytes:
         """The next line from the parent; empty when it has gone."""
@@ -147,6 +147,8 @@ def work_for_parent(work: Callable[[Parent], Awaitable[None]]) -> None:
 
     async def life() -> None:
         parent = await Parent.listen()
+        if not parent.orders:  # it was interrupted before it could give any
+            return
         try:
             await work(parent)
         except BaseloadError as error:

@@ -8,7 +8,9 @@
     |-- NotEnoughData             exit 4   the question is fair, the evidence is missing
     |-- UpstreamUnreachable       exit 5   every route failed
     |-- Unpriced                  exit 1   a figure that would have been a silent zero
-    `-- LedgerUnavailable         exit 1   a call could not be made durable
+    |-- LedgerUnavailable         exit 1   a call could not be made durable
+    |-- AddressTaken              exit 1   the address to listen on is not free
+    `-- ChildFailed               exit 1   a process of ours ended before it was ready
 
 A message says what was asked and what was found; `remedy` says what to do next.
 """
@@ -68,3 +70,11 @@ class Unpriced(BaseloadError):
 
 class LedgerUnavailable(BaseloadError):
     """A call could not be written down durably."""
+
+
+class AddressTaken(BaseloadError):
+    """The address to listen on is not free."""
+
+
+class ChildFailed(BaseloadError):
+    """A child process ended before it was ready: with its own message and remedy where it could still say them."""

@@ -33,7 +33,8 @@ from baseload.catalog.gpus import Hardware, OwnLease
 from baseload.catalog.sheets import Exchange, OwnPrice, check_price
 from baseload.clock import Clock, ScaledClock, SystemClock
 from baseload.errors import BadConfig
-from baseload.policy.policy import Policy
+from baseload.home import home
+from baseload.policy.policy import Name, Policy
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -64,7 +65,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `timeouts` say when an attempt is given up and the next route is tried.
     """
 
-    name: str
+    name: Name
     base_url: str
     kind: Literal["api", "own"] = "api"
     api_key: str = ""
@@ -93,8 +94,8 @@ class BookFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a client may send: `head_bytes` and `head_fields` of headers within `head_seconds`, then `body_bytes`
-    within `body_seconds`."""
+    """What a client may send: `head_bytes` and `head_fields` of headers within `head_seconds`, then a body of
+    `body_bytes` that never stands still for `body_seconds`."""
 
     head_bytes: Count = 32 * 1024
     head_fields: Count = 100
@@ -145,7 +146,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     upstreams: tuple[Upstream, ...]
     policy: Policy
     listen: str = "127.0.0.1:8790"
-    data_dir: str = "~/.local/share/baseload"
+    data_dir: str = ""
     prices: tuple[OwnPrice, ...] = ()
     books: tuple[BookFile, ...] = ()
     exchange: tuple[Exchange, ...] = ()
@@ -157,7 +158,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def directory(self) -> Path:
-        return Path(self.data_dir).expanduser()
+        return Path(self.data_dir).expanduser() if self.data_dir else home()
 
     @property
     def clock(self) -> Clock:
@@ -169,10 +170,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def address(self) -> tuple[str, int]:
         """Host and port to listen on."""
-        host, _, port = self.listen.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65_535:
-            raise BadConfig(f"listen is {self.listen!r}", remedy="Write host:port, as in 127.0.0.1:8790.")
-        return host.strip("[]"), int(port)
+        return parse_address(self.listen)
+
+
+def parse_address(listen: str) -> tuple[str, int]:
+    """Host and port of `host:port`, an IPv6 host in brackets. Raises BadConfig."""
+    host, _, port = listen.rpartition(":")
+    if not host or not (port.isascii() and port.isdecimal()) or int(port) > 65_535:
+        raise BadConfig(f"{listen!r} is no address to listen on", remedy="Write host:port, as in 127.0.0.1:8790.")
+    return host.strip("[]"), int(port)
 
 
 def read_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:

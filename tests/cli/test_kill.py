@@ -9,10 +9,10 @@ from pathlib import Path
 import openai
 import pytest
 
+from baseload.child import Child
 from baseload.cli.demo_gateway import Orders
 from baseload.cli.scene import bundled_trace, read_scene
 from baseload.documents import write_yaml
-from baseload.gateway.child import Child
 from baseload.gateway.simulation import simulate
 from baseload.ledger.hot import open_store
 from baseload.ledger.query import totals

@@ -597,7 +597,7 @@ class TestRefused:
         [
             ({"x-baseload-residency": "eu"}, {}, "r0: data must stay in eu"),
             ({}, {"tools": [{"type": "function", "function": {"name": "f"}}]}, "r0: lacks tools"),
-            ({"x-baseload-bucket": "genius"}, {}, "Send one of bandwidth, judgment, flagship"),
+            ({"x-baseload-bucket": "genius"}, {}, "Use one of bandwidth, judgment, flagship, trivial"),
         ],
         ids=["residency", "tools", "bucket"],
     )

@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from tests.gateway.conftest import Bench, Running, ask, question, route
 
-from baseload.errors import BadConfig
-from baseload.gateway.server import AddressTaken, Gateway
+from baseload.errors import AddressTaken, BadConfig
+from baseload.gateway.server import Gateway
 from baseload.policy.policy import Policy
 
 

@@ -13,8 +13,9 @@ from tests.gateway.conftest import offer, route
 from baseload.catalog.entries import Offer, Precedence, PriceRow, Rates, Source, Tier, Window
 from baseload.clock import to_ns
 from baseload.cost.tokens import price
-from baseload.gateway.state import COOL_SECONDS, EXPECTED_OUTPUT_TOKENS, FAILURES_TO_COOL, GatewayState
+from baseload.gateway.state import COOL_SECONDS, FAILURES_TO_COOL, GatewayState
 from baseload.load.facts import Bucket, Facts
+from baseload.policy.expect import UNSEEN_OUTPUT_TOKENS
 from baseload.policy.policy import Policy
 from baseload.units import NANOSECONDS_PER_SECOND
 from baseload.usage import Usage
@@ -60,7 +61,7 @@ rows = st.builds(
 @given(
     schedule=st.lists(rows, min_size=1, max_size=3).map(tuple),
     prompt=st.integers(0, 5000),
-    cap=st.integers(0, EXPECTED_OUTPUT_TOKENS),
+    cap=st.integers(0, UNSEEN_OUTPUT_TOKENS),
     hours=st.integers(-60, 60),
 )
 def test_the_estimate_is_the_price_to_a_nanodollar(schedule, prompt: int, cap: int, hours: int) -> None:
@@ -95,17 +96,6 @@ def test_cached_rates_follow_the_minute() -> None:
     at = [NOON, NOON + timedelta(seconds=29), NOON + timedelta(seconds=30), NOON]
     first = state.snapshot.policy.routes[0]
     assert [state.estimate(state.snapshot, first, facts(at=when)) for when in at] == [1e6, 1e6, 2e6, 1e6]
-
-
-def test_the_expected_output_is_learnt_by_bucket_and_bounded_by_the_cap() -> None:
-    state = state_of(offer(0))
-    assert state.expected_output(facts()) == EXPECTED_OUTPUT_TOKENS
-    for tokens in (100, 300):
-        state.learn(Bucket.JUDGMENT, tokens)
-    state.learn(Bucket.FLAGSHIP, 9000)
-    assert state.expected_output(facts()) == 200
-    assert state.expected_output(facts(cap=50)) == 50
-    assert state.expected_output(facts(cap=5000)) == 200
 
 
 def test_slots_are_counted_by_upstream() -> None:

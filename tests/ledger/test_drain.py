@@ -1,6 +1,7 @@
 """Every acknowledged call is in the ledger once, whatever dies, locks or vanishes on the way."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -321,3 +322,71 @@ def test_a_segment_without_a_lock_belongs_to_nobody_and_is_drained(tmp_path, sto
     next(path.parent.glob("*.lock")).unlink()
     assert recover(tmp_path, store) == 1
     assert left(tmp_path) == []
+
+
+def test_a_data_directory_removed_while_it_is_served_comes_back_whole(tmp_path):
+    directory = tmp_path / "data"
+    store, spool = open_store(directory, busy_seconds=0.05), Spool(directory)
+    drain = Drain(directory, store, spool=spool, interval_seconds=0.01)
+    drain.start()
+    spool.append(call("before"))
+    assert drain.settle(SECONDS)
+    shutil.rmtree(directory)
+    names = [f"c{number}" for number in range(5)]
+    for name in names:
+        spool.append(call(name))
+    assert drain.settle(SECONDS)
+    spool.close()
+    drain.stop()
+    assert recorded(directory) == names
+    assert left(directory) == []
+    assert (drain.lag, drain.lost_bytes, drain.last_error) == (0, 0, "")
+    store.close()
+
+
+def test_calls_removed_before_they_were_drained_are_counted_as_lost(tmp_path, store, caplog):
+    spool = Spool(tmp_path)
+    spool.append(call("gone"))
+    size = segments(spool.folder, spool.owner)[0].stat().st_size
+    drain = Drain(tmp_path, store, spool=spool, interval_seconds=0.01)
+    shutil.rmtree(spool.folder)
+    assert drain.lag == size
+    drain.start()
+    assert not drain.settle(SECONDS)
+    spool.append(call("kept"))
+    assert drain.settle(SECONDS)
+    drain.stop()
+    spool.close()
+    assert (drain.lag, drain.lost_bytes) == (0, size)
+    assert f"before {size} bytes of it were drained" in caplog.text
+    assert recorded(tmp_path) == ["kept"]
+
+
+def test_one_bad_entry_in_the_spool_keeps_no_other_from_being_drained(tmp_path, store):
+    bad = spool_folder(tmp_path) / segment_name("1-aaaa", 0)
+    bad.mkdir(parents=True)
+    dead_segment(tmp_path, "dead")
+    spool = Spool(tmp_path)
+    drain = Drain(tmp_path, store, spool=spool, interval_seconds=0.01)
+    drain.start()
+    names = [f"c{number}" for number in range(5)]
+    for name in names:
+        spool.append(call(name))
+        assert drain.settle(1.0)
+    deadline = time.monotonic() + SECONDS
+    while drain.recorded < 6 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert sorted(recorded(tmp_path)) == [*names, "dead"]
+    assert "1-aaaa" in drain.last_error
+    assert "Is a directory" in drain.last_error
+    bad.rmdir()
+    spool.close()
+    drain.stop()
+
+
+def test_one_bad_entry_stops_no_recovery(tmp_path, store, caplog):
+    (spool_folder(tmp_path) / segment_name("1-aaaa", 0)).mkdir(parents=True)
+    dead_segment(tmp_path, "a")
+    assert recover(tmp_path, store) == 1
+    assert recorded(tmp_path) == ["a"]
+    assert "the spool of 1-aaaa" in caplog.text

@@ -221,6 +221,22 @@ def test_a_file_removed_under_the_store_is_made_anew_and_written(tmp_path):
     store.close()
 
 
+@pytest.mark.parametrize("reading", [False, True], ids=["written alone", "read meanwhile"])
+def test_a_write_ahead_log_removed_under_the_store_loses_nothing(tmp_path, reading):
+    store = open_store(tmp_path)
+    store.record([call("a")])
+    reader = open_store(tmp_path, read_only=True)
+    if reading:
+        assert totals(reader).calls == 1
+    for name in ("b", "c"):
+        (tmp_path / f"{FILE}-wal").unlink()
+        assert store.record([call(name)]) == 1
+    other = open_store(tmp_path, read_only=True)
+    for each in (reader, other, store):
+        assert [found.id for found in each.calls()] == ["a", "b", "c"]
+        each.close()
+
+
 def test_stores_that_write_the_same_calls_at_once_count_each_new_one_once(tmp_path):
     batches = [[call(f"c{number}-{place}") for place in range(5)] for number in range(40)]
     stores = [open_store(tmp_path) for _ in range(4)]

@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,3 +128,41 @@ def test_a_closed_spool_takes_no_more_calls(tmp_path):
     with pytest.raises(LedgerUnavailable, match="the spool is closed"):
         spool.append(call("too late"))
     assert spooled(tmp_path) == ["c"]
+
+
+@pytest.mark.parametrize("removed", ["segment", "spool", "data", "renamed"])
+def test_a_folder_taken_away_is_made_anew_with_every_call_that_follows(tmp_path, caplog, removed):
+    directory = tmp_path / "data"
+    spool = Spool(directory)
+    spool.append(call("before"))
+    first = spool.owner
+    match removed:
+        case "segment":
+            next(spool.folder.glob("*.calls")).unlink()
+        case "spool":
+            shutil.rmtree(spool.folder)
+        case "data":
+            shutil.rmtree(directory)
+        case "renamed":
+            directory.rename(tmp_path / "old")
+    names = [f"c{number}" for number in range(5)]
+    for name in names:
+        spool.append(call(name))
+    assert spooled(directory) == names
+    assert "begins another" in caplog.text
+    assert (spool.owner == first) is (removed == "segment")
+    with claimed(spool.folder, spool.owner) as dead:
+        assert not dead
+
+
+def test_a_folder_that_cannot_come_back_refuses_the_call_until_it_can(tmp_path):
+    directory = tmp_path / "data"
+    spool = Spool(directory)
+    shutil.rmtree(directory)
+    directory.write_text("a file stands in its place")
+    for name in ("refused", "refused too"):
+        with pytest.raises(LedgerUnavailable, match=f"call {name} could not be written to .*data"):
+            spool.append(call(name))
+    directory.unlink()
+    spool.append(call("after"))
+    assert spooled(directory) == ["after"]

@@ -1,6 +1,7 @@
 """Decisions on typed prices: the articles' worked example to the dollar, and what would turn it."""
 
 from bisect import bisect_left
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -75,6 +76,15 @@ def test_the_hidden_stack_is_named_and_held_against_the_answer(read, written, mo
     assert (hidden.included, hidden.flips) == (False, flips)
     assert (hidden.usd_per_month.low, hidden.usd_per_month.high) == (700, 3900)
     assert words in hidden.sentence
+
+
+def test_the_hidden_stack_is_added_to_the_mix_when_the_mix_is_the_answer():
+    # 1.2 B tokens at 6 USD/M; one machine of 1.1 B and 0.1 B bought are 1,200 + 600 USD, two machines 2,400.
+    volume = Volume(Decimal(900_000_000), Decimal(300_000_000))
+    rented = replace(machine(), capacity=Decimal(1_100_000_000))
+    answer = decide_on_prices(volume, [api(3, 15)], rented).verdict
+    assert answer.kind == "hybrid"
+    assert "2,500 to 5,700 USD against 7,200" in answer.hidden_stack.sentence
 
 
 def test_with_the_hidden_stack_article_4_turns():

@@ -68,3 +68,10 @@ def test_it_survives_json_with_its_version():
     read = msgspec.json.decode(msgspec.json.encode(policy), type=Policy)
     assert read == policy
     assert version(read) == version(policy)
+
+
+@pytest.mark.parametrize("name", ["", "two\nlines", " padded", "übung", "x" * 201])
+def test_names_that_no_header_can_carry_are_refused(name: str) -> None:
+    route = {"name": name, "upstream": "u", "model": "m", "offer": "o/m", "success": {"judgment": 1}}
+    with pytest.raises(msgspec.ValidationError, match=r"routes\[0\].name"):
+        msgspec.convert({"routes": [route]}, Policy)

@@ -20,12 +20,10 @@ from baseload.catalog.entries import Offer
 from baseload.load.calls import Call, Evidence
 from baseload.load.facts import Bucket, Facts
 from baseload.policy.decide import State, decide
+from baseload.policy.expect import AnswerLengths
 from baseload.policy.policy import Policy, Route, version
 from baseload.units import NANOSECONDS_PER_SECOND
 from baseload.usage import Usage
-
-# Answer length expected before any was seen: the mean of the 19,366 answers of the Azure 2023 conversation trace.
-EXPECTED_OUTPUT_TOKENS = 211
 
 # How long a route would have been busy with a call, in seconds.
 ServiceTime = Callable[[Call, Route], float]
@@ -209,7 +207,7 @@ class _Runner:
         pricer = self._pricers.get(route.offer)
         if pricer is None:
             return None
-        likely = Usage(input_tokens=facts.input_tokens, output_tokens=self._answers.likely(facts))
+        likely = Usage(input_tokens=facts.input_tokens, output_tokens=self._answers.lengths.likely(facts))
         return pricer.nanousd(likely, facts.at_ns)
 
 
@@ -235,7 +233,7 @@ class _Slots:
 class _Answers:
     """How long answers were, by bucket, as far as they had come by a moment."""
 
-    seen: dict[Bucket, tuple[int, int]] = field(default_factory=dict)
+    lengths: AnswerLengths = field(default_factory=AnswerLengths)
     coming: list[tuple[int, Bucket, int]] = field(default_factory=list)
 
     def expect(self, call: Call) -> None:
@@ -247,14 +245,7 @@ class _Answers:
     def hear(self, at_ns: int) -> None:
         while self.coming and self.coming[0][0] <= at_ns:
             _, bucket, tokens = heapq.heappop(self.coming)
-            answers, total = self.seen.get(bucket, (0, 0))
-            self.seen[bucket] = (answers + 1, total + tokens)
-
-    def likely(self, facts: Facts) -> int:
-        """The mean of the bucket so far, or the client's cap when that is less."""
-        answers, total = self.seen.get(facts.bucket, (0, 0))
-        mean = total // answers if answers else EXPECTED_OUTPUT_TOKENS
-        return mean if facts.output_cap is None else min(mean, facts.output_cap)
+            self.lengths.learn(bucket, tokens)
 
 
 def _own(call: Call) -> int:

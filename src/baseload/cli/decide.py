@@ -253,7 +253,7 @@ def _on_ledger(ledger: _Text, config: _Text, run: _Text, *, demo: bool, hidden_s
     from baseload.cost.hours import hidden_stack as stack
     from baseload.documents import catalog_of, load_deployments
     from baseload.errors import BadInput
-    from baseload.ledger.home import demo_home
+    from baseload.home import demo_home
     from baseload.ledger.hot import open_store
     from baseload.ledger.query import Filter, latest_run
     from baseload.plan.advice import decide_on_calls

@@ -55,7 +55,7 @@ def _turning(document: DecideDocument) -> None:
     _crossings(document)
     if document.critical_fill is not None:
         fill = document.critical_fill
-        words = "it never pays" if fill > 1 else f"a machine pays when it is busier than {fill:.1%}"
+        words = "it never pays" if fill > 1 else f"a machine pays its own rent when it is busier than {fill:.1%}"
         say(f"  Critical fill {fill:.1%}: {words}.")
     for each in document.fills:
         say(f"    machine {each.machine}: {each.fill:.1%} busy, {'pays' if each.pays else 'does not pay'}")
@@ -79,7 +79,12 @@ def _crossings(document: DecideDocument) -> None:
     span = f"between {start} and {end}" if len(found) > 1 else f"at {start}"
     tail = f"; beyond, {last.cheaper_after} stays cheaper" if document.crossings_complete else "; more beyond"
     say(f"  {count} {span} tokens a month{tail}.")
-    for crossing in found if len(found) <= FEW_CROSSINGS else (*found[:3], *found[-3:]):
+    hidden = len(found) - FEW_CROSSINGS
+    for place, crossing in enumerate(found):
+        if hidden > 0 and FEW_CROSSINGS // 2 <= place < FEW_CROSSINGS // 2 + hidden:
+            if place == FEW_CROSSINGS // 2:
+                say(f"        ...  {hidden} more, to and fro (all of them with --json)")
+            continue
         say(
             f"    {quantity_words(crossing.tokens_per_month):>7}  {money(crossing.usd_per_month):>12} USD"
             f"  {crossing.cheaper_before} -> {crossing.cheaper_after} ({crossing.kind})"

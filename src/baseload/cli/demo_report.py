@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SCHEMA = "baseload.demo/1"
 HUNDRED = 100
+# At sixty times the speed a second of ours is a minute of the trace; half of one blurs no minute of it.
+LATE_SECONDS = 30.0
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +37,10 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
-    """What was sent: the trace's own sums over the replayed rows, and its lines that could not be read."""
+    """What was sent: the trace's own sums over the replayed rows, and its lines that could not be read.
+
+    `late_seconds` of the trace's time the worst request was sent after its own: 0 before anything was sent.
+    """
 
     name: str
     licence: str
@@ -44,6 +49,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int
     seconds: float
     speed: float
+    late_seconds: float
     broken_rows: tuple[str, ...]
 
 
@@ -114,9 +120,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     schema: str = SCHEMA
 
 
-def metered(store: HotStore, where: Filter, calls: Sequence[Call], lease_usd: Decimal) -> Metered:
+def metered(store: HotStore, where: Filter, own_routes: Collection[str], lease_usd: Decimal) -> Metered:
     """The run's totals, from the ledger, beside what the own pool's machines cost meanwhile."""
-    from baseload.ledger.query import totals
+    from baseload.ledger.query import dispatch, totals
 
     found = totals(store, where)
     return Metered(
@@ -128,7 +134,7 @@ def metered(store: HotStore, where: Filter, calls: Sequence[Call], lease_usd: De
         lease_usd=lease_usd,
         unpriced=found.unpriced,
         failed=found.failed,
-        overflowed=sum(any(skip.reason.startswith("full") for skip in call.decision.skipped) for call in calls),
+        overflowed=dispatch(store, own_routes, where).overflow,
     )
 
 
@@ -195,6 +201,7 @@ def print_report(report: Report) -> None:
     )
     agreement = "the upstreams' own count agrees to the token" if report.agrees else "THE UPSTREAMS COUNTED DIFFERENTLY"
     say(f"  checked    {agreement}")
+    say(f"  pace       {_pace(report.trace)}")
     say()
     rows = [
         (
@@ -243,9 +250,21 @@ def print_closing(report: Report, *, serving: bool) -> None:
     """Where to look and what to type next."""
     if serving:
         say(f"  console    {report.console}        gateway  {report.gateway}   (OpenAI compatible)")
-        say("             Ctrl-C stops")
+        say("             your own calls stand under `every call` there; Ctrl-C stops")
     say(f"  ledger     {report.ledger}   run {report.run}   ({report.seconds:.0f} s in all)")
     hint("baseload decide --demo        baseload price gpt-5-mini        baseload replay --demo --policy FILE")
+
+
+def _pace(trace: Replayed) -> str:
+    """Whether this machine kept the trace's times; one that did not bent the load it replayed."""
+    late = f"{trace.late_seconds:,.0f} s of the trace's time"
+    if trace.late_seconds <= LATE_SECONDS:
+        return f"kept: no request more than {late} late"
+    slower = max(1, int(trace.speed / 3))
+    return (
+        f"NOT KEPT: requests were up to {late} late, so overflow and verdict are of a bent load; "
+        f"a busy or small machine needs --speed {slower}"
+    )
 
 
 def _mtok(tokens: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 import urllib.request
 from collections.abc import Mapping
@@ -20,15 +21,15 @@ from baseload.cli.demo_report import Opening, Replayed, Report
 from baseload.cli.output import progress
 from baseload.cli.scene import read_scene
 from baseload.documents import catalog_of, load_deployments, write_yaml
-from baseload.errors import LedgerUnavailable, NotEnoughData, UpstreamUnreachable
+from baseload.errors import AddressTaken, LedgerUnavailable, NotEnoughData, UpstreamUnreachable
 from baseload.gateway.simulation import simulate
-from baseload.ledger.home import demo_home
+from baseload.home import demo_home
 from baseload.ledger.hot import HotStore, open_store
 from baseload.ledger.query import Filter, totals
 from baseload.load.trace import Trace
 from baseload.measure.senders import Progress, send_from_processes
 from baseload.plan.advice import decide_on_calls
-from baseload.settings import parse_settings
+from baseload.settings import parse_address, parse_settings
 from baseload.units import SECONDS_PER_HOUR
 
 # How long the last calls may take from the spool into the store.
@@ -49,6 +50,7 @@ class Stage:
         self._scene = read_scene()
         self._stack = ExitStack()
         self._answered = 0
+        self._late_seconds = 0.0
         self.run = f"demo-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
 
     def __enter__(self) -> Self:
@@ -62,6 +64,7 @@ class Stage:
 
     def _start(self, stack: ExitStack) -> None:
         self._directory = demo_home()
+        _check_free(self._listen)
         self._ports: dict[str, int] = stack.enter_context(simulate(self._scene.order(self._speed))).ready
         document = self._scene.settings(
             self._ports, self._trace, listen=self._listen, data_dir=str(self._directory), speed=self._speed
@@ -93,6 +96,7 @@ class Stage:
             def on_progress(done: Progress) -> None:
                 self._answered += done.answered
                 errors.extend(done.errors)
+                self._late_seconds = max(self._late_seconds, done.late_seconds)
                 advance(done.answered)
 
             send_from_processes(self._served.url + "/v1", arrivals, manners, speed=self._speed, on_progress=on_progress)
@@ -120,7 +124,7 @@ class Stage:
             return Report(
                 run=self.run,
                 trace=self._replayed(),
-                metered=demo_report.metered(store, where, calls, self._lease_usd(deployments)),
+                metered=demo_report.metered(store, where, self._own_routes, self._lease_usd(deployments)),
                 upstreams=upstreams,
                 agrees=all(each.agrees for each in upstreams),
                 compared=demo_report.compared(calls, catalog, self._settings.compare),
@@ -145,6 +149,7 @@ class Stage:
             output_tokens=sum(arrival.output_tokens for arrival in arrivals),
             seconds=self._trace.seconds,
             speed=self._speed,
+            late_seconds=round(self._late_seconds * self._speed, 1),
             broken_rows=tuple(f"line {row.line}: {row.reason}" for row in self._trace.broken),
         )
 
@@ -167,11 +172,27 @@ class Stage:
         return (sum(hourly, Decimal(0)) * hours).quantize(MICRO)
 
     @property
+    def _own_routes(self) -> tuple[str, ...]:
+        return tuple(route.name for route in self._settings.policy.routes if route.own)
+
+    @property
     def _models(self) -> dict[str, str]:
         return {each.name: each.model for each in self._scene.simulated}
 
     def _counts(self) -> dict[str, tuple[int, int, int]]:
         return {name: _own_count(port) for name, port in self._ports.items()}
+
+
+def _check_free(listen: str) -> None:
+    """Raise BadInput or AddressTaken before anything is started or written."""
+    host, port = parse_address(listen)
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise AddressTaken(
+            f"cannot listen on {listen}: {error.strerror or error}",
+            remedy="Stop what listens there, or choose another with --listen 127.0.0.1:PORT (port 0: any free one).",
+        ) from error
 
 
 def _own_count(port: int) -> tuple[int, int, int]:

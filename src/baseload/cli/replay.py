@@ -135,7 +135,7 @@ def _wanted(path: Path) -> tuple[Policy, Settings | None]:
 def _directory(ledger: Path | None, whole: Settings | None, *, demo: bool) -> Path:
     """The folder of the ledger: the one that is named, the demo's, the configuration's, your own."""
     from baseload.errors import BadInput
-    from baseload.ledger.home import demo_home, home
+    from baseload.home import demo_home, home
     from baseload.settings import Settings
 
     if demo and ledger is not None:

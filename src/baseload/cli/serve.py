@@ -30,9 +30,16 @@ def command(
     import msgspec
     import uvloop
 
+    from baseload.errors import BadConfig
+    from baseload.home import demo_home
     from baseload.settings import read_settings
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if not config.exists():
+        raise BadConfig(
+            f"there is no {config}",
+            remedy=f"Name one with --config; `baseload demo` leaves one to start from in {demo_home()}.",
+        )
     settings = read_settings(config)
     if listen is not None:
         settings = msgspec.structs.replace(settings, listen=listen)
@@ -52,6 +59,8 @@ async def _serve(settings: Settings, config: Path, *, console: bool, run: str, a
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signal_number, told.set)
+    if settings.replay_time is not None:
+        note(f"time is replayed from {settings.replay_time.start:%Y-%m-%d %H:%M} on: remove replay_time for today's")
     async with serving(settings, start_console) as served:
         _announce(served, as_json=as_json)
         await told.wait()

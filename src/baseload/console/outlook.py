@@ -291,10 +291,10 @@ def _span(document: DecideDocument) -> tuple[Decimal, Decimal]:
 
 
 def _kept(document: DecideDocument) -> list[CurveEntry]:
-    """The lines that are drawn: the cheapest at this volume, as many as can be told apart."""
+    """The lines that are drawn: the cheapest at this volume, as many as can be told apart; the dashed ones on top."""
     likely = {each.name: each.usd_per_month.likely for each in document.options}
     curves = sorted(document.curves, key=lambda curve: likely.get(curve.name, Decimal("Infinity")))
-    return curves[:_LINES]
+    return sorted(curves[:_LINES], key=lambda curve: curve.kind == "hybrid")
 
 
 def _line(curve: CurveEntry, low: Decimal, high: Decimal) -> Iterator[tuple[Cell, ...]]:

@@ -196,8 +196,10 @@ class Hybrid:
 
     def machines(self, volume: Fraction) -> int:
         """How many base machines pay at a volume: the cheapest number, the larger of two that cost the same."""
-        while (pays_from := self.threshold(len(self._thresholds) + 1)) is not None and pays_from <= volume:
-            pass
+        # Thresholds rise: the first one beyond the volume ends the search, and is kept for the next volume.
+        while not self._thresholds or self._thresholds[-1] <= volume:
+            if self.threshold(len(self._thresholds) + 1) is None:
+                break
         return bisect_right(self._thresholds, volume)
 
     def threshold(self, machine: int) -> Fraction | None:

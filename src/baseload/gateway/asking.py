@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from baseload.errors import BadInput
 from baseload.gateway.request import Headers, Request
+from baseload.load.buckets import bucket_of
 from baseload.load.facts import Bucket, Facts
 from baseload.policy.policy import Policy
 from baseload.settings import Upstream
@@ -36,7 +38,7 @@ def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int) -> Fact
     return Facts(
         at_ns=at_ns,
         model=asked.model,
-        bucket=_named_bucket(bucket) if bucket else _bucket(asked.model, policy),
+        bucket=_bucket(bucket, tags, asked.model, policy),
         input_tokens=asked.input_tokens,
         output_cap=asked.output_cap,
         stream=asked.stream,
@@ -67,24 +69,17 @@ def _text(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-def _named_bucket(name: str) -> Bucket:
+def _bucket(said: str, tags: Mapping[str, str], model: str, policy: Policy) -> Bucket:
     try:
-        return Bucket(name)
-    except ValueError as error:
-        names = ", ".join(Bucket)
-        raise BadBody(
-            f"{BUCKET.decode()} is {name!r}, which is no bucket",
-            remedy=f"Send one of {names}.",
-            param=BUCKET.decode(),
-            code="unknown_bucket",
-        ) from error
+        return bucket_of(said=said, tags=tags, model=model, aliases=policy.aliases, default=_default(model, policy))
+    except BadInput as error:
+        name = BUCKET.decode()
+        raise BadBody(f"{name}: {error.message}", remedy=error.remedy, param=name, code="unknown_bucket") from error
 
 
-def _bucket(model: str, policy: Policy) -> Bucket:
-    """The bucket an alias stands for. A model asked for by its own name is wanted as it is: when it does not serve the
-    default bucket, the best one that it serves is meant."""
-    if model in policy.aliases:
-        return policy.aliases[model]
+def _default(model: str, policy: Policy) -> Bucket:
+    """The bucket of a request that says nothing of its task. A model asked for by its own name is wanted as it is: when
+    it does not serve the default bucket, the best one that it serves is meant."""
     success: Mapping[Bucket, float] = {
         bucket: share
         for route in policy.routes

@@ -237,7 +237,7 @@ class Chat:
             self._meter.end(job.record, attempt, status, estimate, Evidence.ESTIMATED, error)
         else:
             self._meter.end(job.record, attempt, status, usage, Evidence.REPORTED, error)
-            self._state.learn(job.facts.bucket, usage.completion_tokens)
+            self._state.answers.learn(job.facts.bucket, usage.completion_tokens)
 
     def _write(self, job: _Job, status: Status) -> Call | None:
         """Make the call durable; None when the ledger cannot."""

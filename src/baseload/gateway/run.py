@@ -70,7 +70,7 @@ async def serving(settings: Settings, start_console: Callable[[], Console] | Non
         store = open_store(directory)
         stack.callback(store.close)
         spool = Spool(directory)
-        drain = Drain(directory, store)
+        drain = Drain(directory, store, spool=spool)
         stack.push_async_callback(_settle, drain, spool)
         gateway = Gateway(settings, offers, clock, spool, ledger=lambda: _state_of(drain, store))
         stack.push_async_callback(gateway.stop)
@@ -107,6 +107,7 @@ def _state_of(drain: Drain, store: HotStore) -> dict[str, object]:
         "recorded": drain.recorded,
         "behind_bytes": drain.lag,
         "damaged": drain.damaged,
+        "lost_bytes": drain.lost_bytes,
         "conflicts": store.conflicts,
         "error": drain.last_error,
     }

@@ -11,7 +11,7 @@ import msgspec
 
 from baseload.catalog.entries import Offer
 from baseload.clock import Clock, now
-from baseload.errors import BadConfig, BaseloadError
+from baseload.errors import AddressTaken, BadConfig
 from baseload.gateway import models
 from baseload.gateway.answers import unknown_model
 from baseload.gateway.chat import Chat
@@ -30,10 +30,6 @@ CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
 HEALTH = "/healthz"
 _READ = ("GET", "HEAD")
-
-
-class AddressTaken(BaseloadError):
-    """The address to listen on is not free."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

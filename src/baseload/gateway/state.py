@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 
 from baseload.catalog.entries import Offer, Rates
 from baseload.clock import Clock, from_ns
-from baseload.load.facts import Bucket, Facts
+from baseload.load.facts import Facts
 from baseload.policy.decide import State
+from baseload.policy.expect import AnswerLengths
 from baseload.policy.policy import Policy, Route, version
 from baseload.units import NANOSECONDS_PER_SECOND, PICO_PER_NANO, SECONDS_PER_MINUTE, nanousd, pico_per_token
-
-EXPECTED_OUTPUT_TOKENS = 211
-"""Answer length assumed before any was seen: the mean of the 19,366 answers of the Azure 2023 conversation trace."""
 
 FAILURES_TO_COOL = 3
 """Failures in a row (5xx, timeout, no connection; never a client's own 4xx) after which an upstream is left out ..."""
@@ -48,7 +46,7 @@ class GatewayState:
     def __init__(self, policy: Policy, offers: Mapping[str, Offer], clock: Clock) -> None:
         self.in_flight: dict[str, int] = {}
         self._clock = clock
-        self._answers: dict[Bucket, tuple[int, int]] = {}  # how many answers, how many tokens
+        self.answers = AnswerLengths()
         self._failures: dict[str, int] = {}
         self._cold: dict[str, int] = {}  # upstream -> ns until which it is left out
         self.snapshot = _snapshot(policy, offers)
@@ -86,17 +84,6 @@ class GatewayState:
         if self._failures.pop(upstream, 0):
             self._cold.pop(upstream, None)
 
-    def learn(self, bucket: Bucket, tokens: int) -> None:
-        """Remember how long an answer was."""
-        answers, total = self._answers.get(bucket, (0, 0))
-        self._answers[bucket] = (answers + 1, total + tokens)
-
-    def expected_output(self, facts: Facts) -> int:
-        """Tokens an answer is likely to have: the mean of its bucket so far, or the client's cap when that is less."""
-        answers, total = self._answers.get(facts.bucket, (0, 0))
-        mean = total // answers if answers else EXPECTED_OUTPUT_TOKENS
-        return mean if facts.output_cap is None else min(mean, facts.output_cap)
-
     def estimate(self, snapshot: Snapshot, route: Route, facts: Facts) -> int | None:
         """Nano-dollars a request is likely to cost on a route; None when its offer has no price.
 
@@ -109,7 +96,7 @@ class GatewayState:
             snapshot.prices[route.offer] = cached
         for above, per_input, per_output, per_request in cached[1] or ():
             if facts.input_tokens > above:
-                pico = facts.input_tokens * per_input + self.expected_output(facts) * per_output
+                pico = facts.input_tokens * per_input + self.answers.likely(facts) * per_output
                 return (pico + PICO_PER_NANO // 2) // PICO_PER_NANO + per_request
         return None
 

@@ -11,33 +11,48 @@ import logging
 import os
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from baseload.errors import BadInput, LedgerUnavailable
 from baseload.ledger.hot import HotStore
 from baseload.ledger.segments import Line, claimed, owners, read, segments, set_aside, torn
-from baseload.ledger.spool import spool_folder
+from baseload.ledger.spool import Spool, spool_folder
 
 log = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 5.0
+# Different troubles that `last_error` names.
+MOST_TOLD = 3
 
 
 class Drain:
     """A background thread from the spool to the store.
 
-    `recorded` counts calls that were new to the store, `damaged` lines that were set aside, `last_error` is empty while
-    all is well.
+    `recorded` counts calls that were new to the store, `damaged` lines that were set aside, `lost_bytes` what was
+    removed from the folder before it was drained; `last_error` is empty while all is well. Name this process's `spool`,
+    so that what it wrote is counted even where the folder was taken away.
     """
 
-    def __init__(self, directory: Path, store: HotStore, *, interval_seconds: float = INTERVAL_SECONDS) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        store: HotStore,
+        *,
+        spool: Spool | None = None,
+        interval_seconds: float = INTERVAL_SECONDS,
+    ) -> None:
         self.recorded = 0
+        self.lost_bytes = 0
         self.last_error = ""
+        self._spool = spool
+        self._complaints: dict[str, _Complaint] = {}
+        self._store_failed = False
         self._folder = spool_folder(directory)
         self._mine = f"{os.getpid()}-"
         self._interval = interval_seconds
-        self._transfer = _Transfer(self._folder, store)
+        self._transfer = _Transfer(self._folder, store, spool)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger-drain", daemon=True)
 
@@ -48,21 +63,26 @@ class Drain:
     @property
     def lag(self) -> int:
         """Bytes in this process's spool that are not in the store yet."""
-        mine = [path for owner in owners(self._folder) if owner.startswith(self._mine) for path in self._of(owner)]
-        return sum(max(0, _size(path) - self._transfer.positions.get(path.name, 0)) for path in mine)
+        if self._spool is not None:
+            sizes = dict(self._spool.written)
+        else:
+            mine = [owner for owner in owners(self._folder) if owner.startswith(self._mine)]
+            sizes = {path.name: _size(path) for owner in mine for path in segments(self._folder, owner)}
+        return sum(max(0, size - self._transfer.positions.get(name, 0)) for name, size in sizes.items())
 
     def start(self) -> None:
         """Begin to drain."""
         self._thread.start()
 
     def settle(self, timeout_seconds: float) -> bool:
-        """Wait until everything appended so far is in the store; False when the time is over first."""
+        """Wait until everything appended so far is in the store; False when the time is over first, or it was lost."""
         deadline = time.monotonic() + timeout_seconds
+        lost = self.lost_bytes
         while self.lag:
             if time.monotonic() >= deadline:
                 return False
             time.sleep(self._interval / 4)
-        return True
+        return self.lost_bytes == lost
 
     def stop(self) -> None:
         """Drain what is there, then end. Close the spool first and nothing is left of it in the folder."""
@@ -72,50 +92,105 @@ class Drain:
         if self.lag:
             log.warning("%d bytes stay in %s for the next start: %s", self.lag, self._folder, self.last_error)
 
-    def _of(self, owner: str) -> list[Path]:
-        return segments(self._folder, owner)
-
     def _run(self) -> None:
         wait = self._interval
         while not self._stopping.wait(wait):
-            wait = self._interval if self._pass() else min(wait * 2, LONGEST_WAIT_SECONDS)
-        self._pass()
+            wait = self._interval if self._try() else min(wait * 2, LONGEST_WAIT_SECONDS)
+        self._try()
+
+    def _try(self) -> bool:
+        """One pass; False when it should wait longer for the next one."""
+        try:
+            return self._pass()
+        except OSError as error:
+            self._tell(f"{self._folder} cannot be read: {error}")
+            return False
 
     def _pass(self) -> bool:
-        """Look at every spool once; False, with `last_error` set, when something stood in the way."""
+        """Look at every spool once, this process's first; False when the store or this process's spool is in trouble.
+
+        What is wrong with one worker's files keeps no other's from being drained: it is told in `last_error`, and tried
+        again now and then.
+        """
+        self._store_failed = False
+        complaints: dict[str, _Complaint] = {}
+        found = sorted(owners(self._folder), key=lambda owner: not owner.startswith(self._mine))
+        for owner in found:
+            known = self._complaints.get(owner)
+            mine = owner.startswith(self._mine)
+            if known is not None and not mine and time.monotonic() < known.again:
+                complaints[owner] = known
+                continue
+            reason = self._visit(owner, mine=mine)
+            if reason:
+                complaints[owner] = _Complaint(reason, time.monotonic() + LONGEST_WAIT_SECONDS)
+            if self._store_failed:
+                break
+        self._count_lost()
+        self._complaints = complaints
+        self._tell("; ".join(list(dict.fromkeys(each.reason for each in complaints.values()))[:MOST_TOLD]))
+        return not self._store_failed and not any(owner.startswith(self._mine) for owner in complaints)
+
+    def _visit(self, owner: str, *, mine: bool) -> str:
+        """Drain one worker's spool; returns what stood in the way, or nothing."""
         try:
-            for owner in owners(self._folder):
-                with claimed(self._folder, owner) as dead:
-                    if dead:
-                        self.recorded += self._transfer.finish(owner)
-                    elif owner.startswith(self._mine):
-                        self.recorded += self._transfer.follow(owner)
-        except (LedgerUnavailable, OSError) as error:
-            self._complain(str(error))
+            with claimed(self._folder, owner) as dead:
+                if dead:
+                    self.recorded += self._transfer.finish(owner)
+                elif mine:
+                    self.recorded += self._transfer.follow(owner)
+        except LedgerUnavailable as error:
+            self._store_failed = True
+            return str(error)
+        except OSError as error:
+            return f"the spool of {owner} cannot be read: {error}"
         except Exception as error:  # the edge of the thread: it must outlive what nobody foresaw
             log.exception("draining %s failed", self._folder)
-            self.last_error = repr(error)
-        else:
-            self.last_error = ""
-        return not self.last_error
+            return repr(error)
+        return ""
 
-    def _complain(self, reason: str) -> None:
-        if reason != self.last_error:
-            log.warning("calls stay in %s until the ledger can be written: %s", self._folder, reason)
+    def _count_lost(self) -> None:
+        """Find segments that were removed with calls in them that the store does not hold."""
+        if self._spool is None:
+            return
+        for name, size in dict(self._spool.written).items():
+            if (self._folder / name).exists():
+                continue
+            gone = max(0, size - self._transfer.positions.pop(name, 0))
+            self._spool.forget(name)
+            self.lost_bytes += gone
+            if gone:
+                log.error("%s was removed before %d bytes of it were drained: those calls are lost", name, gone)
+
+    def _tell(self, reason: str) -> None:
+        if reason and reason != self.last_error:
+            log.warning("calls stay in %s until this is mended: %s", self._folder, reason)
         self.last_error = reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Complaint:
+    """Why a worker's spool could not be drained, and when (monotonic seconds) it is tried again."""
+
+    reason: str
+    again: float
 
 
 def recover(directory: Path, store: HotStore) -> int:
     """Drain what dead workers left and delete it; returns how many calls were new to the store.
 
-    Raises LedgerUnavailable, and leaves what is not drained yet, when the store cannot be written.
+    What cannot be read is logged and left. Raises LedgerUnavailable, and leaves what is not drained yet, when the store
+    cannot be written.
     """
     folder = spool_folder(directory)
-    transfer = _Transfer(folder, store)
+    transfer = _Transfer(folder, store, None)
     recorded = 0
     for owner in owners(folder):
-        with claimed(folder, owner) as dead:
-            recorded += transfer.finish(owner) if dead else 0
+        try:
+            with claimed(folder, owner) as dead:
+                recorded += transfer.finish(owner) if dead else 0
+        except OSError as error:
+            log.error("the spool of %s in %s cannot be read: %s", owner, folder, error)
     if recorded:
         log.info("%d calls of workers that had died were recorded from %s", recorded, folder)
     return recorded
@@ -124,9 +199,10 @@ def recover(directory: Path, store: HotStore) -> int:
 class _Transfer:
     """Moves lines; `positions` says how much of each segment is in the store."""
 
-    def __init__(self, folder: Path, store: HotStore) -> None:
+    def __init__(self, folder: Path, store: HotStore, spool: Spool | None) -> None:
         self.positions: dict[str, int] = {}
         self.damaged = 0
+        self._spool = spool
         self._folder = folder
         self._store = store
 
@@ -150,6 +226,8 @@ class _Transfer:
             self._set_aside(path, rest, rest.reason)
         self._store.persist()
         path.unlink(missing_ok=True)
+        if self._spool is not None:
+            self._spool.forget(path.name)
         self.positions.pop(path.name, None)
         return recorded
 

@@ -11,7 +11,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ class HotStore:
         self.conflicts = 0
         self._engine = _engine(path, read_only=read_only, busy_seconds=busy_seconds)
         self._inode: int | None = None
+        self._log_inode: int | None = None
 
     def record(self, calls: Iterable[Call]) -> int:
         """Write calls down, a batch whole or not at all; returns how many were new.
@@ -77,14 +78,17 @@ class HotStore:
     @contextmanager
     def moment(self) -> Iterator[Answers]:
         """The ledger as it is now: every question put to it inside the block sees the same calls."""
-        if not self.read_only:
+        if self.read_only:
+            self._let_go_of_removed_log()
+        else:
             self._prepare()
         with self._transaction() as connection:
             yield _Moment(connection)
 
     def persist(self) -> None:
         """Make what was committed outlast a power cut. Raises LedgerUnavailable."""
-        for path in (self.path.with_name(f"{self.path.name}-wal"), self.path):
+        self._let_go_of_removed_log()
+        for path in (self._log, self.path):
             try:
                 _flush(path)
             except FileNotFoundError:
@@ -113,6 +117,7 @@ class HotStore:
             _insert(connection, tables.calls, [rows.call_row(call, document) for call, document in fresh])
             parts = [rows.attempt_row(call, attempt) for call, _ in fresh for attempt in call.attempts]
             _insert(connection, tables.attempts, parts)
+        self._log_inode = self._log_inode or _inode(self._log)
         self._check_in_place()
         self.conflicts += len(clashes)
         for clash in clashes:
@@ -122,8 +127,10 @@ class HotStore:
     def _prepare(self) -> None:
         """Create the tables where they are missing, also when the file was removed since they were."""
         if self._inode is not None and self._inode == _inode(self.path):
+            self._let_go_of_removed_log()
             return
         self._engine.dispose()
+        self._log_inode = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -138,6 +145,7 @@ class HotStore:
         """A reader needs a ledger that is there and of this version."""
         if not self.path.exists():
             raise self._nothing()
+        self._let_go_of_removed_log()
         with self._transaction() as connection:
             if not inspect(connection).has_table(tables.schema.name) or not self._known_version(connection):
                 raise self._nothing()
@@ -156,6 +164,34 @@ class HotStore:
         """What was written to a file that was removed meanwhile, nobody would ever read."""
         if _inode(self.path) != self._inode:
             raise LedgerUnavailable(f"{self.path} was removed while it was written", remedy="Leave the file in place.")
+
+        if _inode(self._log) != self._log_inode:
+            raise LedgerUnavailable(f"{self._log} was removed while it was written", remedy="Leave the file in place.")
+
+    @property
+    def _log(self) -> Path:
+        """The write-ahead log: what is committed and not yet in the file itself."""
+        return self.path.with_name(f"{self.path.name}-wal")
+
+    def _let_go_of_removed_log(self) -> None:
+        """A log that was removed is seen by those alone who have it open: move it into the file, and open another."""
+        known, self._log_inode = self._log_inode, _inode(self._log)
+        if known is None or known == self._log_inode:
+            return
+        try:
+            if not self.read_only:
+                self._checkpoint()
+        finally:
+            self._engine.dispose()
+            self._log_inode = None
+
+    def _checkpoint(self) -> None:
+        """Move what stands in the log into the file."""
+        try:
+            with closing(self._engine.raw_connection()) as connection:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise self._unavailable(error) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:

@@ -49,9 +49,10 @@ class Line:
 
 def owners(folder: Path) -> list[str]:
     """Every worker that left a lock or a segment, in a fixed order."""
-    if not folder.is_dir():
+    try:
+        names = [path.name for path in folder.iterdir() if path.suffix in (".lock", ".calls")]
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    names = (path.name for path in folder.iterdir() if path.suffix in (".lock", ".calls"))
     return sorted({name.split(".")[0] for name in names} - {""})
 
 

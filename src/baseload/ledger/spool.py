@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import secrets
 from pathlib import Path
@@ -23,8 +24,12 @@ import msgspec
 from baseload.errors import LedgerUnavailable
 from baseload.load.calls import Call
 
+log = logging.getLogger(__name__)
+
 # Big enough that a rotation is rare, small enough that what a restart reads again is read in a fraction of a second.
 SEGMENT_BYTES = 8 * 1024 * 1024
+# A file may be removed under the pen once, by accident; whoever removes it time and again is told so.
+TRIES = 3
 
 
 def spool_folder(directory: Path) -> Path:
@@ -40,21 +45,24 @@ def segment_name(owner: str, number: int) -> str:
 class Spool:
     """One worker's spool. `append` is for one thread at a time; after a fork, open a new one.
 
-    With `fsync` a call also survives a power cut once `append` returns.
+    With `fsync` a call also survives a power cut once `append` returns. `written` says how many bytes of calls stand in
+    each segment that was not drained yet, by its file name. A folder that is taken away meanwhile is made anew, under
+    another owner.
     """
 
     def __init__(self, directory: Path, *, fsync: bool = False, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.folder = spool_folder(directory)
-        self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self.owner = ""
+        self.written: dict[str, int] = {}
         self._fsync = fsync
         self._segment_bytes = segment_bytes
         self._encode = msgspec.json.Encoder().encode
         self._next = 0
         self._size = 0
-        self._fd = -1
+        self._path = self.folder
+        self._fd = self._lock = -1
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _hold(self.folder, self.owner)
+            self._take()
             self._rotate()
         except OSError as error:
             raise self._unavailable(f"cannot open a spool in {self.folder}: {error.strerror}") from error
@@ -63,6 +71,24 @@ class Spool:
         """Write one call down with one `write`. Raises LedgerUnavailable, and then leaves no half of it behind."""
         body = self._encode(call)
         line = b"%08x %b\n" % (crc32(body), body)
+        for _ in range(TRIES):
+            self._write(call.id, line)
+            # Asked after the write: a file that went before it would have taken the call along in silence.
+            if _stands(self._opened, self._path):
+                self._size += len(line)
+                self.written[self._path.name] = self._size
+                return
+            log.error("%s was removed while it was written; the spool begins another", self._path)
+            os.close(self._fd)
+            self._fd = -1
+        raise self._unavailable(f"call {call.id} could not be written: {self.folder} is removed again and again")
+
+    def forget(self, segment: str) -> None:
+        """A segment was drained and deleted, or is lost."""
+        self.written.pop(segment, None)
+
+    def _write(self, name: str, line: bytes) -> None:
+        """The whole line at the end of the current segment, or of the next one; or nothing."""
         try:
             if self._fd < 0 or (self._size and self._size + len(line) > self._segment_bytes):
                 self._rotate()
@@ -71,13 +97,10 @@ class Spool:
                 os.fsync(self._fd)
         except OSError as error:
             self._undo()
-            raise self._unavailable(
-                f"call {call.id} could not be written to {self.folder}: {error.strerror}"
-            ) from error
+            raise self._unavailable(f"call {name} could not be written to {self.folder}: {error.strerror}") from error
         if written != len(line):
             self._undo()
-            raise self._unavailable(f"only {written} of {len(line)} bytes of call {call.id} fit into {self.folder}")
-        self._size += written
+            raise self._unavailable(f"only {written} of {len(line)} bytes of call {name} fit into {self.folder}")
 
     def close(self) -> None:
         """Let go of the spool; what it holds is drained by whoever looks next."""
@@ -86,15 +109,27 @@ class Spool:
                 os.close(fd)
         self._fd = self._lock = -1
 
+    def _take(self) -> None:
+        """Make the folder and hold a lock in it, under a name that was never used."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        lock = _hold(self.folder, owner)
+        if self._lock >= 0:
+            os.close(self._lock)
+        self.owner, self._lock, self._next = owner, lock, 0
+
     def _rotate(self) -> None:
         """Begin the next segment."""
         if self._lock < 0:
             raise OSError(errno.EBADF, "the spool is closed")
+        if not _stands(os.fstat(self._lock), self.folder / f"{self.owner}.lock"):
+            self._take()
         path = self.folder / segment_name(self.owner, self._next)
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         if self._fd >= 0:
             os.close(self._fd)
-        self._fd, self._size, self._next = fd, 0, self._next + 1
+        self._fd, self._path, self._size, self._next = fd, path, 0, self._next + 1
+        self._opened = os.fstat(fd)
         if self._fsync:
             _sync_folder(self.folder)
 
@@ -121,6 +156,14 @@ def _hold(folder: Path, owner: str) -> int:
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     path.rename(folder / f"{owner}.lock")
     return fd
+
+
+def _stands(opened: os.stat_result, path: Path) -> bool:
+    """Whether the file that was opened still stands under its name. About two microseconds."""
+    try:
+        return os.path.samestat(opened, path.stat())
+    except OSError:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -33,10 +33,11 @@ class Orders(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """What one sender has done since it last said so."""
+    """What one sender has done since it last said so; `late_seconds` is the worst delay of a request it sent."""
 
     answered: int
     errors: list[str]
+    late_seconds: float
 
 
 def send_from_processes(
@@ -88,13 +89,18 @@ async def _send(parent: Parent) -> None:
             tell()
 
     def tell() -> None:
-        parent.report(Progress(len(answers), [answer.error for answer in answers if answer.error]))
+        errors = [answer.error for answer in answers if answer.error]
+        late = max((answer.late_seconds for answer in answers), default=0.0)
+        parent.report(Progress(len(answers), errors, late))
         answers.clear()
 
     import openai  # noqa: F401 - it takes half a second: before the start, not in the first request
 
     parent.say_ready(None)
-    starts_at = msgspec.json.decode(await parent.told(), type=float)
+    word = await parent.told()
+    if not word:  # the parent was interrupted before it said go
+        return
+    starts_at = msgspec.json.decode(word, type=float)
     if arrivals:
         reporting = asyncio.create_task(report())
         orphaned = asyncio.create_task(parent.ended())

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -39,13 +39,17 @@ class Manner(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the client saw of one request: tokens as it was told them, the decision that served it, or the error."""
+    """What the client saw of one request: tokens as it was told them, the decision that served it, or the error.
+
+    `late_seconds` after its time it was sent: a machine that cannot keep the pace of a trace bends its shape.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     decision_id: str = ""
     upstream: str = ""
     error: str = ""
+    late_seconds: float = 0.0
 
 
 async def send(
@@ -73,11 +77,13 @@ async def send(
             for _ in range(CLIENTS)
         ]
 
-        async def one(client: AsyncOpenAI, arrival: Arrival, how: Manner) -> None:
+        async def one(client: AsyncOpenAI, arrival: Arrival, how: Manner, due: float) -> None:
+            late = loop.time() - due
             try:
-                on_answer(await _ask(client, text[: arrival.input_tokens * len(WORD)], arrival.output_tokens, how))
+                answer = await _ask(client, text[: arrival.input_tokens * len(WORD)], arrival.output_tokens, how)
             finally:
                 gate.release()
+            on_answer(replace(answer, late_seconds=late))
 
         started = loop.time() + starts_at - time.time()
         async with asyncio.TaskGroup() as group:
@@ -86,7 +92,7 @@ async def send(
                 if due > loop.time():
                     await asyncio.sleep(due - loop.time())
                 await gate.acquire()
-                group.create_task(one(clients[index % CLIENTS], arrival, manners[index]))
+                group.create_task(one(clients[index % CLIENTS], arrival, manners[index], due))
 
 
 async def _ask(client: AsyncOpenAI, prompt: str, output_tokens: int, how: Manner) -> Answer:

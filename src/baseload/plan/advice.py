@@ -189,7 +189,10 @@ def _verdict(found: Found, confidence: Known, next_step: str, beside: Bill) -> V
     stack = None
     if own is not None and crossed is not None:
         turning = flips(found.cheapest_api, own, found.volume.tokens, crossed)
-        stack = hidden(found.cheapest_api, own, beside.total)
+        staffed = [option for option in found.options if option.machines]
+        stack = hidden(
+            found.cheapest_api, min(staffed or [own], key=lambda each: each.usd_per_month.likely), beside.total
+        )
     return verdict(found.options, found.volume.tokens, turning, stack, confidence=confidence, next_step=next_step)
 
 

@@ -13,6 +13,10 @@ from baseload.load.facts import Bucket
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
+# Names are sent in response headers: visible ASCII, spaces only inside.
+Name = Annotated[str, msgspec.Meta(pattern=r"^[!-~]([ -~]*[!-~])?$", max_length=200)]
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One way to serve a request: an `upstream`, the `model` name it knows, and the `offer` that prices it.
 
@@ -23,10 +27,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     stays.
     """
 
-    name: str
-    upstream: str
-    model: str
-    offer: str
+    name: Name
+    upstream: Name
+    model: Name
+    offer: Name
     success: dict[Bucket, Share]
     own: bool = False
     slots: Annotated[int, msgspec.Meta(ge=0)] | None = None
@@ -45,7 +49,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     routes: tuple[Route, ...]
     aliases: dict[str, Bucket] = msgspec.field(default_factory=dict)
     default_bucket: Bucket = Bucket.JUDGMENT
-    name: str = "policy"
+    name: Name = "policy"
 
     def __post_init__(self) -> None:
         names = [route.name for route in self.routes]

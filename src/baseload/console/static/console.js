@@ -3,6 +3,7 @@ import { expressionInterpreter } from "./vendor/vega-interpreter.js";
 
 const { vega, vegaLite } = globalThis;
 const drawn = new Map(); // figure element -> { version, spec, rows, view }
+const looks = ["(prefers-color-scheme: dark)", "print"].map((query) => matchMedia(query));
 const tip = document.createElement("div");
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -98,6 +99,5 @@ document.addEventListener("htmx:config:request", (event) => document.hidden && e
 document.addEventListener("htmx:after:request", ({ detail }) => connection(detail.ctx.response.status >= 400));
 document.addEventListener("htmx:error", () => connection(true));
 document.addEventListener("htmx:after:swap", drawAll);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
-matchMedia("print").addEventListener("change", repaint);
+for (const each of looks) each.addEventListener("change", repaint);
 drawAll();

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from baseload.ledger.home import demo_home, home
+from baseload.home import demo_home, home
 
 
 def test_the_ledger_is_below_the_users_data_unless_the_environment_says_otherwise():
