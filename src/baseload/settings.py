@@ -24,6 +24,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from ruamel.yaml import YAML
@@ -33,12 +34,19 @@ from baseload.clock import Clock, ScaledClock, SystemClock
 from baseload.errors import BadConfig
 from baseload.home import home
 from baseload.policy.policy import Name, Policy
+from baseload.units import is_usd
+
+# A configuration has a few hundred values; one whose aliases multiply into more than this is a bomb.
+MOST_VALUES = 100_000
+# A clock that is replayed beyond these years is a slip, and its dates would leave the calendar.
+FIRST_YEAR, LAST_YEAR = 1970, 2200
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
-Times = Annotated[float, msgspec.Meta(gt=0)]
+# A replay that is faster than this passes a year in half a minute.
+Times = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 Count = Annotated[int, msgspec.Meta(gt=0)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -72,7 +80,10 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     timeouts: Timeouts = Timeouts()
 
     def __post_init__(self) -> None:
-        _not_negative("usd_per_gpu_hour", self.usd_per_gpu_hour)
+        _price("usd_per_gpu_hour", self.usd_per_gpu_hour)
+        _url("base_url", self.base_url)
+        if not (self.api_key.isascii() and self.api_key.isprintable()):
+            raise ValueError("api_key holds a character that no header carries")
 
     def __repr__(self) -> str:
         return f"Upstream({self.name!r}, {self.base_url!r}, api_key={'***' if self.api_key else ''!r})"
@@ -93,7 +104,7 @@ class OwnPrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         for leaf in ("input", "output", "cache_read"):
-            _not_negative(leaf, getattr(self, leaf))
+            _price(leaf, getattr(self, leaf))
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,6 +127,10 @@ class ReplayTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     start: Moment
     until: Moment
     speed: Times
+
+    def __post_init__(self) -> None:
+        if not (self.start <= self.until and self.start.year >= FIRST_YEAR and self.until.year <= LAST_YEAR):
+            raise ValueError(f"`until` comes after `start`, both from {FIRST_YEAR} to {LAST_YEAR}")
 
 
 # Well-known ones from frontier to small, so that a first look has something to stand beside; `compare` replaces them.
@@ -191,7 +206,7 @@ def read_document(path: Path) -> object:
         raise BadConfig(f"cannot read {path}: {error}", remedy="Name a file that can be read.") from error
     try:
         return YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError) as error:  # ValueError: a date that is none
+    except (YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:  # a tag on what it does not fit
         raise BadConfig(f"{path} is not YAML: {error}", remedy="Mend the line it names.") from error
     except RecursionError as error:
         raise BadConfig(
@@ -203,6 +218,7 @@ def parse_settings(document: object, environment: Mapping[str, str], *, origin: 
     """Check a parsed document. `origin` is named in errors."""
     settings = _converted(document, environment, Settings, origin)
     _check_names(settings, origin)
+    _check_place(settings, origin)
     return settings
 
 
@@ -239,14 +255,33 @@ def _check_names(settings: Settings, origin: str) -> None:
             )
 
 
+def _check_place(settings: Settings, origin: str) -> None:
+    """The data directory can be a path."""
+    remedy = "Name a folder, as in data_dir: /var/lib/baseload."
+    try:
+        directory = settings.directory
+    except RuntimeError as error:
+        raise BadConfig(f"{origin}: data_dir {settings.data_dir!r}: there is no such user", remedy=remedy) from error
+    if "\0" in str(directory):
+        raise BadConfig(f"{origin}: data_dir {settings.data_dir!r} holds a null byte", remedy=remedy)
+
+
 def _substitute(value: object, environment: Mapping[str, str]) -> object:
-    """Fill `${NAME}` in every string of the document."""
-    if isinstance(value, Mapping):
-        return {key: _substitute(item, environment) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_substitute(item, environment) for item in value]
-    if not isinstance(value, str):
-        return value
+    """Fill `${NAME}` in every string of the document. Raises BadConfig for one that aliases blow up."""
+    values = 0
+
+    def filled(value: object) -> object:
+        nonlocal values
+        values += 1
+        if values > MOST_VALUES:
+            raise BadConfig(
+                f"there are more than {MOST_VALUES:,} values in it", remedy="Take out aliases (`*name`) of aliases."
+            )
+        if isinstance(value, Mapping):
+            return {key: filled(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [filled(item) for item in value]
+        return _VARIABLE.sub(fill, value) if isinstance(value, str) else value
 
     def fill(match: re.Match[str]) -> str:
         name = match[1]
@@ -254,10 +289,20 @@ def _substitute(value: object, environment: Mapping[str, str]) -> object:
             raise BadConfig(f"${{{name}}} is not set", remedy=f"Export {name} or write the value.")
         return environment[name]
 
-    return _VARIABLE.sub(fill, value)
+    return filled(value)
 
 
-def _not_negative(field: str, amount: Decimal | None) -> None:
-    """A price is a figure from zero up. The error is a ValueError, to which msgspec adds the place in the document."""
-    if amount is not None and not (amount.is_finite() and amount >= 0):
-        raise ValueError(f"{field} is {amount}, which is no price")
+def _price(field: str, amount: Decimal | None) -> None:
+    """A price is zero or a figure of this world. The error is a ValueError: msgspec adds the place in the document."""
+    if amount is not None and not is_usd(amount):
+        raise ValueError(f"{field} is {str(amount)[:40]}, which is no price in USD")
+
+
+def _url(field: str, address: str) -> None:
+    """What can be taken apart as an address, and sent in the head of a request."""
+    try:
+        _ = urlsplit(address).port
+    except ValueError as error:
+        raise ValueError(f"{field} {address!r} is no address: {error}") from error
+    if not all("!" <= character <= "~" for character in address):
+        raise ValueError(f"{field} {address!r} holds a space or a character that an address must write as %XX")
