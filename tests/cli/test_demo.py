@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,17 @@ def test_own_pool_serves_first_and_what_it_could_not_take_was_bought(document):
     flagship = sum(read_scene().bucket(index) is Bucket.FLAGSHIP for index in range(SAMPLE))
     assert served["api-frontier"] == flagship
     assert served["own-pool"] == SAMPLE - flagship - document["metered"]["overflowed"]
+
+
+def test_what_was_paid_is_what_was_bought_and_every_leased_hour(document):
+    """Two H100 at 2.40 USD: 4.80 an hour, from the first arrival to the last end."""
+    found = {key: Decimal(str(figure)) for key, figure in document["metered"].items()}
+    assert found["paid_usd"] == found["cost_usd"] - found["own_usd"] + found["lease_usd"]
+    assert found["busy_share"] == round(found["own_usd"] / found["lease_usd"], 6)
+    rows = bundled_trace().arrivals[:SAMPLE]
+    arrived = Decimal(rows[-1].after_ns - rows[0].after_ns) / 10**9 / 3600 * Decimal("4.80")
+    # A slow machine is late, and the last answer ends after the last arrival; both are leased.
+    assert arrived * Decimal("0.99") < found["lease_usd"] < arrived * 2 + 1
 
 
 def test_a_second_run_adds_to_the_ledger_and_reports_itself_alone(tmp_path):

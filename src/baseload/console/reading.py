@@ -30,6 +30,7 @@ _NOTHING = Totals(
     provider_nanousd=0,
     first_ns=None,
     last_ns=None,
+    ended_ns=None,
 )
 
 
