@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from baseload.cli.output import print_json
+from baseload.cli.output import counted, note, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from baseload.plan.document import DecideDocument
     from baseload.plan.options import Machines, TokenPrice, Volume
     from baseload.ranges import Range
-    from baseload.settings import Settings
+    from baseload.settings import OwnPrice, Settings
 
 _Text = str | None
 # The demo writes the configuration it ran under beside its ledger.
@@ -28,7 +30,7 @@ def command(
     model: Annotated[list[str] | None, typer.Option(help="An API price from the books, by name. Repeat it.")] = None,
     gpu_month: Annotated[_Text, typer.Option(help="USD a month for one machine, or a range: 1200, 1000-2000.")] = None,
     gpu_hour: Annotated[_Text, typer.Option(help="USD an hour for one GPU, or a range: 2-3.")] = None,
-    gpus: Annotated[int, typer.Option(min=1, help="GPUs in one machine, with --gpu-hour.")] = 1,
+    gpus: Annotated[int, typer.Option(min=1, max=100_000, help="GPUs in one machine, with --gpu-hour.")] = 1,
     gpu_capacity: Annotated[_Text, typer.Option(help="Tokens a month that one machine can serve: 1.6B.")] = None,
     peak: Annotated[
         _Text, typer.Option(help="Peak load over mean load: 2.2. Machines are counted at the peak.")
@@ -50,7 +52,7 @@ def command(
     """
     typed = {"--input": input, "--output": output, "--price": price, "--model": model, "--gpu-month": gpu_month}
     typed |= {"--gpu-hour": gpu_hour, "--gpu-capacity": gpu_capacity, "--peak": peak, "--ops": ops}
-    given = [name for name, value in typed.items() if value]
+    given = [name for name, value in typed.items() if value is not None]
     if given:
         _alone(given[0], {"--ledger": ledger, "--demo": demo, "--run": run})
         machines = _machines(gpu_month, gpu_hour, gpus, gpu_capacity, peak, ops, hidden_stack=hidden_stack)
@@ -89,8 +91,9 @@ def _on_prices(
     from baseload.plan.options import Volume
     from baseload.units import quantity
 
-    volume = Volume(quantity(input or "0"), quantity(output or "0"))
-    candidates = [*(_typed_price(text) for text in prices), *_book_prices(models, config, volume)]
+    own = _settings(config).prices if config is not None else ()
+    volume = Volume(quantity("0" if input is None else input), quantity("0" if output is None else output))
+    candidates = [*(_typed_price(text) for text in prices), *_book_prices(models, own, volume)]
     return decide_on_prices(volume, candidates, machines)
 
 
@@ -105,7 +108,7 @@ def _typed_price(text: str) -> TokenPrice:
     return TokenPrice(f"API at {text}", _span("--price", read), _span("--price", written), "typed")
 
 
-def _book_prices(models: list[str], config: _Text, volume: Volume) -> list[TokenPrice]:
+def _book_prices(models: list[str], own: Sequence[OwnPrice], volume: Volume) -> list[TokenPrice]:
     """The price of each named model: the book that stands first, at the cheapest provider for this mix."""
     if not models:
         return []
@@ -115,7 +118,7 @@ def _book_prices(models: list[str], config: _Text, volume: Volume) -> list[Token
     from baseload.plan.options import cheapest_named
 
     now = datetime.now(UTC)
-    catalog = load_catalog(_settings(config).prices if config else ())
+    catalog = load_catalog(own)
     return [cheapest_named(catalog, name, volume, now) for name in models]
 
 
@@ -164,19 +167,21 @@ def _machines(
 
 def _span(flag: str, text: str) -> Range:
     """`1200`, or `1000-2000` as a range."""
-    from decimal import Decimal, InvalidOperation
+    import re
+    from decimal import Decimal
 
     from baseload.errors import BadInput
     from baseload.ranges import Range
+    from baseload.units import MOST_USD, is_usd
 
-    low, dash, high = text.strip().partition("-")
-    try:
-        ends = [Decimal(low.strip()), Decimal(high.strip() if dash else low.strip())]
-    except InvalidOperation:
-        ends = []
-    if not ends or not all(end.is_finite() for end in ends) or ends[0] > ends[1]:
-        raise BadInput(f"{flag} {text!r} is not a price", remedy="Write a number from 0 up, or a range such as 2-3.")
-    return Range.between(*ends) if dash else Range.exact(ends[0])
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+)(?:\s*-\s*([0-9]*\.?[0-9]+))?", text.strip())
+    ends = [Decimal(match[1]), Decimal(match[2] or match[1])] if match else []
+    if not ends or not all(is_usd(end) for end in ends) or ends[0] > ends[1]:
+        raise BadInput(
+            f"{flag} {text[:40]!r} is not a price",
+            remedy=f"Write a number from 0 up to {MOST_USD:.0e}, or a range such as 2-3.",
+        )
+    return Range.between(*ends) if ends[0] != ends[1] else Range.exact(ends[0])
 
 
 def _settings(config: str) -> Settings:
@@ -217,6 +222,8 @@ def _on_ledger(ledger: _Text, config: _Text, run: _Text, *, demo: bool, hidden_s
     store = open_store(directory if directory is not None else settings.directory, read_only=True)
     try:
         newest = latest_run(store) if demo and run is None else None
+        if newest is not None:
+            note(f"on the demo's latest run, {newest.tag}: {counted(newest.calls, 'call')}")
         tag = newest.tag if newest is not None else run
         where = Filter(tags={"run": tag} if tag else {})
         catalog = load_catalog(settings.prices)
