@@ -36,7 +36,7 @@ def test_a_trace_that_cannot_be_replayed(tmp_path, rows, says):
 
 
 def test_a_host_that_is_nowhere(tmp_path):
-    done = demo(tmp_path / "home", "--listen", "no.such.host.invalid:80")
+    done = demo(tmp_path / "home", "--listen", "a..b:80")
     assert done.returncode == 2
-    assert "no address is known for 'no.such.host.invalid'" in done.stderr
+    assert "no address is known for 'a..b'" in done.stderr
     assert not (tmp_path / "home").exists()

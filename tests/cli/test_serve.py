@@ -120,13 +120,14 @@ def test_a_taken_port_and_an_unreadable_file(tmp_path: Path, running: list[Serve
         assert " next: " in errors
 
 
-def test_a_host_that_is_nowhere_is_named_with_what_to_write(tmp_path: Path, running: list[Serve]) -> None:
+@pytest.mark.parametrize("host", ["a..b", "fe80::1%nowhere"])
+def test_a_host_that_is_nowhere_is_named_with_what_to_write(tmp_path: Path, running: list[Serve], host: str) -> None:
     config = tmp_path / "baseload.yaml"
     config.write_text(CONFIG.format(data=tmp_path / "data", port=1))
-    lost = Serve(config, "--listen", "no.such.host.invalid:80")
+    lost = Serve(config, "--listen", f"[{host}]:80")
     running.append(lost)
     _, errors = lost.process.communicate(timeout=20)
     assert lost.process.returncode == 2
-    assert "no address is known for 'no.such.host.invalid'" in errors
+    assert f"no address is known for {host!r}" in errors
     assert " next: Write an address of this machine" in errors
     assert not (tmp_path / "data").exists()
