@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +49,12 @@ class Serve:
         self.process.send_signal(signal_number)
         _, errors = self.process.communicate(timeout=20)
         return self.process.returncode, errors
+
+
+def _settled(gateway: str) -> None:
+    """Wait until the ledger holds everything."""
+    while httpx.get(gateway.removesuffix("/v1") + "/healthz").json()["ledger"]["behind_bytes"]:
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -100,6 +108,33 @@ def test_after_kill_9_every_answered_call_is_in_the_ledger_once(tmp_path: Path, 
     assert len(calls) == len({call.id for call in calls}) == 21 == upstream.count.requests
     assert sum(call.usage.prompt_tokens for call in calls) == upstream.count.prompt_tokens
     assert sum(call.usage.completion_tokens for call in calls) == upstream.count.completion_tokens
+    assert list((data / "spool").iterdir()) == []
+
+
+def test_a_data_directory_removed_while_it_serves_holds_what_was_answered_since(
+    tmp_path: Path, running: list[Serve]
+) -> None:
+    config, data = tmp_path / "baseload.yaml", tmp_path / "data"
+
+    def work(port: int) -> None:
+        config.write_text(CONFIG.format(data=data, port=port))
+        serving = Serve(config)
+        running.append(serving)
+        gateway = serving.line().split()[1]
+        for count in (3, 5):
+            for _ in range(count):
+                assert httpx.post(f"{gateway}/chat/completions", json=QUESTION).status_code == 200
+            if count == 3:
+                _settled(gateway)
+                shutil.rmtree(data)
+        code, errors = serving.end(signal.SIGTERM)
+        assert (code, "Traceback" in errors, "begins another" in errors) == (0, False, True)
+
+    uvloop.run(with_upstream(work))
+    store = open_store(data, read_only=True)
+    calls = list(store.calls(Filter()))
+    store.close()
+    assert len(calls) == 5
     assert list((data / "spool").iterdir()) == []
 
 
