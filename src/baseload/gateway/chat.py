@@ -19,6 +19,7 @@ from baseload.errors import BadInput, BaseloadError, LedgerUnavailable
 from baseload.gateway import answers
 from baseload.gateway.answers import Refused
 from baseload.gateway.asking import along, facts_of, own_headers
+from baseload.gateway.encoding import is_plain, plain
 from baseload.gateway.http import Exchange, Request
 from baseload.gateway.meter import Meter, Record, Try
 from baseload.gateway.request import Headers
@@ -33,7 +34,6 @@ from baseload.usage import Usage
 from baseload.wire import answer as wire
 from baseload.wire import openai, sse
 from baseload.wire.answer import Answered
-from baseload.wire.encoding import is_plain, plain
 from baseload.wire.openai import Asked, BadBody
 
 PATH = "/chat/completions"

@@ -1,4 +1,4 @@
-"""Bodies that came compressed although they were asked for plain. Pure."""
+"""Bodies that came compressed although they were asked for plain. No I/O."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ import zlib
 
 import pytest
 
-from baseload.wire import encoding
-from baseload.wire.encoding import plain
+from baseload.gateway import encoding
+from baseload.gateway.encoding import plain
 
 TEXT = b'{"choices":[]}' * 10
 
