@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from baseload.cli.output import counted, note, print_json
+from baseload.cli.output import how_many, note, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -223,7 +223,7 @@ def _on_ledger(ledger: _Text, config: _Text, run: _Text, *, demo: bool, hidden_s
     try:
         newest = latest_run(store) if demo and run is None else None
         if newest is not None:
-            note(f"on the demo's latest run, {newest.tag}: {counted(newest.calls, 'call')}")
+            note(f"on the demo's latest run, {newest.tag}: {how_many(newest.calls, 'call')}")
         tag = newest.tag if newest is not None else run
         where = Filter(tags={"run": tag} if tag else {})
         catalog = load_catalog(settings.prices)

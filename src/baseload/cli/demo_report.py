@@ -11,7 +11,7 @@ import msgspec
 
 from baseload import __version__
 from baseload.cli.decide_page import show
-from baseload.cli.output import hint, money, say, table
+from baseload.cli.output import hint, how_many, money, say, table
 from baseload.plan.document import DecideDocument, VerdictEntry
 from baseload.units import SECONDS_PER_MINUTE, TOKENS_PER_MTOK, usd
 
@@ -227,7 +227,7 @@ def print_report(report: Report) -> None:
         money(found.cost_usd, 4),
     )
     minutes = report.trace.seconds / SECONDS_PER_MINUTE
-    title = f"What was served in these {minutes:.0f} minutes (own pool: its share of busy time)"
+    title = f"What was served in {how_many(round(minutes), 'minute')} (own pool: its share of busy time)"
     table(title, ("upstream", "model", ">requests", ">in", ">out", ">USD"), rows, total)
     say(f"  paid       {_paid(found)}")
     say(f"  overflow   {found.overflowed:,} requests found the own pool full and were bought by the token")

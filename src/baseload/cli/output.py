@@ -46,10 +46,10 @@ def money(figure: Decimal | int, places: int = 2) -> str:
     return f"{Decimal(figure):,.{places}f}"
 
 
-def counted(count: int, thing: str) -> str:
+def how_many(count: int, thing: str) -> str:
     """How many of a thing, in the number that it takes.
 
-    >>> counted(1, "call"), counted(1200, "machine")
+    >>> how_many(1, "call"), how_many(1200, "machine")
     ('1 call', '1,200 machines')
     """
     return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from baseload.cli.output import counted, hint, note, print_json, say
+from baseload.cli.output import hint, how_many, note, print_json, say
 
 if TYPE_CHECKING:
     from baseload.gateway.run import Serving
@@ -106,5 +106,5 @@ def _announce(served: Serving, *, as_json: bool) -> None:
     if console is not None:
         say(f"console  {console}")
     if served.recovered:
-        say(f"recovered {counted(served.recovered, 'call')} of a process that had died")
+        say(f"recovered {how_many(served.recovered, 'call')} of a process that had died")
     hint(f"export OPENAI_BASE_URL={served.url}/v1 and use any OpenAI client; Ctrl-C stops")
