@@ -79,7 +79,18 @@ def test_listen(listen, address):
 
 
 @pytest.mark.parametrize(
-    "listen", ["8790", "localhost", "localhost:", ":8790", "localhost:http", "localhost:65536", "h:-1"]
+    "listen",
+    [
+        "8790",
+        "localhost",
+        "localhost:",
+        ":8790",
+        "localhost:http",
+        "localhost:65536",
+        "h:-1",
+        "h:\u0661\u0662",
+        "h:\u00b2",
+    ],
 )
 def test_listen_that_is_no_address(listen):
     with pytest.raises(BadConfig) as caught:
@@ -99,6 +110,10 @@ def _routed(**changes: object) -> dict[str, object]:
 
 def _supplied(**changes: object) -> dict[str, object]:
     return {"upstreams": [{**UPSTREAM, **changes}]}
+
+
+def _priced(**changes: object) -> dict[str, object]:
+    return {"prices": [{"offer": "a/m", "input": "1", "output": "1", **changes}]}
 
 
 MOMENTS = {"start": "2026-11-19T18:00:00Z", "until": "2026-11-19T19:00:00Z", "speed": 60}
@@ -123,6 +138,20 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "upstream twice": ({"upstreams": [UPSTREAM, UPSTREAM]}, "'acme' is defined 2 times"),
     "variable not set": (_supplied(api_key="${NOWHERE}"), "${NOWHERE} is not set"),
     "time without zone": ({"replay_time": {**MOMENTS, "start": "2026-11-19T18:00:00"}}, "$.replay_time.start"),
+    "price beyond reason": (_supplied(usd_per_gpu_hour="1e300000"), "$.upstreams[0]"),
+    "own price beyond reason": (_priced(input="1e999999999"), "input is 1E+999999999, which is no price"),
+    "own price that would round to nothing": (_priced(output="1e-999999999"), "$.prices[0]"),
+    "address that is cut off": (_supplied(base_url="http://[::1"), "base_url 'http://[::1' is no address"),
+    "port that there is not": (_supplied(base_url="http://h:99999/v1"), "at `$.upstreams[0]`"),
+    "address with a line end": (_supplied(base_url="http://h/v1\r\nevil: 1"), "base_url"),
+    "address beyond ASCII": (_supplied(base_url="http://h/\u4e2d"), "base_url"),
+    "key with a line end": (_supplied(api_key="a\r\nX: y"), "api_key holds a character"),
+    "folder with a null byte": ({"data_dir": "/var/\0x"}, "data_dir '/var/\\x00x'"),
+    "folder of nobody": ({"data_dir": "~nosuchuser/x"}, "data_dir '~nosuchuser/x'"),
+    "time beyond all speed": ({"replay_time": {**MOMENTS, "speed": 1e300}}, "$.replay_time.speed"),
+    "time without end": ({"replay_time": {**MOMENTS, "speed": float("inf")}}, "$.replay_time.speed"),
+    "time backwards": ({"replay_time": {**MOMENTS, "until": "2019-01-01T00:00:00Z"}}, "$.replay_time"),
+    "time beyond the calendar": ({"replay_time": {**MOMENTS, "until": "9999-12-31T00:00:00Z"}}, "$.replay_time"),
     "time at rest": ({"replay_time": {**MOMENTS, "speed": 0}}, "$.replay_time.speed"),
 }
 
@@ -148,6 +177,9 @@ BROKEN = {
     "a number for a key": "1: 2",
     "brackets without end": "[" * 5_000,
     "an alias of itself": "listen: &here [*here]",
+    "a tag that does not fit": "listen: !!bool foo",
+    "aliases of aliases": "a0: &a0 [x]\n"
+    + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 11)),
     "a null byte": "listen: \0",
 }
 

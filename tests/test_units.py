@@ -35,12 +35,25 @@ def test_quantities(text, count):
     assert units.quantity(text) == count
 
 
-@pytest.mark.parametrize("text", ["", "M", "-3M", "3MM", "1e6", "3 4", "..5", "3X", "NaN", "٣"])
+@pytest.mark.parametrize(
+    "text", ["", "M", "-3M", "3MM", "1e6", "3 4", "..5", "3X", "NaN", "٣", "1_", "1,2,3", "1__000"]
+)
 def test_what_is_not_a_quantity_is_refused_with_a_remedy(text):
     with pytest.raises(BadInput) as caught:
         units.quantity(text)
     assert repr(text) in caught.value.message
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 5000 + "T", "1000001T"])
+def test_a_quantity_beyond_all_reason_is_refused(text):
+    with pytest.raises(BadInput) as caught:
+        units.quantity(text)
+    assert len(caught.value.message) < 100
+
+
+def test_the_largest_quantity_is_read():
+    assert units.quantity("1000000T") == units.MOST_COUNT
 
 
 @given(PRICES)

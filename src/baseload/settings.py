@@ -24,6 +24,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from ruamel.yaml import YAML
@@ -36,11 +37,17 @@ from baseload.errors import BadConfig
 from baseload.home import home
 from baseload.policy.policy import Name, Policy
 
+# A configuration has a few hundred values; one whose aliases multiply into more than this is a bomb.
+MOST_VALUES = 100_000
+# A clock that is replayed beyond these years is a slip, and its dates would leave the calendar.
+FIRST_YEAR, LAST_YEAR = 1970, 2200
+
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
-Times = Annotated[float, msgspec.Meta(gt=0)]
+# A replay that is faster than this passes a year in half a minute.
+Times = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 Count = Annotated[int, msgspec.Meta(gt=0)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -75,6 +82,9 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         check_price("usd_per_gpu_hour", self.usd_per_gpu_hour)
+        _url("base_url", self.base_url)
+        if not (self.api_key.isascii() and self.api_key.isprintable()):
+            raise ValueError("api_key holds a character that no header carries")
 
     def __repr__(self) -> str:
         return f"Upstream({self.name!r}, {self.base_url!r}, api_key={'***' if self.api_key else ''!r})"
@@ -113,6 +123,10 @@ class ReplayTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     start: Moment
     until: Moment
     speed: Times
+
+    def __post_init__(self) -> None:
+        if not (self.start <= self.until and self.start.year >= FIRST_YEAR and self.until.year <= LAST_YEAR):
+            raise ValueError(f"`until` comes after `start`, both from {FIRST_YEAR} to {LAST_YEAR}")
 
 
 # Well-known ones from frontier to small, so that a first look has something to stand beside; `compare` replaces them.
@@ -194,7 +208,7 @@ def read_document(path: Path) -> object:
         raise BadConfig(f"cannot read {path}: {error}", remedy="Name a file that can be read.") from error
     try:
         return YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError) as error:  # ValueError: a date that is none
+    except (YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:  # a tag on what it does not fit
         raise BadConfig(f"{path} is not YAML: {error}", remedy="Mend the line it names.") from error
     except RecursionError as error:
         raise BadConfig(
@@ -206,6 +220,7 @@ def parse_settings(document: object, environment: Mapping[str, str], *, origin: 
     """Check a parsed document. `origin` is named in errors."""
     settings = _converted(document, environment, Settings, origin)
     _check_names(settings, origin)
+    _check_place(settings, origin)
     return settings
 
 
@@ -242,19 +257,48 @@ def _check_names(settings: Settings, origin: str) -> None:
             )
 
 
+def _check_place(settings: Settings, origin: str) -> None:
+    """The data directory can be a path."""
+    remedy = "Name a folder, as in data_dir: /var/lib/baseload."
+    try:
+        directory = settings.directory
+    except RuntimeError as error:
+        raise BadConfig(f"{origin}: data_dir {settings.data_dir!r}: there is no such user", remedy=remedy) from error
+    if "\0" in str(directory):
+        raise BadConfig(f"{origin}: data_dir {settings.data_dir!r} holds a null byte", remedy=remedy)
+
+
 def _substitute(value: object, environment: Mapping[str, str]) -> object:
-    """Fill `${NAME}` in every string of the document."""
-    if isinstance(value, Mapping):
-        return {key: _substitute(item, environment) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_substitute(item, environment) for item in value]
-    if not isinstance(value, str):
-        return value
+    """Fill `${NAME}` in every string of the document. Raises BadConfig for one that aliases blow up."""
+    values = 0
+
+    def filled(value: object) -> object:
+        nonlocal values
+        values += 1
+        if values > MOST_VALUES:
+            raise BadConfig(
+                f"there are more than {MOST_VALUES:,} values in it", remedy="Take out aliases (`*name`) of aliases."
+            )
+        if isinstance(value, Mapping):
+            return {key: filled(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [filled(item) for item in value]
+        return _VARIABLE.sub(fill, value) if isinstance(value, str) else value
 
     def fill(match: re.Match[str]) -> str:
         name = match[1]
         if name not in environment:
             raise BadConfig(f"${{{name}}} is not set", remedy=f"Export {name} or write the value.")
-        return environment[name]
+        return environment[name].rstrip("\r\n")  # a secret that was read from a file often ends its line
 
-    return _VARIABLE.sub(fill, value)
+    return filled(value)
+
+
+def _url(field: str, address: str) -> None:
+    """What can be taken apart as an address, and sent in the head of a request."""
+    try:
+        _ = urlsplit(address).port
+    except ValueError as error:
+        raise ValueError(f"{field} {address!r} is no address: {error}") from error
+    if not all("!" <= character <= "~" for character in address):
+        raise ValueError(f"{field} {address!r} holds a space or a character that an address must write as %XX")

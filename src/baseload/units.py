@@ -30,7 +30,11 @@ BYTES_PER_GB = 1_000_000_000
 BITS_PER_BYTE = 8
 
 _SUFFIX = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}
-_QUANTITY = re.compile(r"([0-9][0-9_,]*(?:\.[0-9]+)?)\s*([KMBGT]?)", re.IGNORECASE)
+_QUANTITY = re.compile(r"((?:[0-9]+|[0-9]{1,3}(?:[_,][0-9]{3})+)(?:\.[0-9]+)?)\s*([KMBGT]?)", re.IGNORECASE)
+# Beyond these a figure is a slip of the keyboard, and a sum of such figures has more digits than are kept exactly.
+MOST_COUNT = Decimal(10) ** 18
+MOST_USD = Decimal(10) ** 9
+LEAST_USD = Decimal(10) ** -12
 
 
 def nanousd(usd: Decimal) -> int:
@@ -76,7 +80,7 @@ def per_mtok(usd_per_token: Decimal) -> Decimal:
 
 
 def quantity(text: str) -> Decimal:
-    """Read a count such as `300M`, `1.6B`, `19_366` or `20K`.
+    """Read a count such as `300M`, `1.6B`, `19_366` or `20K`. Raises BadInput for what is none, or beyond 1e18.
 
     >>> quantity("1.6B")
     Decimal('1600000000.0')
@@ -86,5 +90,16 @@ def quantity(text: str) -> Decimal:
         raise BadInput(
             f"{text!r} is not a quantity", remedy="Write a number with an optional K, M, B or T, as in 300M."
         )
-    number = Decimal(match[1].replace("_", "").replace(",", ""))
-    return number * _SUFFIX[match[2].upper()]
+    number = Decimal(match[1].replace("_", "").replace(",", "")) * _SUFFIX[match[2].upper()]
+    if number > MOST_COUNT:
+        raise BadInput(f"{text[:40]!r} is beyond {MOST_COUNT:.0e}", remedy="Check its digits: nothing here is so many.")
+    return number
+
+
+def is_usd(figure: Decimal) -> bool:
+    """Whether a figure can be a price in USD: zero, or a number from a trillionth to a billion.
+
+    >>> is_usd(Decimal("0.25")), is_usd(Decimal("1e400")), is_usd(Decimal("1e-999"))
+    (True, False, False)
+    """
+    return figure.is_finite() and (figure.is_zero() or LEAST_USD <= figure <= MOST_USD)

@@ -144,8 +144,22 @@ def test_the_demos_latest_run(baseload, ledger, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     ledger.rename(home / "demo")
-    document = json.loads(baseload("decide|--demo|--json").out)
-    assert document["metered"]["requests"] == 120
+    told = baseload("decide|--demo|--json")
+    assert json.loads(told.out)["metered"]["requests"] == 120
+    assert told.err == "on the demo's latest run, second: 120 calls\n"
+
+
+@pytest.mark.parametrize("capacity", ["1", "1000000T"])
+def test_figures_at_their_bounds_are_answered_or_refused_in_words(baseload, capacity):
+    typed = "decide|--input|1000000T|--output|1000000T|--price|1000000000/1000000000|--peak|2"
+    machine = f"--gpu-month|1000000000|--gpu-capacity|{capacity}|--ops|1000000000"
+    told = baseload(f"{typed}|{machine}", code=2 if capacity == "1" else 0)
+    assert told.out or "machines, more than" in told.err
+
+
+def test_a_machine_of_endless_gpus_is_refused(baseload):
+    line = "decide|--input|1|--price|1/2|--gpu-hour|1|--gpu-capacity|1|--gpus|99999999999999999999"
+    assert "--gpus" in baseload(line, code=2).err
 
 
 @pytest.mark.parametrize(
@@ -170,6 +184,19 @@ def test_the_demos_latest_run(baseload, ledger, tmp_path):
         ("decide|--input|1|--model|gpt-nonesuch-9", "no book has a price"),
         ("decide|--input|1|--price|1/2|--demo", "one or the other"),
         ("decide|--config|/nonexistent.yaml", "/nonexistent.yaml"),
+        ("decide|--input|1|--price|1/2|--config|/nonexistent.yaml", "/nonexistent.yaml"),
+        ("decide|--input|1|--price|1e400/1", "--price '1e400' is not a price"),
+        (f"decide|--input|1|--price|{'9' * 400}/1", "is not a price"),
+        ("decide|--input|1|--price|1_/1", "is not a price"),
+        ("decide|--input|1|--price|\u0661/1", "is not a price"),
+        ("decide|--input|1|--price|0.0000000000001/1", "is not a price"),
+        ("decide|--input|1|--price|1/2|--gpu-month|1e400|--gpu-capacity|1", "--gpu-month '1e400'"),
+        ("decide|--input|1|--price|1/2|--gpu-month|5|--gpu-capacity|1|--ops|1e400", "--ops '1e400'"),
+        (f"decide|--input|{'9' * 400}|--price|1/2", "is beyond"),
+        (f"decide|--input|{'9' * 5000}T|--price|1/2", "is beyond"),
+        ("decide|--input|1_|--price|1/2", "'1_' is not a quantity"),
+        ("decide|--input|1,2,3|--price|1/2", "'1,2,3' is not a quantity"),
+        ("decide|--input||--price|1/2", "'' is not a quantity"),
     ],
 )
 def test_bad_input_ends_with_2_and_the_remedy(baseload, line, says):

@@ -5,11 +5,14 @@ import os
 import socket
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from baseload.cli.scene import bundled_trace, read_scene
+from baseload.ledger.hot import open_store
+from baseload.ledger.query import Filter
 from baseload.load.facts import Bucket
 from baseload.settings import parse_settings
 
@@ -54,6 +57,18 @@ def test_own_pool_serves_first_and_what_it_could_not_take_was_bought(document):
     flagship = sum(read_scene().bucket(index) is Bucket.FLAGSHIP for index in range(SAMPLE))
     assert served["api-frontier"] == flagship
     assert served["own-pool"] == SAMPLE - flagship - document["metered"]["overflowed"]
+
+
+def test_what_was_paid_is_what_was_bought_and_every_leased_hour(document):
+    """Two H100 at 2.40 USD: 4.80 an hour, from the first arrival to the last end."""
+    found = {key: Decimal(str(figure)) for key, figure in document["metered"].items()}
+    assert found["paid_usd"] == found["cost_usd"] - found["own_usd"] + found["lease_usd"]
+    assert found["busy_share"] == round(found["own_usd"] / found["lease_usd"], 6)
+    store = open_store(Path(document["ledger"]).parent, read_only=True)
+    calls = list(store.calls(Filter(tags={"run": document["run"]})))
+    store.close()
+    leased = max(call.ended_ns for call in calls) - min(call.facts.at_ns for call in calls)
+    assert found["lease_usd"] == round(Decimal("4.80") * leased / (3600 * 10**9), 9)
 
 
 def test_a_second_run_adds_to_the_ledger_and_reports_itself_alone(tmp_path):

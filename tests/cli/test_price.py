@@ -44,6 +44,12 @@ def test_a_page_with_conflicts_and_dates(baseload):
     assert "next: baseload decide" in told
 
 
+def test_a_day_before_the_book_is_not_answered_with_todays_price_in_silence(baseload):
+    told = baseload("price|reference/mid|--at|2020-01-01").out
+    assert "the book is of 2026-06-17 and does not say what held on 2020-01-01" in told
+    assert "does not say" not in baseload("price|reference/mid|--at|2026-11-01").out
+
+
 def test_an_article_that_gives_no_input_price_is_unpriced(baseload):
     told = baseload("price|hunyuan-a13b|--input|5|--output|3").out
     assert "unpriced: article-0 has no input price" in told

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +49,12 @@ class Serve:
         self.process.send_signal(signal_number)
         _, errors = self.process.communicate(timeout=20)
         return self.process.returncode, errors
+
+
+def _settled(gateway: str) -> None:
+    """Wait until the ledger holds everything."""
+    while httpx.get(gateway.removesuffix("/v1") + "/healthz").json()["ledger"]["behind_bytes"]:
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -103,6 +111,33 @@ def test_after_kill_9_every_answered_call_is_in_the_ledger_once(tmp_path: Path, 
     assert list((data / "spool").iterdir()) == []
 
 
+def test_a_data_directory_removed_while_it_serves_holds_what_was_answered_since(
+    tmp_path: Path, running: list[Serve]
+) -> None:
+    config, data = tmp_path / "baseload.yaml", tmp_path / "data"
+
+    def work(port: int) -> None:
+        config.write_text(CONFIG.format(data=data, port=port))
+        serving = Serve(config)
+        running.append(serving)
+        gateway = serving.line().split()[1]
+        for count in (3, 5):
+            for _ in range(count):
+                assert httpx.post(f"{gateway}/chat/completions", json=QUESTION).status_code == 200
+            if count == 3:
+                _settled(gateway)
+                shutil.rmtree(data)
+        code, errors = serving.end(signal.SIGTERM)
+        assert (code, "Traceback" in errors, "begins another" in errors) == (0, False, True)
+
+    uvloop.run(with_upstream(work))
+    store = open_store(data, read_only=True)
+    calls = list(store.calls(Filter()))
+    store.close()
+    assert len(calls) == 5
+    assert list((data / "spool").iterdir()) == []
+
+
 def test_a_taken_port_and_an_unreadable_file(tmp_path: Path, running: list[Serve]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         config = tmp_path / "baseload.yaml"
@@ -118,3 +153,16 @@ def test_a_taken_port_and_an_unreadable_file(tmp_path: Path, running: list[Serve
         assert gone.process.returncode == 2
         assert "nowhere.yaml" in errors
         assert " next: " in errors
+
+
+@pytest.mark.parametrize("host", ["a..b", "fe80::1%nowhere"])
+def test_a_host_that_is_nowhere_is_named_with_what_to_write(tmp_path: Path, running: list[Serve], host: str) -> None:
+    config = tmp_path / "baseload.yaml"
+    config.write_text(CONFIG.format(data=tmp_path / "data", port=1))
+    lost = Serve(config, "--listen", f"[{host}]:80")
+    running.append(lost)
+    _, errors = lost.process.communicate(timeout=20)
+    assert lost.process.returncode == 2
+    assert f"no address is known for {host!r}" in errors
+    assert " next: Write an address of this machine" in errors
+    assert not (tmp_path / "data").exists()

@@ -167,11 +167,13 @@ def test_the_page_shows_what_was_metered_exactly(console, record):
     assert table["totals"]["failed"] == 1
     assert sum(row["usd"] for row in table["rows"]) == usd(spent)
     text = console.get("/").text
+    lease = round(Decimal("4.80") * (5 * 359 + 3) / 3 / 3600, 9)
+    bought = usd(sum(tried.cost_nanousd or 0 for tried in tries if not tried.offer.startswith("own/")))
     cards = dict(re.findall(r'id="card-(\w+)".*?<data value="([^"]*)">', text, re.DOTALL))
     assert cards == {
         "requests": "360",
         "tokens": str(sum(tried.usage.prompt_tokens + tried.usage.completion_tokens for tried in tries)),
-        "spend": f"{usd(spent):f}",
+        "paid": f"{bought + lease:f}",
         "unpriced": "0",
         "own": f"{round(Decimal(239) / 360, 6):f}",
         "overflow": f"{round(Decimal(120) / 360, 6):f}",
@@ -192,7 +194,7 @@ def test_a_name_in_no_book_is_unknown_and_never_zero(console, record):
     record(traffic(40))
     row = next(row for row in _document(console.get("/tables/models.json"))["rows"] if row["provider"] == "nobody")
     assert row == {"offer": "knows-this", "provider": "nobody", "book": "in no book"} | dict.fromkeys(
-        ("as_of", "usd", "change")
+        ("as_of", "usd", "change_fraction")
     )
     assert all(row["offer"] != "knows-this" for row in _document(console.get("/charts/models.json"))["rows"])
 
@@ -205,7 +207,51 @@ def test_runs_are_told_apart_and_can_be_picked(console, record):
     text = console.get("/?run=two&by=bucket").text
     assert '<option value="two" selected>' in text
     assert "/tables/traffic.csv?run=two&amp;by=bucket" in text
-    assert "Nothing metered yet in run three" in console.get("/?run=three").text
+
+
+@pytest.mark.parametrize("address", ["/", "/live", "/llms.txt", "/tables/traffic.json", "/charts/models.csv"])
+def test_a_run_that_is_not_there_is_said_with_the_ones_that_are(console, record, address):
+    answer = console.get(f"{address}?run=four")
+    assert (answer.status_code, "four" in answer.text) == (404, True)
+    record([*traffic(30, "one"), *traffic(12, "two")])
+    answer = console.get(f"{address}?run=three&by=model")
+    assert (answer.status_code, HEADERS.items() <= dict(answer.headers).items()) == (404, True)
+    assert all(run in answer.text for run in ("three", "one", "two"))
+    if address == "/":
+        links = re.findall(r'<li><a href="([^"]+)"', answer.text)
+        assert links == [f"/?run={run}&amp;by=model" for run in ("", "two", "one")]
+        assert all(console.get(html.unescape(link)).status_code == 200 for link in links)
+
+
+def test_what_is_paid_names_its_parts_and_busy_is_no_share_of_requests(console, record):
+    """360 calls in 599.33 s of 4.80 USD an hour: 0.80 leased, 0.0144 of it used (239 x about 200 tokens at 301)."""
+    calls = traffic()
+    record(calls)
+    used = sum(t.cost_nanousd or 0 for each in calls for t in each.attempts if t.offer.startswith("own/"))
+    text = console.get("/").text
+    cards = dict(re.findall(r'id="card-(\w+)".*?<p class="detail">([^<]*)</p>', text, re.DOTALL))
+    lease = Decimal("4.80") * (5 * 359 + 3) / 3 / 3600
+    assert html.unescape(cards["paid"]).endswith(
+        f"by the token, ${lease:.2f} for the own pool's hours, ${lease - usd(used):.2f} of it idle"
+    )
+    assert cards["own"] == f"239 answered by it; busy {usd(used) / lease * 100:.1f} % of its hours"
+    assert "Own pool, share of requests" in text
+    assert "its idle hours are in no row" in _document(console.get("/tables/traffic.json"))["note"]
+
+
+def test_models_are_set_against_what_was_paid_on_the_reservation_basis(console, record):
+    record(traffic())
+    table = _document(console.get("/tables/models.json"))
+    assert [column["title"] for column in table["columns"]][-1] == "vs paid"
+    rows = {row["offer"]: row for row in table["rows"]}
+    card = re.search(r'id="card-paid".*?<data value="([^"]*)">', console.get("/").text, re.DOTALL)
+    assert rows["as routed"]["usd"] == Decimal(card[1])
+    assert rows["as routed"]["provider"] == "paid"
+    for name in ("gpt-4o", "gpt-5-mini", "gpt-5.5"):
+        assert rows[name]["change_fraction"] == round(rows[name]["usd"] / Decimal(card[1]) - 1, 6)
+    assert rows["qwen3-32b"]["usd"] > 0
+    assert rows["qwen3-32b"]["change_fraction"] is None
+    assert "idle hours included" in _document(console.get("/charts/models.json"))["caption"]
 
 
 @pytest.mark.parametrize("by", ["route", "upstream", "model", "bucket", "hour"])

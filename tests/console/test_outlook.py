@@ -140,6 +140,35 @@ def test_models_are_dearest_first_unknown_last_and_set_against_what_was_metered(
     )
 
 
+def test_with_a_leased_pool_apis_are_set_against_what_was_paid_and_the_pools_own_share_against_nothing():
+    """Paid 20: dear is a quarter above it, cheap three quarters below."""
+    rows = outlook.ranked(
+        [
+            _compared("cheap", 5),
+            _compared("as routed", 20, provider="paid", metered=True),
+            _compared("dear", 25),
+            _compared("qwen", 1, provider="own"),
+        ]
+    )
+    table = outlook.models(rows, 3, leased=True)
+    assert [(row[0], row[5]) for row in table.rows] == [
+        ("dear", Decimal("0.25")),
+        ("as routed", Decimal(0)),
+        ("cheap", Decimal("-0.75")),
+        ("qwen", None),
+    ]
+    assert (table.columns[5].key, table.columns[5].title) == ("change_fraction", "vs paid")
+    chart = outlook.bars(rows, 3, leased=True)
+    assert chart.caption == (
+        "3 requests on 2 offers: $0.000000025 on dear at most, $0.0000000050 on cheap at least; "
+        "as routed $0.000000020 paid, the own pool's idle hours included."
+    )
+    assert [row[4] for row in chart.rows][1::2] == [
+        "as routed: 0.00000002 USD (a book, paid, idle hours included)",
+        "qwen: 0.000000001 USD (a book, share of busy time)",
+    ]
+
+
 def test_bars_of_one_model_by_two_providers_stay_two_bars():
     rows = [_compared("qwen", 2, provider="own"), _compared("qwen", 1, provider="groq")]
     assert [row[0] for row in outlook.bars(outlook.ranked(rows), 1).rows] == ["own/qwen", "groq/qwen"]

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from concurrent.futures import wait
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -49,6 +50,14 @@ async def test_the_first_run_is_shown_unless_another_is_named(tmp_path, configur
     record([*traffic(30, "one"), *traffic(12, "two")])
     source = LedgerSource(tmp_path, configured, first_run="two")
     assert [(await source.figures(run, "route")).requests for run in (None, "", "one", "none")] == [12, 42, 30, 0]
+    assert [(await source.figures(run, "route")).missing for run in (None, "", "one", "none")] == [*[False] * 3, True]
+    source.close()
+
+
+async def test_a_first_run_without_a_call_is_awaited_not_missed(tmp_path, configured, record):
+    record(traffic(3, "old"))
+    source = LedgerSource(tmp_path, configured, first_run="new")
+    assert [(await source.figures(run, "route")).missing for run in (None, "new", "newer")] == [False, False, True]
     source.close()
 
 
@@ -73,8 +82,11 @@ def test_following_in_rounds_equals_pricing_everything_at_once(tmp_path, configu
         found = study.follow(store)
         rows = {(row.provider, row.offer): row.nanousd for row in found.compared if row.book != "in no book"}
         wanted = {(offer.provider, offer.model): row.nanousd for offer, row in _priced(books.offers, calls[:upto])}
-        spent = sum(tried.cost_nanousd or 0 for call in calls[:upto] for tried in call.attempts)
-        assert rows == wanted | {("metered", "as routed"): spent}
+        tries = [tried for call in calls[:upto] for tried in call.attempts]
+        bought = sum(tried.cost_nanousd or 0 for tried in tries if not tried.offer.startswith("own/"))
+        span = max(call.ended_ns for call in calls[:upto]) - min(call.facts.at_ns for call in calls[:upto])
+        lease = round(Decimal("4.80") * span / 3600)
+        assert rows == wanted | {("paid", "as routed"): bought + lease}
         assert (found.requests, found.position) == (upto, upto)
     store.close()
 

@@ -26,6 +26,7 @@ from tests.gateway.conftest import (
 )
 
 from baseload.errors import LedgerUnavailable
+from baseload.gateway import chat, meter, upstream
 from baseload.gateway.http import Exchange, Request
 from baseload.load.calls import Evidence, Status
 from baseload.load.facts import Bucket
@@ -125,7 +126,58 @@ class TestWhole:
         gateway = await bench.gateway((await bench.upstream(zipped)).url)
         answer = await gateway.client().chat.completions.create(model="auto", messages=MESSAGES)
         assert answer.choices[0].message.content == "hello there"
-        assert bench.spool.calls[0].attempts[0].evidence is Evidence.ESTIMATED
+        assert bench.spool.calls[0].usage == REPORTED
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            WHOLE + b"Content-Encoding: br\r\nContent-Length: 2\r\n\r\n{}",
+            STREAM + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+        ],
+        ids=["JSON", "SSE"],
+    )
+    async def test_what_cannot_be_metered_is_left_to_the_next_route(self, bench: Bench, answer: bytes) -> None:
+        second = await bench.upstream()
+        gateway = await bench.gateway(await bench.raw_upstream(answer), second.url)
+        await gateway.client().chat.completions.create(model="auto", messages=MESSAGES)
+        failed, served = bench.spool.calls[0].attempts
+        assert "cannot be metered" in failed.error
+        assert (failed.evidence, served.route) == (Evidence.ESTIMATED, "r1")
+
+    @pytest.mark.parametrize("counts", [{"prompt_tokens": 100}, {"prompt_tokens": 100, "completion_tokens": 0}])
+    async def test_a_count_that_knows_nothing_of_the_answer_is_none(self, bench: Bench, counts: dict[str, int]) -> None:
+        async def script(_: Request, exchange: Exchange) -> None:
+            await exchange.respond(200, JSON, completion("x" * 400, usage=counts))
+
+        gateway = await bench.gateway((await bench.upstream(script)).url)
+        await gateway.client().chat.completions.create(model="auto", messages=MESSAGES)
+        (attempt,) = bench.spool.calls[0].attempts
+        assert (attempt.evidence, attempt.usage) == (Evidence.ESTIMATED, Usage(input_tokens=100, output_tokens=100))
+
+    @pytest.mark.parametrize("count", ["1" + "0" * 400, "1" + "0" * 19])
+    async def test_an_absurd_count_is_none_and_nothing_is_learnt_from_it(
+        self, bench: Bench, count: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def script(_: Request, exchange: Exchange) -> None:
+            answer = completion("x" * 400, usage={"prompt_tokens": 1, "completion_tokens": 77})
+            await exchange.respond(200, JSON, answer.replace(b"77", count.encode()).replace(b's":1,', b's":100,'))
+
+        gateway = await bench.gateway((await bench.upstream(script)).url)
+        for _ in range(2):
+            await gateway.client().chat.completions.create(model="auto", messages=MESSAGES)
+        assert [call.usage for call in bench.spool.calls] == [Usage(input_tokens=100, output_tokens=100)] * 2
+        assert bench.spool.calls[1].decision.routes[0].expected_nanousd < 10**7
+        assert caplog.text.count("u0/real does not report its usage") == 1
+
+    async def test_a_content_type_in_capitals_is_a_stream(self, bench: Bench) -> None:
+        async def script(_: Request, exchange: Exchange) -> None:
+            await exchange.start(200, [(b"content-type", b"Text/Event-Stream")])
+            await exchange.end(chunk("one") + chunk(usage=usage(100, 20)) + DONE)
+
+        gateway = await bench.gateway((await bench.upstream(script)).url)
+        async with httpx.AsyncClient() as client:
+            await client.post(f"{gateway.url}/v1/chat/completions", json=question(stream=True))
+        assert bench.spool.calls[0].usage == Usage(input_tokens=100, output_tokens=20)
 
     async def test_without_usage_the_answer_is_estimated_and_marked(self, bench: Bench) -> None:
         async def silent(_: Request, exchange: Exchange) -> None:
@@ -354,7 +406,120 @@ class TestFallback:
             await gateway.client().chat.completions.create(model="auto", messages=MESSAGES)
         assert caught.value.response.headers["retry-after"] == "7"
 
-    @pytest.mark.parametrize("code", [400, 401, 404, 422])
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            WHOLE + b"Content-Length: 28\r\n\r\n" + b'{"error":{"message":"boom"}}',
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",
+            WHOLE + b"Content-Length: 0\r\n\r\n",
+            b"HTTP/1.1 204 No Content\r\n\r\n",
+            WHOLE + b"Content-Length: 100007\r\n\r\n" + b'{"x":' + b"[" * 50_000 + b"]" * 50_000 + b"} ",
+            STREAM + b"Content-Length: 0\r\n\r\n",
+            STREAM + b"Content-Length: 14\r\n\r\n" + DONE,
+            STREAM + b"Content-Length: 46\r\n\r\n" + b'data: {"error":{"message":"overloaded, boom"}}',
+        ],
+        ids=["error", "page", "empty", "204", "too deep", "empty stream", "DONE alone", "error in the stream"],
+    )
+    async def test_a_success_without_an_answer_is_a_failure(self, bench: Bench, answer: bytes) -> None:
+        second = await bench.upstream()
+        gateway = await bench.gateway(await bench.raw_upstream(answer), second.url)
+        client = gateway.client()
+        for _ in range(4):
+            await client.chat.completions.create(model="auto", messages=MESSAGES)
+        failed, served = bench.spool.calls[0].attempts
+        assert (failed.status, failed.evidence, failed.usage) == (Status.FAILED, Evidence.NONE, Usage())
+        assert ("boom" in failed.error) == (b"boom" in answer)
+        assert served.status is Status.OK
+        assert [len(call.attempts) for call in bench.spool.calls] == [2, 2, 2, 1]
+
+    @pytest.mark.parametrize("code", [401, 402, 403, 407])
+    async def test_a_refusal_of_our_key_is_never_the_clients(self, bench: Bench, code: int) -> None:
+        locked = await bench.upstream(status(code, "Incorrect API key: sk-secret"))
+        gateway = await bench.gateway(locked.url)
+        async with httpx.AsyncClient() as client:
+            answer = await client.post(f"{gateway.url}/v1/chat/completions", json=question())
+        assert answer.status_code == 502
+        assert f"HTTP {code} it refuses the gateway's own key" in answer.json()["error"]["message"]
+        assert "sk-secret" not in answer.text + bench.spool.calls[0].attempts[0].error
+
+    async def test_an_upstream_that_refuses_our_key_cools(self, bench: Bench) -> None:
+        locked, spare = await bench.upstream(status(401)), await bench.upstream()
+        gateway = await bench.gateway(locked.url, spare.url)
+        for _ in range(5):
+            await gateway.client().chat.completions.create(model="auto", messages=MESSAGES)
+        assert (len(locked.seen), len(spare.seen)) == (3, 5)
+
+    @pytest.mark.parametrize(
+        "body", [b'{"error":{"message":"caf\xe9"}}', b'{"x":' + b"[" * 50_000 + b"]" * 50_000 + b"}"]
+    )
+    async def test_an_error_that_cannot_be_read_is_still_one(self, bench: Bench, body: bytes) -> None:
+        async def script(_: Request, exchange: Exchange) -> None:
+            await exchange.respond(500, JSON, body)
+
+        gateway = await bench.gateway((await bench.upstream(script)).url, (await bench.upstream()).url)
+        await gateway.client().chat.completions.create(model="auto", messages=MESSAGES)
+        assert [attempt.status for attempt in bench.spool.calls[0].attempts] == [Status.FAILED, Status.OK]
+
+    @pytest.mark.parametrize("code", [500, 400])
+    async def test_an_error_that_never_ends_is_not_waited_for(
+        self, bench: Bench, code: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(upstream, "EXCERPT_SECONDS", 0.1)
+
+        async def drips(_: Request, exchange: Exchange) -> None:
+            await exchange.start(code, JSON)
+            while True:
+                await exchange.send(b"x")
+                await asyncio.sleep(0.02)
+
+        gateway = await bench.gateway((await bench.upstream(drips)).url, (await bench.upstream()).url)
+        began = time.monotonic()
+        await gateway.client().chat.completions.create(model="auto", messages=MESSAGES)
+        assert time.monotonic() - began < 1.0
+        assert [attempt.http_status for attempt in bench.spool.calls[0].attempts] == [code, 200]
+
+    async def test_a_long_error_is_read_in_part(self, bench: Bench) -> None:
+        gateway = await bench.gateway((await bench.upstream(status(500, "x" * 10_000_000))).url)
+        with pytest.raises(openai.InternalServerError):
+            await gateway.client().chat.completions.create(model="auto", messages=MESSAGES)
+        assert len(bench.spool.calls[0].attempts[0].error) < 400
+
+    async def test_a_kept_connection_that_was_closed_is_an_attempt(self, bench: Bench) -> None:
+        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"}]}")
+            writer.write(WHOLE + b"Content-Length: %d\r\n\r\n%b" % (len(completion()), completion()))
+            await reader.readuntil(b"}]}")  # the second request on this connection is not answered
+            writer.close()
+
+        server = await asyncio.start_server(handler, "127.0.0.1", 0)
+        bench.stack.callback(server.close)
+        gateway = await bench.gateway(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        client = gateway.client()
+        for _ in range(2):
+            await client.chat.completions.create(model="auto", messages=MESSAGES)
+        closed, served = bench.spool.calls[1].attempts
+        assert (closed.number, closed.status, closed.evidence) == (1, Status.FAILED, Evidence.NONE)
+        assert "kept connection was closed" in closed.error
+        assert (served.number, served.status, served.usage) == (2, Status.OK, REPORTED)
+
+    async def test_what_nobody_foresaw_loses_no_call(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def broken(_: bytes) -> None:
+            raise ZeroDivisionError("a bug")
+
+        monkeypatch.setattr(chat.wire, "read_answer", broken)
+        gateway = await bench.gateway((await bench.upstream()).url)
+        async with httpx.AsyncClient() as client:
+            answer = await client.post(f"{gateway.url}/v1/chat/completions", json=question())
+        assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+        (call,) = bench.spool.calls
+        (attempt,) = call.attempts
+        assert (call.status, attempt.status, attempt.evidence) == (Status.FAILED, Status.FAILED, Evidence.ESTIMATED)
+        assert "a bug" in attempt.error
+        assert "a bug" in caplog.text
+
+    @pytest.mark.parametrize("code", [400, 404, 422])
     async def test_the_clients_own_error_is_its_own_and_cools_nothing(self, bench: Bench, code: int) -> None:
         picky, spare = await bench.upstream(status(code, "your fault")), await bench.upstream()
         gateway = await bench.gateway(picky.url, spare.url)
@@ -484,6 +649,24 @@ class TestClientGone:
         assert attempt.usage.input_tokens == call.facts.input_tokens > 0
         assert attempt.usage.output_tokens == int(stream)
         assert attempt.cost_nanousd > 0
+
+    async def test_while_an_error_is_read_nothing_is_billed(self, bench: Bench) -> None:
+        async def slow(_: Request, exchange: Exchange) -> None:
+            await exchange.start(500, JSON)
+            await exchange.send(b"{")
+            await asyncio.sleep(30)
+
+        up = await bench.upstream(slow)
+        gateway = await bench.gateway(up.url)
+        _, writer = await gateway.connect()
+        writer.write(ask(question()))
+        await up.reached()
+        await asyncio.sleep(0.05)
+        writer.close()
+        await asyncio.wait_for(up.cancelled.wait(), 0.5)
+        await asyncio.sleep(0.01)
+        (attempt,) = bench.spool.calls[0].attempts
+        assert (attempt.status, attempt.evidence, attempt.cost_nanousd) == (Status.CLIENT_GONE, Evidence.NONE, None)
 
     async def test_slots_come_back(self, bench: Bench) -> None:
         async def slow(_: Request, exchange: Exchange) -> None:
@@ -652,7 +835,9 @@ class TestDurable:
         assert stream == (b"[DONE]" in got)
 
     @pytest.mark.parametrize("stream", [False, True], ids=["JSON", "SSE"])
-    async def test_without_a_ledger_nobody_gets_an_answer_for_nothing(self, bench: Bench, stream: bool) -> None:
+    async def test_without_a_ledger_nobody_gets_an_answer_for_nothing(
+        self, bench: Bench, stream: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def full() -> None:
             raise LedgerUnavailable("the disk is full", remedy="Free some.")
 
@@ -670,8 +855,32 @@ class TestDurable:
             sick = await client.get(f"{gateway.url}/healthz")
             assert (sick.status_code, sick.json()["calls_unwritten"]) == (503, 1)
             bench.spool.before = lambda: None
+            monkeypatch.setattr(meter, "PROBE_NS", 0)
             assert (await client.post(url, json=question())).status_code == 200
             assert (await client.get(f"{gateway.url}/healthz")).status_code == 200
+
+    async def test_while_nothing_can_be_written_nothing_is_asked_of_an_upstream(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full() -> None:
+            raise LedgerUnavailable("the disk is full", remedy="Free some.")
+
+        monkeypatch.setattr(meter, "PROBE_NS", 300_000_000)
+        up = await bench.upstream()
+        gateway = await bench.gateway(up.url)
+        bench.spool.before = full
+        async with httpx.AsyncClient() as client:
+            url = f"{gateway.url}/v1/chat/completions"
+            answers = [await client.post(url, json=question()) for _ in range(5)]
+            assert [answer.status_code for answer in answers] == [503] * 5
+            assert "refused, not lost" in answers[1].json()["error"]["message"]
+            assert len(up.seen) == 1
+            await asyncio.sleep(0.3)
+            await asyncio.gather(*(client.post(url, json=question()) for _ in range(5)))
+            assert len(up.seen) == 2
+            bench.spool.before = lambda: None
+            await asyncio.sleep(0.3)
+            assert [(await client.post(url, json=question())).status_code for _ in range(3)] == [200] * 3
 
 
 async def test_a_slow_reader_stops_the_upstream_and_memory_stays_flat(bench: Bench) -> None:

@@ -348,6 +348,27 @@ class TestDrain:
         assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
+async def test_bodies_that_wait_for_their_turn_are_not_read_without_end(place) -> None:
+    go = asyncio.Event()
+
+    async def waits(_: Request, exchange: Exchange) -> None:
+        await go.wait()
+        await exchange.respond(200, [], b"")
+
+    server = await serve(waits, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.address[1])
+    size = 400_000
+    writer.write((b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size) * 12)
+    await asyncio.sleep(0.2)
+    (connection,) = server.connections
+    assert connection._reader.waiting_bytes < 2_000_000
+    go.set()
+    for _ in range(12):
+        assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 1)
+    writer.close()
+    await server.drain(0.1)
+
+
 async def test_a_taken_port_says_so(place) -> None:
     here = await place()
     with pytest.raises(OSError, match="in use"):

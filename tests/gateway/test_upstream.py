@@ -340,7 +340,19 @@ async def test_an_answer_too_long_to_hold(meet, monkeypatch: pytest.MonkeyPatch)
         await get(client)
 
 
-@pytest.mark.parametrize("url", ["ftp://x/v1", "api.example.com", "http://", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://x/v1",
+        "api.example.com",
+        "http://",
+        "",
+        "http://x/a b",
+        "http://x/\u4e2d",
+        "http://[::1",
+        "http://x:99999/v1",
+    ],
+)
 def test_what_is_no_base_url(url: str) -> None:
     with pytest.raises(BadConfig):
         Client(url, QUICK)

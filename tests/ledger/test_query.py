@@ -64,6 +64,7 @@ def added_up(calls: Iterable[Call], counts: Callable[[Call, Attempt], bool]) -> 
         provider_nanousd=sum(tried.provider_nanousd or 0 for tried in tries),
         first_ns=min(arrivals, default=None),
         last_ns=max(arrivals, default=None),
+        ended_ns=max((each.ended_ns for each, _ in pairs), default=None),
     )
 
 

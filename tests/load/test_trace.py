@@ -40,6 +40,9 @@ def test_seven_decimals_are_kept_and_rows_are_put_in_order():
         ("2023-11-16 18:15:46,3,4.5", "GeneratedTokens '4.5' is no count"),
         ("2023-11-16 18:15:46,٣,4", "is no count"),
         ("2023-11-16 18:15:46,99999999999,4", "beyond"),
+        ("2023-11-16 18:15:46,374,0", "asks for nothing"),
+        ("0001-01-01 00:00:00,374,44", "not between the years"),
+        ("9999-12-31 23:59:59,374,44", "not between the years"),
     ],
 )
 def test_a_broken_row_is_named_and_the_others_stand(line, reason):

@@ -3,7 +3,7 @@
 import pytest
 
 from baseload.load.facts import Bucket, Facts
-from baseload.policy.expect import UNSEEN_OUTPUT_TOKENS, AnswerLengths
+from baseload.policy.expect import MAX_TOKENS, UNSEEN_OUTPUT_TOKENS, WINDOW, AnswerLengths
 
 
 def facts(bucket: Bucket = Bucket.JUDGMENT, cap: int | None = None) -> Facts:
@@ -26,3 +26,17 @@ def test_likely_length(learnt, asked, likely):
     for bucket, tokens in learnt:
         lengths.learn(bucket, tokens)
     assert lengths.likely(asked) == likely
+
+
+def test_an_absurd_length_is_not_learnt():
+    lengths = AnswerLengths()
+    for tokens in (100, 10**400, 10**19, MAX_TOKENS + 1, -1):
+        lengths.learn(Bucket.JUDGMENT, tokens)
+    assert lengths.likely(facts()) == 100
+
+
+def test_old_answers_are_slowly_forgotten():
+    lengths = AnswerLengths()
+    for tokens in [MAX_TOKENS] + [100] * (10 * WINDOW):
+        lengths.learn(Bucket.JUDGMENT, tokens)
+    assert lengths.likely(facts()) == 100

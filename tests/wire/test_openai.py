@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baseload.usage import Usage
 from baseload.wire import openai
-from baseload.wire.openai import BadBody, read, read_usage, rewrite
+from baseload.wire.openai import BadBody, read, rewrite
 
 MESSAGES = b'[{"role":"user","content":"hi"}]'
 
@@ -193,56 +192,35 @@ def test_options_with_a_key_twice_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("usage", "expected"),
+    ("more", "says"),
     [
-        ('{"prompt_tokens":10,"completion_tokens":5}', Usage(input_tokens=10, output_tokens=5)),
-        ('{"prompt_tokens":10}', Usage(input_tokens=10)),
-        (
-            (
-                '{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":4},'
-                '"completion_tokens_details":{"reasoning_tokens":2}}'
-            ),
-            Usage(input_tokens=6, cache_read_tokens=4, output_tokens=3, reasoning_tokens=2),
-        ),
-        (
-            (
-                '{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":null,'
-                '"completion_tokens_details":{"reasoning_tokens":null,"x":1}}'
-            ),
-            Usage(input_tokens=10, output_tokens=5),
-        ),
-        ("null", None),
-        ("{}", None),
-        ('{"prompt_tokens":-1}', None),
-        ('{"prompt_tokens":"10"}', None),
-        ("7", None),
+        (b"".join(b',"%d":1' % n for n in range(200)), "200 fields"),
+        (b',"tools":[' + b",".join([b"{}"] * 10_001) + b"]", "10,000 tools"),
+        (b',"x":[' + b",".join([b"1"] * 200_001) + b"]", "200,000 values"),
+        (b',"x":[' + b",".join([b'"a,b"'] * 200_002) + b"]", "200,000 values"),
     ],
 )
-def test_usage_of_an_answer(usage: str, expected: Usage | None) -> None:
-    assert read_usage(f'{{"id":"x","choices":[],"usage":{usage}}}'.encode()) == expected
+def test_a_body_that_would_cost_much_to_read_is_refused(more: bytes, says: str) -> None:
+    with pytest.raises(BadBody, match=f"Send at most {says}"):
+        read(body(more))
 
 
-def test_an_answer_without_usage_or_without_json() -> None:
-    assert read_usage(b'{"choices":[]}') is None
-    assert read_usage(b"<html>") is None
+def test_commas_in_texts_are_not_values() -> None:
+    text = b"," * 300_000 + b'\\"' + b"," * 10
+    assert read(b'{"model":"m","messages":["' + text + b'"]}').input_tokens > 70_000
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (b'{"error":{"message":"too long","type":"x"}}', "too long"),
-        (b'{"error":"plain"}', "plain"),
-        (b'{"detail":"Not Found"}', "Not Found"),
-        (b'{"message":"gone","error":null}', '{"message":"gone","error":null}'),
-        (b"Bad gateway\nmore", "Bad gateway"),
-        (b"", ""),
-    ],
-)
-def test_what_an_error_says(answer: bytes, says: str) -> None:
-    assert openai.complaint(answer) == says
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+@pytest.mark.parametrize("cap", [0, 2**53 + 1, 10**19])
+def test_an_absurd_cap_is_refused(name: str, cap: int) -> None:
+    with pytest.raises(BadBody, match=name):
+        read(body(f',"{name}":{cap}'.encode()))
 
 
-def test_the_estimate_of_what_was_written() -> None:
-    answer = b'{"choices":[{"message":{"content":"12345678","reasoning_content":"1234","tool_calls":[1,2]}}]}'
-    assert openai.written_tokens(answer) == -(-(8 + 4 + 5) // 4)
-    assert openai.written_tokens(b"not json, 20 bytes..") == 5
+def test_a_number_out_of_range_beside_a_picture_is_no_fault_of_ours() -> None:
+    part = b'{"type":"image_url","image_url":{"url":"x","detail":1e999}},{"type":"text","text":"12345678"}'
+    try:
+        asked = read(b'{"model":"m","messages":[{"role":"user","content":[' + part + b"]}]}")
+    except BadBody:
+        return
+    assert asked.input_tokens == 2 + openai.TOKENS_PER_IMAGE

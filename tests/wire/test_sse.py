@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 
 import pytest
 from hypothesis import example, given
@@ -96,7 +97,7 @@ def test_what_is_not_ours_to_judge_is_relayed(sent: bytes) -> None:
 
 def test_an_error_inside_the_stream_is_noticed() -> None:
     made, early, _ = relay(b'data: {"error":{"message":"out of memory"}}\n\n')
-    assert made.failed
+    assert (made.failed, made.complaint) == (True, "out of memory")
     assert early
 
 
@@ -105,6 +106,55 @@ def test_what_was_delivered_is_estimated() -> None:
     assert made.written_tokens == 3
     made, _, _ = relay(event("x" * 400) + event(""))
     assert made.written_tokens == 100
+
+
+@pytest.mark.parametrize(
+    ("delta", "tokens"),
+    [
+        ('{"content":[{"type":"text","text":"12345678"}]}', 2),
+        ('{"content":"x","tool_calls":null}', 1),
+        ('"12345678"', 6),
+    ],
+)
+@pytest.mark.parametrize("usage", ["null", '{"prompt_tokens":-1}', "7"])
+def test_a_delta_of_any_shape_is_counted_beside_usage_of_any_shape(delta: str, tokens: int, usage: str) -> None:
+    made, _, _ = relay(f'data: {{"choices":[{{"delta":{delta}}}],"usage":{usage}}}\n\n'.encode())
+    assert (made.written_tokens, made.usage) == (tokens, None)
+
+
+def test_a_garbled_chunk_still_says_its_usage() -> None:
+    made, early, _ = relay(event("caf@", USAGE).replace(b"@", b"\xe9"))
+    assert (made.usage, made.written_tokens) == (READ, 1)
+    assert b"\xe9" in early
+
+
+def test_a_chunk_nested_too_deep_is_relayed_and_the_stream_goes_on() -> None:
+    made, early, _ = relay(b'data: {"x":' + b"[" * 50_000 + b"]" * 50_000 + b"}\n\n" + PLAIN)
+    assert made.usage == READ
+    assert early.endswith(event("🙂 b"))
+
+
+@pytest.mark.parametrize(
+    ("sent", "began"),
+    [
+        (b"", False),
+        (b": ping\n\n", False),
+        (ONLY_USAGE, False),
+        (b'data: {"error":{"message":"overloaded"}}\n\n', False),
+        (b'data: {"choices":[{"delta":{"role":"assistant"}}]}\n\n', True),
+    ],
+)
+def test_a_stream_begins_with_its_first_choice(sent: bytes, began: bool) -> None:
+    made, _, _ = relay(sent)
+    assert made.began is began
+
+
+def test_a_long_event_in_small_pieces_is_read_in_no_time() -> None:
+    data, made = event("x" * 4_000_000), Relay(hide_usage=True)
+    began = time.perf_counter()
+    out = b"".join(made.feed(data[at : at + 1_400]) for at in range(0, len(data), 1_400))
+    assert out == data
+    assert time.perf_counter() - began < 0.5
 
 
 def test_an_event_without_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,7 @@ from baseload.units import (
     PICO_PER_TOKEN_AT_ONE_USD_PER_MTOK,
     SECONDS_PER_HOUR,
     SECONDS_PER_MINUTE,
+    is_usd,
     pico_per_token,
 )
 
@@ -145,8 +146,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 def check_price(field: str, amount: Decimal | None) -> None:
     """A price is a figure from zero up. The error is a ValueError, to which msgspec adds the place in the document."""
-    if amount is not None and not (amount.is_finite() and amount >= 0):
-        raise ValueError(f"{field} is {amount}, which is no price")
+    if amount is not None and not is_usd(amount):
+        raise ValueError(f"{field} is {str(amount)[:40]}, which is no price in USD")
 
 
 def own_offers(

@@ -9,7 +9,7 @@ import typer
 
 from baseload.cli import decide_case, decide_ways
 from baseload.cli.decide_case import LIST
-from baseload.cli.output import print_json
+from baseload.cli.output import how_many, note, print_json
 
 if TYPE_CHECKING:
     from baseload.plan.answer import Answer
@@ -32,7 +32,7 @@ def command(
     model: Annotated[list[str] | None, typer.Option(help="An API price from the books, by name. Repeat it.")] = None,
     gpu_month: Annotated[_Text, typer.Option(help="USD a month for one machine, or a range: 1200, 1000-2000.")] = None,
     gpu_hour: Annotated[_Text, typer.Option(help="USD an hour for one GPU, or a range: 2-3.")] = None,
-    gpus: Annotated[int, typer.Option(min=1, help="GPUs in one machine, with --gpu-hour.")] = 1,
+    gpus: Annotated[int, typer.Option(min=1, max=100_000, help="GPUs in one machine, with --gpu-hour.")] = 1,
     gpu_capacity: Annotated[_Text, typer.Option(help="Tokens a month that one machine can serve: 1.6B.")] = None,
     peak: Annotated[
         _Text, typer.Option(help="Peak load over mean load: 2.2. Machines are counted at the peak.")
@@ -112,7 +112,7 @@ def answered(flags: Mapping[str, Any]) -> Answer:
     figures = ("input", "output", "price", "model", "gpu_month", "gpu_hour", "gpu_capacity", "peak", "ops")
     typed = {_flag(name): flags[name] for name in figures}
     metered: dict[str, object] = {_flag(name): flags[name] for name in ("ledger", "demo", "run")}
-    given = [name for name, value in typed.items() if value]
+    given = [name for name, value in typed.items() if value not in (None, [])]
     said = decide_case.Said(**{name: flags[name] for name in decide_case.Said.__dataclass_fields__})
     names = ("scenario", "trace", "deployment", "repeat", "gpu_hour")
     prices, models = (tuple(flags[name] or ()) for name in ("price", "model"))
@@ -159,12 +159,15 @@ def _alone(flag: str, others: dict[str, object]) -> None:
 
 
 def _typed(flags: Mapping[str, Any]) -> dict[str, object]:
-    """What was typed, as a scenario writes it."""
+    """What was typed, as a scenario writes it. A configuration that was named is read, used or not."""
+    if flags["config"] is not None:
+        _settings(flags["config"])
     prices = flags["price"] or []
     for text in prices:
         _typed_price(text)
     asked = {"prices": [{"price": text} for text in prices], "models": flags["model"] or []}
-    return {"name": "typed", "input": flags["input"] or "0", "output": flags["output"] or "0", **asked}
+    volume = {name: "0" if flags[name] is None else flags[name] for name in ("input", "output")}
+    return {"name": "typed", **volume, **asked}
 
 
 def _typed_price(text: str) -> TokenPrice:
@@ -223,19 +226,21 @@ def _machines(
 
 def _span(flag: str, text: str) -> Range:
     """`1200`, or `1000-2000` as a range."""
-    from decimal import Decimal, InvalidOperation
+    import re
+    from decimal import Decimal
 
     from baseload.errors import BadInput
     from baseload.ranges import Range
+    from baseload.units import MOST_USD, is_usd
 
-    low, dash, high = text.strip().partition("-")
-    try:
-        ends = [Decimal(low.strip()), Decimal(high.strip() if dash else low.strip())]
-    except InvalidOperation:
-        ends = []
-    if not ends or not all(end.is_finite() for end in ends) or ends[0] > ends[1]:
-        raise BadInput(f"{flag} {text!r} is not a price", remedy="Write a number from 0 up, or a range such as 2-3.")
-    return Range.between(*ends) if dash else Range.exact(ends[0])
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+)(?:\s*-\s*([0-9]*\.?[0-9]+))?", text.strip())
+    ends = [Decimal(match[1]), Decimal(match[2] or match[1])] if match else []
+    if not ends or not all(is_usd(end) for end in ends) or ends[0] > ends[1]:
+        raise BadInput(
+            f"{flag} {text[:40]!r} is not a price",
+            remedy=f"Write a number from 0 up to {MOST_USD:.0e}, or a range such as 2-3.",
+        )
+    return Range.between(*ends) if ends[0] != ends[1] else Range.exact(ends[0])
 
 
 def _settings(config: str) -> Settings:
@@ -276,6 +281,8 @@ def _on_ledger(ledger: _Text, config: _Text, run: _Text, *, demo: bool, hidden_s
     store = open_store(directory if directory is not None else settings.directory, read_only=True)
     try:
         newest = latest_run(store) if demo and run is None else None
+        if newest is not None:
+            note(f"on the demo's latest run, {newest.tag}: {how_many(newest.calls, 'call')}")
         tag = newest.tag if newest is not None else run
         where = Filter(tags={"run": tag} if tag else {})
         catalog = catalog_of(settings)

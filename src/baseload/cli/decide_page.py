@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from baseload.cli.output import hint, money, say, table
+from baseload.cli.output import hint, how_many, money, say, table
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -74,7 +74,7 @@ def _crossings(document: DecideDocument) -> None:
             say("  No crossing: the cheaper of API and own machines is the same at every volume.")
         return
     first, last = found[0], found[-1]
-    count = "1 crossing" if len(found) == 1 else f"{len(found)} crossings"
+    count = how_many(len(found), "crossing")
     start, end = quantity_words(first.tokens_per_month), quantity_words(last.tokens_per_month)
     span = f"between {start} and {end}" if len(found) > 1 else f"at {start}"
     tail = f"; beyond, {last.cheaper_after} stays cheaper" if document.crossings_complete else "; more beyond"

@@ -14,6 +14,10 @@ import typer
 
 from baseload.cli.output import note, print_json, say
 from baseload.errors import BadInput, Breach
+from baseload.units import HOURS_PER_DAY, SECONDS_PER_HOUR
+
+# At sixty times the speed a month takes twelve hours; what spans more is rather a broken date.
+MOST_DAYS = 31
 
 if TYPE_CHECKING:
     from baseload.load.trace import Trace
@@ -30,7 +34,9 @@ def command(
     """Replay a real trace through the gateway on simulated upstreams, then say what it cost and what to do."""
     from baseload.cli.demo_report import print_closing, print_opening, print_report
     from baseload.cli.demo_stage import BUNDLED, Stage
+    from baseload.cli.serve import check_host
 
+    check_host(listen)
     began = time.monotonic()
     with Stage(
         _trace(trace, sample), name=BUNDLED if trace is None else trace.name, listen=listen, speed=speed
@@ -71,7 +77,14 @@ def _trace(path: Path | None, sample: int | None) -> Trace:
         note(f"{path}, line {row.line} is left out: {row.reason}")
     if sample is not None and sample > len(trace.arrivals):
         note(f"the trace has {len(trace.arrivals):,} requests: all of them are replayed, not {sample:,}")
-    return replace(trace, arrivals=trace.arrivals[:sample])
+    replayed = replace(trace, arrivals=trace.arrivals[:sample])
+    days = replayed.seconds / (SECONDS_PER_HOUR * HOURS_PER_DAY)
+    if days > MOST_DAYS:
+        raise BadInput(
+            f"the trace spans {days:,.0f} days, and a replay takes at most {MOST_DAYS}",
+            remedy="Replay its beginning with --sample, or cut it at the gap.",
+        )
+    return replayed
 
 
 def _until_interrupted() -> None:

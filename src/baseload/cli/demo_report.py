@@ -11,11 +11,12 @@ import msgspec
 
 from baseload import __version__
 from baseload.cli.decide_page import show
-from baseload.cli.output import hint, money, say, table
+from baseload.cli.output import hint, how_many, money, say, table
 from baseload.plan.document import DecideDocument, VerdictEntry
 from baseload.units import SECONDS_PER_MINUTE, TOKENS_PER_MTOK, usd
 
 if TYPE_CHECKING:
+    from baseload.audit.paid import Pool
     from baseload.catalog.books import Catalog
     from baseload.ledger.hot import HotStore
     from baseload.ledger.query import Filter
@@ -56,7 +57,9 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
 class Metered(msgspec.Struct, frozen=True, kw_only=True):
     """What the ledger holds of this run. `cost_usd` charges the own pool's calls their share of busy time (`own_usd`).
 
-    `lease_usd` is what the pool's hours cost, busy or idle. `overflowed` calls found it full and were bought instead.
+    `lease_usd` is what the pool's hours cost from the first arrival to the last end, busy or idle; `busy_share` is
+    `own_usd` as a share of it, and `paid_usd` what was bought and the lease: None where the lease is not known.
+    `overflowed` calls found the pool full and were bought instead.
     """
 
     requests: int
@@ -64,15 +67,12 @@ class Metered(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int
     cost_usd: Decimal
     own_usd: Decimal
-    lease_usd: Decimal
+    lease_usd: Decimal | None
+    paid_usd: Decimal | None
+    busy_share: Decimal | None
     unpriced: int
     failed: int
     overflowed: int
-
-
-def paid(found: Metered) -> Decimal:
-    """What was really paid: tokens that were bought, and every hour of the own pool (the reservation basis)."""
-    return found.cost_usd - found.own_usd + found.lease_usd
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,18 +120,22 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     schema: str = SCHEMA
 
 
-def metered(store: HotStore, where: Filter, own_routes: Collection[str], lease_usd: Decimal) -> Metered:
-    """The run's totals, from the ledger, beside what the own pool's machines cost meanwhile."""
+def metered(store: HotStore, where: Filter, own_routes: Collection[str], pools: Sequence[Pool] | None) -> Metered:
+    """The run's totals, from the ledger, beside what the own pools' machines cost meanwhile."""
+    from baseload.audit.paid import paid
     from baseload.ledger.query import dispatch, totals
 
     found = totals(store, where)
+    both = paid(found.bought_nanousd, found.own_nanousd, pools, found.first_ns, found.ended_ns)
     return Metered(
         requests=found.calls,
         input_tokens=found.usage.prompt_tokens,
         output_tokens=found.usage.completion_tokens,
         cost_usd=usd(found.cost_nanousd),
         own_usd=usd(found.own_nanousd),
-        lease_usd=lease_usd,
+        lease_usd=_usd(both.lease_nanousd),
+        paid_usd=_usd(both.paid_nanousd),
+        busy_share=both.busy_share,
         unpriced=found.unpriced,
         failed=found.failed,
         overflowed=dispatch(store, own_routes, where).overflow,
@@ -223,19 +227,18 @@ def print_report(report: Report) -> None:
         money(found.cost_usd, 4),
     )
     minutes = report.trace.seconds / SECONDS_PER_MINUTE
-    title = f"What was served in these {minutes:.0f} minutes (own pool: its share of busy time)"
+    title = f"What was served in {how_many(round(minutes), 'minute')} (own pool: its share of busy time)"
     table(title, ("upstream", "model", ">requests", ">in", ">out", ">USD"), rows, total)
-    bought, busy = found.cost_usd - found.own_usd, found.own_usd / found.lease_usd * HUNDRED if found.lease_usd else 0
-    say(
-        f"  paid       {money(paid(found))} USD: {money(bought)} by the token and {money(found.lease_usd)} for the own "
-        f"pool's hours, {busy:.0f} % busy"
-    )
+    say(f"  paid       {_paid(found)}")
     say(f"  overflow   {found.overflowed:,} requests found the own pool full and were bought by the token")
     say()
     table(
         "If every call had gone to one model (list prices, these minutes only)",
         ("offer", "book", "as of", ">USD", ">against paid"),
-        [(row.offer, row.book, row.as_of, _known(row.usd), _against(row.usd, paid(found))) for row in report.compared],
+        [
+            (row.offer, row.book, row.as_of, _known(row.usd), _against(row.usd, found.paid_usd))
+            for row in report.compared
+        ],
     )
     say("  cheapest is not the answer: a model must also get the task right")
     say()
@@ -275,5 +278,21 @@ def _known(figure: Decimal | None) -> str:
     return "unknown" if figure is None else money(figure)
 
 
-def _against(figure: Decimal | None, paid: Decimal) -> str:
+def _paid(found: Metered) -> str:
+    """The reservation basis in a sentence, so that nobody takes idle hours for free."""
+    bought = f"{money(found.cost_usd - found.own_usd)} by the token"
+    if found.paid_usd is None or found.lease_usd is None:
+        return f"unknown: {bought}, and no configuration says what the own pool's hours cost"
+    if found.busy_share is None:
+        return f"{money(found.paid_usd)} USD: {bought}"
+    busy, idle = f"{found.busy_share * HUNDRED:.0f} % busy", found.lease_usd - found.own_usd
+    lease = f"{money(found.lease_usd)} for the own pool's hours, {busy}"
+    return f"{money(found.paid_usd)} USD: {bought} and {lease}" + (f", {money(idle)} of it idle" if idle > 0 else "")
+
+
+def _usd(nanos: int | None) -> Decimal | None:
+    return None if nanos is None else usd(nanos)
+
+
+def _against(figure: Decimal | None, paid: Decimal | None) -> str:
     return "" if figure is None or not paid else f"{(figure / paid - 1) * HUNDRED:+,.0f} %"

@@ -6,14 +6,12 @@ import os
 import socket
 import time
 import urllib.request
-from collections.abc import Mapping
 from contextlib import ExitStack
-from decimal import Decimal
 from typing import Self
 
 import msgspec
 
-from baseload.capacity.deployment import Deployment
+from baseload.audit.paid import pools_of
 from baseload.child import Child
 from baseload.cli import demo_report
 from baseload.cli.demo_gateway import Orders, Ready
@@ -30,13 +28,11 @@ from baseload.load.trace import Trace
 from baseload.measure.senders import Progress, send_from_processes
 from baseload.plan.advice import decide_on_calls
 from baseload.settings import parse_address, parse_settings
-from baseload.units import SECONDS_PER_HOUR
 
 # How long the last calls may take from the spool into the store.
 LEDGER_SECONDS = 30.0
 BUNDLED = "azure-conv-2023"
 POLL_SECONDS = 0.05
-MICRO = Decimal("0.000001")
 
 
 class Stage:
@@ -115,6 +111,7 @@ class Stage:
             self._await_ledger(store, where)
             calls = list(store.calls(where))
             catalog, deployments = catalog_of(self._settings), load_deployments()
+            pools = pools_of(self._settings.upstreams, deployments)
             upstreams = demo_report.counted(store, where, self._counts(), self._models)
             decision, undecided = None, ""
             try:
@@ -124,7 +121,7 @@ class Stage:
             return Report(
                 run=self.run,
                 trace=self._replayed(),
-                metered=demo_report.metered(store, where, self._own_routes, self._lease_usd(deployments)),
+                metered=demo_report.metered(store, where, self._own_routes, pools),
                 upstreams=upstreams,
                 agrees=all(each.agrees for each in upstreams),
                 compared=demo_report.compared(calls, catalog, self._settings.compare),
@@ -163,13 +160,6 @@ class Stage:
                     remedy="They are safe in the spool beside it: see /healthz, and free the database.",
                 )
             time.sleep(POLL_SECONDS)
-
-    def _lease_usd(self, deployments: Mapping[str, Deployment]) -> Decimal:
-        """What the own pools' machines cost in the time that was replayed."""
-        hours = Decimal(str(self._trace.seconds)) / SECONDS_PER_HOUR
-        own = [each for each in self._settings.upstreams if each.deployment]
-        hourly = [(each.usd_per_gpu_hour or 0) * deployments[each.deployment].gpus for each in own]
-        return (sum(hourly, Decimal(0)) * hours).quantize(MICRO)
 
     @property
     def _own_routes(self) -> tuple[str, ...]:

@@ -46,6 +46,15 @@ def money(figure: Decimal | int, places: int = 2) -> str:
     return f"{Decimal(figure):,.{places}f}"
 
 
+def how_many(count: int, thing: str) -> str:
+    """How many of a thing, in the number that it takes.
+
+    >>> how_many(1, "call"), how_many(1200, "machine")
+    ('1 call', '1,200 machines')
+    """
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on stderr, where that is a terminal, while the block runs; call what it yields with the steps just done."""

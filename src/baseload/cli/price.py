@@ -293,7 +293,7 @@ def _show(document: PriceDocument) -> None:
         f"{document.asked} on {document.at:%Y-%m-%d %H:%M} UTC", columns, [_row(document, q) for q in document.quotes]
     )
     for quote in document.quotes:
-        if words := _dated(quote):
+        if words := _dated(quote, document.at):
             say(f"  {quote.offer} ({quote.book}): {words}")
         if quote.unpriced:
             say(f"  unpriced: {quote.unpriced}")
@@ -326,12 +326,14 @@ def _rate(rates: RateCard | None, leaf: str) -> str:
     return "-" if rate is None else f"{rate:f}"
 
 
-def _dated(quote: Quote) -> str:
+def _dated(quote: Quote, at: datetime) -> str:
     """In a few words: since when, in which hours, above which prompt length."""
     line = next((each for each in quote.schedule if each.in_force), None)
     if line is None:
-        return "no price in force"
+        return f"no price in force on {at:%Y-%m-%d}"
+    earlier = line.valid_from is None and at.date() < quote.as_of
     words = [
+        f"the book is of {quote.as_of} and does not say what held on {at.date()}" if earlier else "",
         f"since {line.valid_from}" if line.valid_from else "",
         f"{line.window} {line.zone}" if line.window else "",
         *(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from baseload.cli.output import hint, money, note, print_json, say, table
+from baseload.cli.output import hint, how_many, money, note, print_json, say, table
 from baseload.units import usd
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def _print(document: ReplayDocument) -> None:
     """The page that a person reads."""
     subject = f"run {document.run}" if document.run is not None else document.ledger
     table(
-        f"{document.calls:,} calls of {subject}: now, and under {document.policy}",
+        f"{how_many(document.calls, 'call')} of {subject}: now, and under {document.policy}",
         ("bucket", ">calls", ">now USD", ">then USD", ">difference USD", ">change"),
         [(each.bucket, *_cells(each)) for each in document.buckets],
         ("total", *_cells(document.total)),

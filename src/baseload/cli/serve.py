@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from baseload.cli.output import hint, note, print_json, say
+from baseload.cli.output import hint, how_many, note, print_json, say
 
 if TYPE_CHECKING:
     from baseload.gateway.run import Serving
@@ -43,7 +43,25 @@ def command(
     settings = read_settings(config)
     if listen is not None:
         settings = msgspec.structs.replace(settings, listen=listen)
+    check_host(settings.listen)
     uvloop.run(_serve(settings, config, console=not no_console, run=run, as_json=as_json))
+
+
+def check_host(listen: str) -> None:
+    """Raise BadConfig where the host to listen on is the name of no machine."""
+    import socket
+
+    from baseload.errors import BadConfig
+    from baseload.settings import parse_address
+
+    host, port = parse_address(listen)
+    try:
+        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        raise BadConfig(
+            f"cannot listen on {listen}: no address is known for {host!r}",
+            remedy="Write an address of this machine: 127.0.0.1 for itself alone, 0.0.0.0 for every network.",
+        ) from error
 
 
 async def _serve(settings: Settings, config: Path, *, console: bool, run: str, as_json: bool) -> None:
@@ -88,5 +106,5 @@ def _announce(served: Serving, *, as_json: bool) -> None:
     if console is not None:
         say(f"console  {console}")
     if served.recovered:
-        say(f"recovered {served.recovered} calls of a process that had died")
+        say(f"recovered {how_many(served.recovered, 'call')} of a process that had died")
     hint(f"export OPENAI_BASE_URL={served.url}/v1 and use any OpenAI client; Ctrl-C stops")

@@ -38,7 +38,8 @@ class Verdict:
 class Figures:
     """One state of the page. `version` changes when anything in it changes.
 
-    What is dear to work out (`verdict` to `crossings`) may be absent for a moment; `pending` then says why.
+    `missing` says that the run was asked for and has no call. What is dear to work out (`verdict` to `crossings`) may
+    be absent for a moment; `pending` then says why.
     """
 
     version: str
@@ -54,6 +55,7 @@ class Figures:
     decisions: Table
     verdict: Verdict
     pending: str = ""
+    missing: bool = False
     models: Table | None = None
     bars: Chart | None = None
     breakeven: Chart | None = None
@@ -73,9 +75,9 @@ class Figures:
         """The query string under which this state is found again."""
         return self.link(self.by)
 
-    def link(self, by: str) -> str:
-        """The query string of the same page grouped otherwise."""
-        return urlencode({"run": self.run, "by": by})
+    def link(self, by: str, run: str | None = None) -> str:
+        """The query string of the same page grouped otherwise, or of another run."""
+        return urlencode({"run": self.run if run is None else run, "by": by})
 
     @property
     def tables(self) -> Mapping[str, Table]:

@@ -31,7 +31,10 @@ _MARGIN_LEFT, _MARGIN_RIGHT = 8, 3
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The same calls on one offer; `nanousd` None when no price is known. `metered` marks them as they were served."""
+    """The same calls on one offer; `nanousd` None when no price is known.
+
+    `metered` marks them as they were served: what was paid for them, every leased hour of an own pool included.
+    """
 
     offer: str
     provider: str
@@ -52,13 +55,14 @@ class Compared:
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """What a study found at a position of the ledger. `document` is None where there is too little for a decision,
-    and `reason` then says what is missing."""
+    and `reason` then says what is missing. `leased` says that hours of an own pool are in what was paid."""
 
     position: int
     requests: int
     compared: tuple[Compared, ...]
     document: DecideDocument | None
     reason: str
+    leased: bool = False
 
 
 WORKING = Verdict("Working out the verdict …", "Every request is being priced on every model.")
@@ -68,7 +72,11 @@ def added(state: Figures, found: Outlook | None, trouble: str) -> Figures:
     """A state of the page with what an outlook found, as far as it goes."""
     if found is None:
         return replace(state, pending=trouble or f"{WORKING.headline} {WORKING.detail}")
-    state = replace(state, models=models(found.compared, found.requests), bars=bars(found.compared, found.requests))
+    state = replace(
+        state,
+        models=models(found.compared, found.requests, leased=found.leased),
+        bars=bars(found.compared, found.requests, leased=found.leased),
+    )
     document = found.document
     if document is None:
         return replace(state, verdict=Verdict("Too little for a verdict yet.", found.reason), pending=found.reason)
@@ -87,9 +95,10 @@ def ranked(rows: Sequence[Compared]) -> tuple[Compared, ...]:
     return tuple(sorted(rows, key=lambda row: (row.nanousd is None, -(row.nanousd or 0), row.offer)))
 
 
-def models(rows: Sequence[Compared], requests: int) -> Table:
-    """What the traffic costs on each model, against what was metered."""
-    spent = next((row.nanousd for row in rows if row.metered), None)
+def models(rows: Sequence[Compared], requests: int, *, leased: bool = False) -> Table:
+    """What the traffic costs on each model, against what was paid. An API is set against the reservation basis; the own
+    pool's share of busy time alone is set against nothing."""
+    paid = next((row.nanousd for row in rows if row.metered), None)
     return Table(
         name="models",
         caption=f"The same {requests:,} requests at each list price",
@@ -99,7 +108,7 @@ def models(rows: Sequence[Compared], requests: int) -> Table:
             Column("book", "book", "name"),
             Column("as_of", "dated", "name"),
             Column("usd", "USD", "usd"),
-            Column("change", "vs metered", "change"),
+            Column("change_fraction", "vs paid" if leased else "vs metered", "change"),
         ),
         rows=tuple(
             (
@@ -108,26 +117,32 @@ def models(rows: Sequence[Compared], requests: int) -> Table:
                 row.book,
                 None if row.as_of is None else row.as_of.isoformat(),
                 None if row.nanousd is None else usd(row.nanousd),
-                _change(row.nanousd, spent),
+                None if leased and row.kind == "own" else _change(row.nanousd, paid),
             )
             for row in rows
         ),
         marked=next((place for place, row in enumerate(rows) if row.metered), None),
-        note="The cheapest is not the answer: a model must also get the task right. The own pool is priced at its "
-        "share of busy time.",
+        note="The cheapest is not the answer: a model must also get the task right."
+        + (
+            " What was paid includes the own pool's idle hours. The own pool's row is its share of busy time alone, so "
+            "it is set against nothing."
+            if leased
+            else ""
+        ),
     )
 
 
-def bars(rows: Sequence[Compared], requests: int) -> Chart:
+def bars(rows: Sequence[Compared], requests: int, *, leased: bool = False) -> Chart:
     """The same comparison as bars."""
     known = [row for row in rows if row.nanousd is not None]
     named = Counter(row.offer for row in known)
-    offers = [row for row in known if not row.metered]
+    offers = [row for row in known if not row.metered and not (leased and row.kind == "own")]
     caption = f"{requests:,} requests on {len(offers)} offers"
     if offers:
         most, least = offers[0], offers[-1]
         caption += f": {_priced(most)} at most, {_priced(least)} at least"
-    caption += "".join(f"; as routed {words.money(usd(row.nanousd or 0))}" for row in known if row.metered) + "."
+    basis = " paid, the own pool's idle hours included" if leased else ""
+    caption += "".join(f"; as routed {words.money(usd(row.nanousd or 0))}{basis}" for row in known if row.metered) + "."
     return Chart(
         name="models",
         caption=caption,
@@ -139,7 +154,7 @@ def bars(rows: Sequence[Compared], requests: int) -> Chart:
                 price,
                 row.kind,
                 words.money(price),
-                f"{row.offer}: {words.plain(price)} USD ({row.book})",
+                f"{row.offer}: {words.plain(price)} USD ({_basis(row, leased=leased)})",
             )
             for row in known
             for price in (usd(row.nanousd or 0),)
@@ -317,10 +332,16 @@ def _between(start: Decimal, end: Decimal) -> list[Decimal]:
     return [start, *(start * Decimal(str(ratio ** (step / pieces))) for step in range(1, pieces)), end]
 
 
+def _basis(row: Compared, *, leased: bool) -> str:
+    """What a bar's money is of."""
+    own = "share of busy time" if row.kind == "own" else "paid, idle hours included" if row.metered and leased else ""
+    return f"{row.book}, {own}" if own else row.book
+
+
 def _priced(row: Compared) -> str:
     return f"{words.money(usd(row.nanousd or 0))} on {row.offer}"
 
 
-def _change(nanousd: int | None, spent: int | None) -> Decimal | None:
-    """The difference to what was metered as a share of it, to six decimals."""
-    return None if nanousd is None or not spent else round(Decimal(nanousd) / spent - 1, 6)
+def _change(nanousd: int | None, paid: int | None) -> Decimal | None:
+    """The difference to what was paid as a share of it, to six decimals."""
+    return None if nanousd is None or not paid else round(Decimal(nanousd) / paid - 1, 6)

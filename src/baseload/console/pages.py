@@ -46,8 +46,11 @@ class Pages:
         self._templates = _environment()
 
     async def index(self, request: Request) -> Response:
-        """The page."""
-        return self._render("page.html", request, await self._figures(request, _GLANCE))
+        """The page; for a run that is not there, one that leads to those that are."""
+        figures = await self._asked(request, _GLANCE)
+        if figures.missing:
+            return self._render("missing.html", request, figures, status=404)
+        return self._render("page.html", request, figures)
 
     async def live(self, request: Request) -> Response:
         """The inside of the page for a reader who has seen version `seen`; nothing when nothing changed."""
@@ -75,19 +78,26 @@ class Pages:
         return PlainTextResponse(text)
 
     async def _figures(self, request: Request, patience: float) -> Figures:
+        figures = await self._asked(request, patience)
+        if figures.missing:
+            known = f"there are {', '.join(figures.runs)}" if figures.runs else "no run is metered yet"
+            raise HTTPException(404, f"there is no run {figures.run!r}; {known}")
+        return figures
+
+    async def _asked(self, request: Request, patience: float) -> Figures:
         by = request.query_params.get("by") or DIMENSIONS[0]
         if by not in DIMENSIONS:
             raise BadInput(f"cannot group by {by!r}", remedy=f"Use by= one of {', '.join(DIMENSIONS)}.")
         return await self._source.figures(request.query_params.get("run"), by, patience)
 
-    def _render(self, template: str, request: Request, figures: Figures) -> Response:
+    def _render(self, template: str, request: Request, figures: Figures, *, status: int = 200) -> Response:
         text = self._templates.get_template(template).render(
             figures=figures,
             assets=self._assets,
             query=figures.query,
             origin=f"http://{request.headers.get('host', '')}",
         )
-        return HTMLResponse(text)
+        return HTMLResponse(text, status)
 
 
 def _environment() -> jinja2.Environment:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
+from baseload.audit.paid import paid, pools_of
 from baseload.console import metered, outlook, words
 from baseload.console.figures import Figures
 from baseload.console.outlook import Outlook
+from baseload.documents import load_deployments
 from baseload.ledger import query
 from baseload.ledger.hot import FILE
 from baseload.ledger.query import EVERYTHING, Answers, Dimension, Filter, Totals
@@ -30,6 +32,7 @@ _NOTHING = Totals(
     provider_nanousd=0,
     first_ns=None,
     last_ns=None,
+    ended_ns=None,
 )
 
 
@@ -44,6 +47,7 @@ class Reader:
     def __init__(self, directory: Path, settings: Settings) -> None:
         self._ledger = _place(directory / FILE)
         self._policy = version(settings.policy)
+        self._pools = pools_of(settings.upstreams, load_deployments())
         self._own = tuple(route.name for route in settings.policy.routes if route.own)
 
     def read(self, moment: Answers, run: str, by: str, mark: str, found: Outlook | None, trouble: str) -> Figures:
@@ -53,6 +57,7 @@ class Reader:
         totals = query.totals(moment, where)
         if not totals.calls:
             return self.nothing(run, by, mark, runs)
+        money = paid(totals.bought_nanousd, totals.own_nanousd, self._pools, totals.first_ns, totals.ended_ns)
         dispatch = query.dispatch(moment, self._own, where)
         state = Figures(
             version=mark,
@@ -63,8 +68,8 @@ class Reader:
             policy=self._policy,
             ledger=self._ledger,
             requests=totals.calls,
-            cards=metered.cards(totals, dispatch, own_pool=bool(self._own)),
-            traffic=metered.traffic(by, query.by(moment, cast("Dimension", by), where), totals),
+            cards=metered.cards(totals, money, dispatch, own_pool=bool(self._own)),
+            traffic=metered.traffic(by, query.by(moment, cast("Dimension", by), where), totals, money),
             decisions=metered.decisions(query.skips(moment, where), totals.calls),
             verdict=outlook.WORKING,
         )
@@ -82,7 +87,7 @@ class Reader:
             ledger=self._ledger,
             requests=0,
             cards=(),
-            traffic=metered.traffic(by, (), _NOTHING),
+            traffic=metered.traffic(by, (), _NOTHING, paid(0, 0, (), None, None)),
             decisions=metered.decisions((), 0),
             verdict=outlook.WORKING,
         )

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from baseload.console.figures import Figures
@@ -71,7 +71,9 @@ class LedgerSource:
     async def figures(self, run: str | None, by: str, patience: float = 0.0) -> Figures:
         """The figures of a run (None: the first to show, empty: every call). Waits up to `patience` seconds for the
         dear part when there is none yet. Raises LedgerUnavailable."""
-        return await asyncio.to_thread(self._figures, self._first_run if run is None else run, by, patience)
+        state = await asyncio.to_thread(self._figures, self._first_run if run is None else run, by, patience)
+        # The first run may have its calls still to come; another one is a name that was never metered.
+        return replace(state, missing=True) if state.empty and state.run not in ("", self._first_run) else state
 
     def close(self) -> None:
         """Wait for the round under way and let go of the ledger."""

@@ -9,8 +9,10 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from baseload.audit.paid import Paid, Pool, paid, pools_of
 from baseload.audit.reprice import reprice
 from baseload.capacity.deployment import Deployment
+from baseload.capacity.offer import OWN
 from baseload.catalog.books import Catalog
 from baseload.catalog.entries import Offer
 from baseload.clock import now
@@ -33,7 +35,8 @@ _BATCH = 500
 class Market:
     """What the calls are weighed on: the books, the measured deployments, and the offers that are compared.
 
-    `strangers` are names to compare that no book prices; they are shown as unknown.
+    `strangers` are names to compare that no book prices; they are shown as unknown. `pools` are the leased ones, None
+    when what they cost is not known.
     """
 
     settings: Settings
@@ -41,6 +44,7 @@ class Market:
     deployments: Mapping[str, Deployment]
     offers: tuple[Offer, ...]
     strangers: tuple[str, ...]
+    pools: tuple[Pool, ...] | None
 
 
 def market(settings: Settings) -> Market:
@@ -53,7 +57,8 @@ def market(settings: Settings) -> Market:
             offers.setdefault(name, catalog.offer(name))
         except UnknownModel:
             unknown.append(name)
-    return Market(settings, catalog, deployments, tuple(offers.values()), tuple(dict.fromkeys(unknown)))
+    pools = pools_of(settings.upstreams, deployments)
+    return Market(settings, catalog, deployments, tuple(offers.values()), tuple(dict.fromkeys(unknown)), pools)
 
 
 class Study:
@@ -64,7 +69,9 @@ class Study:
         self._where = where
         self._position = 0
         self._requests = 0
-        self._spent = 0
+        self._bought = self._own = 0
+        # The first arrival and the last end.
+        self._span: tuple[int, int] | None = None
         self._sums: dict[str, int | None] = {offer.key: 0 for offer in market.offers}
 
     def follow(self, store: HotStore) -> Outlook:
@@ -75,16 +82,28 @@ class Study:
             self._add(batch)
         self._position = upto
         document, reason = self._decide(store)
-        return Outlook(upto, self._requests, self._compared(), document, reason)
+        money = self._paid()
+        return Outlook(upto, self._requests, self._compared(money), document, reason, leased=money.leased)
 
     def _add(self, batch: Sequence[Call]) -> None:
         self._requests += len(batch)
-        self._spent += sum(attempt.cost_nanousd or 0 for call in batch for attempt in call.attempts)
+        for call in batch:
+            first_ns, ended_ns = self._span or (call.facts.at_ns, call.ended_ns)
+            self._span = min(first_ns, call.facts.at_ns), max(ended_ns, call.ended_ns)
+            for attempt in call.attempts:
+                if attempt.offer.startswith(f"{OWN}/"):
+                    self._own += attempt.cost_nanousd or 0
+                else:
+                    self._bought += attempt.cost_nanousd or 0
         for row in reprice(batch, self._market.offers):
             known = self._sums[row.offer]
             self._sums[row.offer] = None if known is None or row.nanousd is None else known + row.nanousd
 
-    def _compared(self) -> tuple[Compared, ...]:
+    def _paid(self) -> Paid:
+        first_ns, ended_ns = self._span or (None, None)
+        return paid(self._bought, self._own, self._market.pools, first_ns, ended_ns)
+
+    def _compared(self, money: Paid) -> tuple[Compared, ...]:
         rows = [
             Compared(offer.model, offer.provider, offer.source.book, offer.source.as_of, self._sums[offer.key])
             for offer in self._market.offers
@@ -92,7 +111,8 @@ class Study:
         for name in self._market.strangers:
             provider, _, model = name.rpartition("/")
             rows.append(Compared(model, provider, "in no book", None, None))
-        rows.append(Compared("as routed", "metered", "ledger", None, self._spent, metered=True))
+        provider = "paid" if money.leased else "metered"
+        rows.append(Compared("as routed", provider, "ledger", None, money.paid_nanousd, metered=True))
         return ranked(rows)
 
     def _decide(self, store: HotStore) -> tuple[DecideDocument | None, str]:

@@ -95,6 +95,14 @@ def all_failed(record: Record, full: Sequence[str], retry_after: bytes) -> Refus
     return Refused(status, [JSON], problem(message, code="upstreams_failed", kind="server_error"))
 
 
+def not_taken() -> Refused:
+    """503: the last call could not be written down, so no more are served until one can."""
+    message = (
+        "Calls cannot be written to the ledger, so none is served: refused, not lost. Free disk space in data_dir."
+    )
+    return Refused(503, [JSON, _RETRY_SOON], problem(message, code="ledger_unavailable", kind="server_error"))
+
+
 def not_written() -> Refused:
     """503: the answer was there, the ledger was not."""
     message = "The call could not be written to the ledger, so its answer is withheld. Free disk space in data_dir."

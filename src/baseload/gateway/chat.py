@@ -1,7 +1,7 @@
 """One chat completion, from request to ledger. Read this first. Acts.
 
 `answer` understands and decides, walks the routes until one has served, and says so when none has. `_serve` sends, and
-by what comes back relays a stream, relays a whole answer, or leaves it to the next route. Whatever happens, each
+by what comes back relays a stream, a whole answer or a refusal, or leaves it to the next route. Whatever happens, each
 attempt is metered once, and the call is in the spool before the client has its last byte.
 """
 
@@ -19,6 +19,7 @@ from baseload.errors import BadInput, BaseloadError, LedgerUnavailable
 from baseload.gateway import answers
 from baseload.gateway.answers import Refused
 from baseload.gateway.asking import along, facts_of, own_headers
+from baseload.gateway.encoding import is_plain, plain
 from baseload.gateway.http import Exchange, Request
 from baseload.gateway.meter import Meter, Record, Try
 from baseload.gateway.request import Headers
@@ -30,13 +31,30 @@ from baseload.policy.decide import State, decide
 from baseload.policy.policy import Route
 from baseload.settings import Upstream
 from baseload.usage import Usage
+from baseload.wire import answer as wire
 from baseload.wire import openai, sse
+from baseload.wire.answer import Answered
 from baseload.wire.openai import Asked, BadBody
 
 PATH = "/chat/completions"
 
 # Refusals that are about the moment and not about the request: the next route is tried, and the upstream is not cooled.
 _NOT_NOW = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+# Refusals of our key or our account there. The client can do nothing about them, and their texts may quote the key.
+_OURS = (
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.PAYMENT_REQUIRED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
+)
+LARGE_BYTES = 1_000_000
+"""Longer requests are read in a thread, so that the others need not wait."""
+OPENING_BYTES = 64 * 1024
+"""Bytes of a stream that may wait for the model to begin before they are passed on all the same."""
+
+
+class NoAnswer(AttemptFailed):
+    """A success by its status, but no chat completion: the upstream has done nothing that it could bill."""
 
 
 @dataclass(slots=True)
@@ -49,7 +67,8 @@ class _Job:
     record: Record
     full: list[str] = field(default_factory=list)
     retry_after: bytes = b""
-    relay: sse.Relay | None = None  # what was delivered of a stream
+    attempt: Try | None = None  # the one under way, or the last
+    relay: sse.Relay | None = None  # what it delivered of a stream
     written: bool = False
 
     @property
@@ -69,14 +88,17 @@ class Chat:
 
     async def answer(self, request: Request, exchange: Exchange) -> None:
         """Serve one request."""
-        job = self._read(request)
+        job = await self._read(request)
+        if not isinstance(job, Refused) and not self._meter.takes_calls():
+            job = answers.not_taken()
         if isinstance(job, Refused):
             await _say(exchange, job)
             return
-        for choice in job.record.decision.routes:
-            if await self._try(job, job.snapshot.routes[choice.route], exchange):
-                return
-        await self._give_up(job, exchange)
+        try:
+            await self._walk(job, exchange)
+        except Exception as error:  # the outermost edge of a call: what nobody foresaw must not lose it
+            self._salvage(job, error, exchange)
+            raise
 
     def close(self) -> None:
         """Close every upstream connection."""
@@ -85,10 +107,11 @@ class Chat:
 
     # Understand and decide.
 
-    def _read(self, request: Request) -> _Job | Refused:
-        snapshot = self._state.snapshot
+    async def _read(self, request: Request) -> _Job | Refused:
+        large = len(request.body) > LARGE_BYTES
         try:
-            asked = openai.read(request.body)
+            asked = await asyncio.to_thread(openai.read, request.body) if large else openai.read(request.body)
+            snapshot = self._state.snapshot
             facts = facts_of(asked, request, snapshot.policy, self._clock.time_ns())
         except BadBody as error:
             return answers.bad_body(error)
@@ -109,14 +132,21 @@ class Chat:
             return self._decide(facts, snapshot, State(in_flight=now.in_flight))
         return decision
 
-    # Try one route.
+    # Try one route after the other.
+
+    async def _walk(self, job: _Job, exchange: Exchange) -> None:
+        for choice in job.record.decision.routes:
+            if await self._try(job, job.snapshot.routes[choice.route], exchange):
+                return
+        await self._give_up(job, exchange)
 
     async def _try(self, job: _Job, route: Route, exchange: Exchange) -> bool:
         """Serve the request on a route; False when the next one should be tried. Its slot is held meanwhile."""
         if not self._state.reserve(route):
             job.full.append(route.name)
             return False
-        attempt = self._meter.begin(job.record, route)
+        attempt = job.attempt = self._meter.begin(job.record, route)
+        job.relay = None
         try:
             return await self._serve(job, attempt, exchange)
         except (AttemptFailed, BadInput) as failure:
@@ -132,12 +162,16 @@ class Chat:
         name = attempt.route.upstream
         body = openai.rewrite(job.asked, attempt.route.model)
         headers = [*self._headers[name], *along(job.request)]
-        with await self._clients[name].send("POST", PATH, headers, body, on_sent=attempt.on_sent) as answer:
+        on_again = partial(self._meter.again, job.record, attempt)
+        sending = self._clients[name].send("POST", PATH, headers, body, on_sent=attempt.on_sent, on_again=on_again)
+        with await sending as answer:
             attempt.http_status = answer.status
             if not _serves(answer.status):
                 await self._leave(job, attempt, answer)
                 return False
-            if answer.header(b"content-type").startswith(b"text/event-stream"):
+            if not _succeeds(answer.status):
+                await self._relay_refusal(job, attempt, answer, exchange)
+            elif answer.header(b"content-type").lower().startswith(b"text/event-stream"):
                 await self._relay_stream(job, attempt, answer, exchange)
             else:
                 await self._relay_whole(job, attempt, answer, exchange)
@@ -146,7 +180,8 @@ class Chat:
     async def _leave(self, job: _Job, attempt: Try, answer: Answer) -> None:
         """Note why the upstream could not serve."""
         self._meter.first_byte(attempt)
-        complaint = openai.complaint(await answer.read())
+        body, _ = await answer.excerpt()
+        complaint = "it refuses the gateway's own key or account" if answer.status in _OURS else wire.complaint(body)
         job.retry_after = answer.header(b"retry-after")
         if answer.status not in _NOT_NOW:
             self._state.failed(attempt.route.upstream)
@@ -157,16 +192,25 @@ class Chat:
         """A JSON answer: read it whole, meter it, write it down, send it as it is."""
         self._meter.first_byte(attempt)
         body = await answer.read()
-        if answer.until_close and not openai.is_json(body):
-            raise AttemptFailed("the connection closed inside the answer", began=True)
+        found = _read_whole(answer, body)
         self._state.answered(attempt.route.upstream)
-        if answer.status < HTTPStatus.BAD_REQUEST:
-            status = Status.OK
-            usage = openai.read_usage(body)
-            self._end(job, attempt, status, usage, 0 if usage else openai.written_tokens(body))
-        else:
-            status = Status.REFUSED
-            self._meter.end(job.record, attempt, status, error=openai.complaint(body))
+        self._end(job, attempt, Status.OK, found.usage, found.written_tokens)
+        await self._deliver(job, attempt, answer, body, exchange, Status.OK)
+
+    async def _relay_refusal(self, job: _Job, attempt: Try, answer: Answer, exchange: Exchange) -> None:
+        """A refusal of this very request is the client's, as it is."""
+        self._meter.first_byte(attempt)
+        body, whole = await answer.excerpt()
+        if not whole:
+            raise AttemptFailed(f"the body of its HTTP {answer.status} was too long, too slow or broken", began=True)
+        self._state.answered(attempt.route.upstream)
+        self._meter.end(job.record, attempt, Status.REFUSED, error=wire.complaint(body))
+        await self._deliver(job, attempt, answer, body, exchange, Status.REFUSED)
+
+    async def _deliver(
+        self, job: _Job, attempt: Try, answer: Answer, body: bytes, exchange: Exchange, status: Status
+    ) -> None:
+        """Write the call down, then send the whole answer."""
         call = self._write(job, status)
         if call is None:
             await _say(exchange, answers.not_written())
@@ -175,18 +219,26 @@ class Chat:
         await exchange.respond(answer.status, [*answers.passed(answer.headers), *ours, answers.cost(call)], body)
 
     async def _relay_stream(self, job: _Job, attempt: Try, answer: Answer, exchange: Exchange) -> None:
-        """A stream: relay each event as it comes; write the call down before the last one."""
+        """A stream: relay each event as it comes, once the model has begun; write the call down before the last one."""
+        _check_plain(answer)
         relay = job.relay = sse.Relay(hide_usage=not job.asked.usage_asked)
         data = await answer.next()
         self._meter.first_byte(attempt)  # not the head: that may come long before the model has begun
-        ours = answers.served_by(attempt.route, job.record.decision)
-        await exchange.start(answer.status, [*answers.passed(answer.headers), *ours])
+        start = partial(self._start, job, attempt, answer, exchange)
+        opening = b""
         while data:
-            await exchange.send(relay.feed(data))
+            opening += relay.feed(data)
+            if relay.began or exchange.started or len(opening) > OPENING_BYTES:
+                await start()
+                await exchange.send(opening)
+                opening = b""
             data = b"" if relay.done else await answer.next()
         if answer.until_close and not relay.done:
             raise AttemptFailed("the connection closed before the stream was done", began=True)
-        tail = relay.finish()
+        tail = opening + relay.finish()
+        if not relay.began and not exchange.started:
+            raise NoAnswer(f"the stream ended before the model began {relay.complaint}".strip(), began=True)
+        await start()
         self._state.answered(attempt.route.upstream)
         status = Status.CUT if relay.failed else Status.OK
         self._end_delivered(job, attempt, status, "the upstream reported an error in its stream" * relay.failed)
@@ -194,6 +246,12 @@ class Chat:
             exchange.abort()
         else:
             await exchange.end(tail)
+
+    async def _start(self, job: _Job, attempt: Try, answer: Answer, exchange: Exchange) -> None:
+        """Send the head of a stream, once."""
+        if not exchange.started:
+            ours = answers.served_by(attempt.route, job.record.decision)
+            await exchange.start(answer.status, [*answers.passed(answer.headers), *ours])
 
     # How an attempt ends.
 
@@ -205,7 +263,8 @@ class Chat:
         status = Status.TIMEOUT if slow else Status.FAILED
         if exchange.started:
             status = Status.CUT
-        if attempt.http_status == HTTPStatus.OK:
+        reported = job.relay is not None and job.relay.usage is not None
+        if reported or (_succeeds(attempt.http_status) and not isinstance(failure, NoAnswer)):
             self._end_delivered(job, attempt, status, failure.message)
         else:
             self._meter.end(job.record, attempt, status, error=failure.message)
@@ -215,14 +274,26 @@ class Chat:
         return exchange.started
 
     def _abandoned(self, job: _Job, attempt: Try) -> None:
-        """The client went away. What the upstream did until then is paid for all the same."""
+        """The client went away. What the upstream did until then is paid for all the same, unless it had refused."""
         if job.written:
             return
-        if attempt.sent:
+        if attempt.sent and (attempt.http_status is None or _succeeds(attempt.http_status)):
             self._end_delivered(job, attempt, Status.CLIENT_GONE, "the client went away")
         else:
             self._meter.end(job.record, attempt, Status.CLIENT_GONE, error="the client went away")
         self._write(job, Status.CLIENT_GONE)
+
+    def _salvage(self, job: _Job, error: Exception, exchange: Exchange) -> None:
+        """Something failed that nobody foresaw: end what is under way and write the call down."""
+        if job.written:
+            return
+        status = Status.CUT if exchange.started else Status.FAILED
+        if job.attempt is not None and not job.attempt.ended:
+            if _succeeds(job.attempt.http_status):
+                self._end_delivered(job, job.attempt, status, f"unexpected: {error!r}")
+            else:
+                self._meter.end(job.record, job.attempt, status, error=f"unexpected: {error!r}")
+        self._write(job, status)
 
     def _end_delivered(self, job: _Job, attempt: Try, status: Status, error: str) -> None:
         """End an attempt that did not end by itself: what it reported so far, else an estimate of what it delivered."""
@@ -231,9 +302,11 @@ class Chat:
         self._end(job, attempt, status, usage, written, error)
 
     def _end(self, job: _Job, attempt: Try, status: Status, usage: Usage | None, written: int, error: str = "") -> None:
-        """End an attempt that consumed something, by the upstream's own count or else by our estimate."""
-        if usage is None:
-            estimate = Usage(input_tokens=job.facts.input_tokens, output_tokens=written)
+        """End an attempt that consumed something, by the upstream's own count or else by our estimate. A count that
+        knows nothing of what was delivered is none."""
+        if usage is None or (written and not usage.completion_tokens):
+            read = usage if usage is not None and usage.prompt_tokens else Usage(input_tokens=job.facts.input_tokens)
+            estimate = read + Usage(output_tokens=written)
             self._meter.end(job.record, attempt, status, estimate, Evidence.ESTIMATED, error)
         else:
             self._meter.end(job.record, attempt, status, usage, Evidence.REPORTED, error)
@@ -258,12 +331,37 @@ class Chat:
 def _serves(status: int) -> bool:
     """Whether an answer is for the client: a success, or a refusal of this very request.
 
-    >>> [_serves(status) for status in (200, 404, 408, 429, 500, 302)]
-    [True, True, False, False, False, False]
+    >>> [_serves(status) for status in (200, 404, 401, 408, 429, 500, 302)]
+    [True, True, False, False, False, False, False]
     """
-    if status < HTTPStatus.MULTIPLE_CHOICES:
+    if _succeeds(status):
         return True
-    return HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _NOT_NOW
+    about_the_request = status not in _NOT_NOW and status not in _OURS
+    return HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and about_the_request
+
+
+def _succeeds(status: int | None) -> bool:
+    return status is not None and status < HTTPStatus.MULTIPLE_CHOICES
+
+
+def _check_plain(answer: Answer) -> None:
+    coding = answer.header(b"content-encoding")
+    if not is_plain(coding):
+        raise AttemptFailed(f"its stream is encoded as {coding!r} and cannot be metered", began=True)
+
+
+def _read_whole(answer: Answer, body: bytes) -> Answered:
+    """What a whole answer says. Raises AttemptFailed when it cannot be read, NoAnswer when it is none."""
+    coding = answer.header(b"content-encoding")
+    text = plain(body, coding)
+    if text is None:
+        raise AttemptFailed(f"its answer is encoded as {coding!r} and cannot be metered", began=True)
+    if answer.until_close and not wire.is_json(text):
+        raise AttemptFailed("the connection closed inside the answer", began=True)
+    found = wire.read_answer(text)
+    if found is None:
+        raise NoAnswer(f"HTTP {answer.status} without an answer {wire.complaint(text)}".strip(), began=True)
+    return found
 
 
 async def _say(exchange: Exchange, refused: Refused) -> None:

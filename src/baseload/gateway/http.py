@@ -32,6 +32,8 @@ LINGER_SECONDS = 2.0
 """How long bytes after a refusal are read and thrown away, so that a reset does not overtake the refusal."""
 PIPELINED = 16
 """Requests that may wait on one connection before reading from it stops."""
+PIPELINED_BYTES = 1024 * 1024
+"""Bytes of their bodies that may."""
 SEND_BUFFER_BYTES = 64 * 1024
 
 JSON = (b"content-type", b"application/json")
@@ -168,8 +170,10 @@ class Connection(asyncio.Protocol):
             self._set_deadline()
         if self._task is None:
             self._next()
-        elif len(reader.ready) > PIPELINED:
+        elif len(reader.ready) > PIPELINED or reader.waiting_bytes > PIPELINED_BYTES:
             self._transport.pause_reading()
+            if reader.phase is Phase.BODY and not self._full:
+                self.deadline = _FOREVER  # it is we who do not read
 
     def pause_writing(self) -> None:
         self._full = True

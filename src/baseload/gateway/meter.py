@@ -16,12 +16,16 @@ from baseload.errors import LedgerUnavailable, Unpriced
 from baseload.load.calls import Attempt, Call, Decision, Evidence, Status
 from baseload.load.facts import Facts
 from baseload.policy.policy import Route
+from baseload.units import NANOSECONDS_PER_SECOND
 from baseload.usage import Usage
 
 log = logging.getLogger(__name__)
 
 MAX_ERROR = 300
 """Characters of an upstream's complaint that are kept."""
+
+PROBE_NS = NANOSECONDS_PER_SECOND
+"""How long to wait before another call finds out whether calls can be written again."""
 
 
 class Spool(Protocol):
@@ -40,6 +44,8 @@ class Try:
     sent: bool = False  # the request was handed to a connection
     first_byte_ns: int | None = None
     http_status: int | None = None
+
+    ended: bool = False
 
     def on_sent(self) -> None:
         self.sent = True
@@ -66,10 +72,17 @@ class Meter:
         self._spool = spool
         self._clock = clock
         self._warned: set[str] = set()
+        self._estimated: set[str] = set()
+        self._probed_ns = 0  # when a call was last let through although the one before could not be written
 
     def begin(self, record: Record, route: Route) -> Try:
         """An attempt starts now."""
         return Try(route, len(record.attempts) + 1, self._clock.time_ns())
+
+    def again(self, record: Record, attempt: Try) -> None:
+        """The kept connection of an attempt was closed before its answer: that was one attempt, now comes the next."""
+        self.end(record, attempt, Status.FAILED, error="the kept connection was closed before the answer")
+        attempt.number, attempt.started_ns, attempt.ended = attempt.number + 1, self._clock.time_ns(), False
 
     def first_byte(self, attempt: Try) -> None:
         """The first byte of an answer came now."""
@@ -86,8 +99,11 @@ class Meter:
         error: str = "",
     ) -> Attempt:
         """An attempt ends now: price it by the model that served it, at the time it started."""
+        attempt.ended = True
         route = attempt.route
         cost, book = None, ""
+        if evidence is Evidence.ESTIMATED and status is Status.OK:
+            self._warn_estimated(route.offer)
         if evidence is not Evidence.NONE:
             cost, book = self._price(usage or Usage(), record.offers.get(route.offer), route, attempt.started_ns)
         ended = Attempt(
@@ -110,6 +126,16 @@ class Meter:
         record.attempts.append(ended)
         return ended
 
+    def takes_calls(self) -> bool:
+        """Whether a call that is served now can be written down. While it can not, one call a second finds out."""
+        if self.writable:
+            return True
+        now = self._clock.time_ns()
+        if abs(now - self._probed_ns) < PROBE_NS:
+            return False
+        self._probed_ns = now
+        return True
+
     def write(self, record: Record, status: Status) -> Call:
         """Make the call durable. Raises LedgerUnavailable; the call is then in the log, the last place left."""
         call = Call(
@@ -124,6 +150,7 @@ class Meter:
             self._spool.append(call)
         except LedgerUnavailable as error:
             self.writable = False
+            self._probed_ns = self._clock.time_ns()
             self.unwritten += 1
             log.error("%s The call that could not be written: %s", error, msgspec.json.encode(call).decode())
             raise
@@ -142,6 +169,11 @@ class Meter:
             self._warn(route.offer, str(error))
             return None, offer.source.book
         return charge.nanousd, charge.book
+
+    def _warn_estimated(self, offer: str) -> None:
+        if offer not in self._estimated:
+            self._estimated.add(offer)
+            log.warning("estimated: %s does not report its usage, or not one that can be", offer)
 
     def _warn(self, offer: str, reason: str) -> None:
         self.unpriced += 1

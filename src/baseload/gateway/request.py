@@ -77,8 +77,13 @@ class RequestReader:
         self._head_fed = 0
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
-        self._body: list[bytes] = []
+        self._body = bytearray()
         self._body_bytes = 0
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of bodies that came and were not taken yet."""
+        return len(self._body) + sum(len(item.body) for item in self.ready if isinstance(item, Request))
 
     def feed(self, data: bytes) -> None:
         """Read what came from the client. Never raises: what cannot be read becomes a refusal."""
@@ -103,7 +108,7 @@ class RequestReader:
             self.deaf = True
             self.phase = Phase.BETWEEN
             self.wants_continue = False
-            self._body = []
+            self._body = bytearray()
             self.ready.append(Refusal(status, message, code))
 
     def close(self) -> None:
@@ -119,7 +124,7 @@ class RequestReader:
         self._head_fed = self._body_bytes = 0
         self._url = b""
         self._headers = []
-        self._body = []
+        self._body = bytearray()
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -142,7 +147,7 @@ class RequestReader:
 
     def on_body(self, body: bytes) -> None:
         self._count(len(body))
-        self._body.append(body)
+        self._body += body
 
     def on_message_complete(self) -> None:
         if self._parser is None or self.deaf:
@@ -150,12 +155,12 @@ class RequestReader:
         self.phase = Phase.BETWEEN
         self.wants_continue = False
         keep_alive = self._parser.should_keep_alive()
-        body, self._body = self._body, []
+        body, self._body = bytes(self._body), bytearray()
         request = Request(
             self._parser.get_method().decode(),
             _origin_form(self._url),
             self._headers,
-            body[0] if len(body) == 1 else b"".join(body),
+            body,
             keep_alive,
             self._parser.get_http_version() == "1.0",
         )

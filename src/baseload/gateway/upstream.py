@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httptools
 
@@ -29,6 +29,11 @@ BUFFER_BYTES = 64 * 1024
 """Bytes of an answer that may wait for their reader before the socket is no longer read."""
 IDLE_SECONDS = 30.0
 """How long a connection is kept for the next request."""
+EXCERPT_BYTES = 64 * 1024
+EXCERPT_SECONDS = 2.0
+"""How much of an error's body is read, and for how long."""
+STALE_SECONDS = 0.25
+"""A kept connection that is closed within this time of a request had been given up before the request came."""
 TAIL_SECONDS = 1.0
 """How long an answer whose reader has all it needs may take to end, for its connection to be used again."""
 
@@ -80,6 +85,19 @@ class Answer:
                 raise AttemptFailed(f"the answer is longer than {ANSWER_BYTES} bytes", began=True)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    async def excerpt(self) -> tuple[bytes, bool]:
+        """The beginning of the body of an error, and whether that is all of it. Never raises AttemptFailed."""
+        found = bytearray()
+        try:
+            async with asyncio.timeout(EXCERPT_SECONDS):
+                while part := await self._connection.next():
+                    found += part
+                    if len(found) > EXCERPT_BYTES:
+                        return bytes(found[:EXCERPT_BYTES]), False
+        except (AttemptFailed, TimeoutError):
+            return bytes(found), False
+        return bytes(found), True
+
     def let_go(self, *, whole: bool = False) -> None:
         """Give the connection back when the answer has ended, else close it. `whole`: the reader has all it needs, so a
         connection whose answer only lacks its end mark is worth a short wait."""
@@ -96,16 +114,13 @@ class Client:
     """Sends requests to one upstream, over TCP, TLS or (with `unix`) a socket file."""
 
     def __init__(self, base_url: str, timeouts: Timeouts, *, unix: Path | None = None) -> None:
-        url = urlsplit(base_url)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            remedy = "Write it as in https://api.example.com/v1."
-            raise BadConfig(f"{base_url!r} is not the base URL of an upstream", remedy=remedy)
+        url, port = _parsed(base_url)
         self.timeouts = timeouts
         self.prefix = url.path.rstrip("/")
         self.authority = url.netloc.rpartition("@")[2]
-        self._host = url.hostname
+        self._host = url.hostname or ""
         self._tls = ssl.create_default_context() if url.scheme == "https" else None
-        self._port = url.port or (443 if self._tls else 80)
+        self._port = port or (443 if self._tls else 80)
         self._unix = unix
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
@@ -121,13 +136,15 @@ class Client:
         *,
         host: bytes = b"",
         on_sent: Callable[[], None] = lambda: None,
+        on_again: Callable[[], None] = lambda: None,
     ) -> Answer:
         """Send a request and wait for the head of its answer; `on_sent` is called once a connection stands and the
         request is on its way. Raises AttemptFailed.
 
-        A kept connection may be closed by the upstream just while the request travels. When not one byte of an answer
-        came, such a request is sent once more on a fresh connection. That is right for a chat completion although it is
-        a POST: it changes nothing at the upstream, and a server that closes an idle connection has not begun the work.
+        A kept connection may be closed by the upstream just while the request travels. When it was closed at once and
+        not one byte of an answer came, `on_again` is called and the request sent once more on a fresh connection. That
+        is right for a chat completion although it is a POST: it changes nothing at the upstream, and a server that
+        closes an idle connection has not begun the work.
         """
         lines = [f"{method} {self.prefix}{path} HTTP/1.1\r\nhost: ".encode("latin-1"), host or self.authority.encode()]
         lines += [b"\r\n%b: %b" % field for field in headers]
@@ -138,12 +155,15 @@ class Client:
         bodiless = method == "HEAD"
         kept = self._take()
         if kept is not None:
+            sent_at = asyncio.get_running_loop().time()
             try:
                 on_sent()
                 return await kept.exchange(message, bodiless=bodiless)
             except AttemptFailed as failure:
-                if failure.began or failure.timed_out:
+                late = asyncio.get_running_loop().time() - sent_at > STALE_SECONDS
+                if failure.began or failure.timed_out or late:
                     raise
+            on_again()
         fresh = await self._connect()
         on_sent()
         return await fresh.exchange(message, bodiless=bodiless)
@@ -422,3 +442,17 @@ class _Connection(asyncio.Protocol):
             self.client.keep(self)
         else:
             self.abort()
+
+
+def _parsed(base_url: str) -> tuple[SplitResult, int | None]:
+    """A base URL and its port. Raises BadConfig."""
+    try:
+        url = urlsplit(base_url)
+        plain = url.scheme in ("http", "https") and bool(url.hostname)
+        port = url.port
+    except ValueError:
+        plain = False
+    if not plain or not all("!" <= character <= "~" for character in base_url):
+        remedy = "Write it as in https://api.example.com/v1, in ASCII and without spaces (%20 stands for one)."
+        raise BadConfig(f"{base_url!r} is not the base URL of an upstream", remedy=remedy)
+    return url, port

@@ -48,7 +48,7 @@ EVERYTHING = Filter()
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What was metered. Times are the first and the last arrival, None when there was no call.
+    """What was metered. Times are the first and the last arrival and the last end, None when there was no call.
 
     `cost_nanousd` is the sum of every priced attempt, `own_nanousd` the part of it that own capacity carried, on the
     usage basis. `unpriced` counts attempts that consumed something at no known price: they are in neither sum.
@@ -66,6 +66,7 @@ class Totals:
     provider_nanousd: int
     first_ns: int | None
     last_ns: int | None
+    ended_ns: int | None
 
     @property
     def bought_nanousd(self) -> int:
@@ -237,6 +238,7 @@ def _sums() -> list[ColumnElement[Any]]:
         _sum(attempts.c.provider_nanousd).label("provider_nanousd"),
         func.min(calls.c.at_ns).label("first_ns"),
         func.max(calls.c.at_ns).label("last_ns"),
+        func.max(calls.c.ended_ns).label("ended_ns"),
     ]
 
 

@@ -13,6 +13,8 @@ from baseload.units import NANOSECONDS_PER_SECOND
 HEADER = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 # A count beyond this is a broken row, not a long prompt: no model reads ten million tokens.
 MOST_TOKENS = 10_000_000
+# Nobody sent a prompt to a model outside these years: such a time is a broken one.
+FIRST_YEAR, LAST_YEAR = 1970, 2200
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,10 @@ def _row(line: str) -> tuple[int, int, int]:
     fields = line.strip().split(",")
     if len(fields) != len(HEADER):
         raise ValueError(f"{len(fields)} fields instead of {len(HEADER)}")
-    return _timestamp(fields[0]), _count(fields[1], "ContextTokens"), _count(fields[2], "GeneratedTokens")
+    row = _timestamp(fields[0]), _count(fields[1], "ContextTokens"), _count(fields[2], "GeneratedTokens")
+    if row[2] == 0:
+        raise ValueError("GeneratedTokens is 0: a request that asks for nothing")
+    return row
 
 
 def _timestamp(text: str) -> int:
@@ -93,6 +98,8 @@ def _timestamp(text: str) -> int:
         seconds = datetime.strptime(whole, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
     except ValueError as error:
         raise ValueError(f"TIMESTAMP {text!r} is no time") from error
+    if not FIRST_YEAR <= seconds.year <= LAST_YEAR:
+        raise ValueError(f"TIMESTAMP {text!r} is not between the years {FIRST_YEAR} and {LAST_YEAR}")
     return to_ns(seconds) + int(fraction.ljust(9, "0") if fraction else 0)
 
 

@@ -143,7 +143,7 @@ class OwnPool:
         if not machines:
             return Bill()
         amount = self.pool.usd_per_month * machines
-        return Bill((Line("GPU lease", amount, f"{machines} machines x {self.pool.how}", self.pool.source),))
+        return Bill((Line("GPU lease", amount, f"{_machines(machines)} x {self.pool.how}", self.pool.source),))
 
     def fill(self, machines: int) -> Decimal:
         """The mean share of that many machines that is used, overflow apart."""
@@ -165,7 +165,7 @@ class OwnPool:
             curve=Tariff(name, _likely(stack), self.elsewhere_rate, (step,)),
             machines=self.peak,
             fill=self.fill(self.peak),
-            note=f"{self.peak} machines for the busiest minute ({peak:.2f}), {self.fill(self.peak):.0%} filled",
+            note=f"{_machines(self.peak)} for the busiest minute ({peak:.2f}), {self.fill(self.peak):.0%} filled",
         )
 
     def overflow(self, machines: int) -> list[int]:
@@ -187,12 +187,12 @@ class OwnPool:
             curve=self._hybrid_curve(name, _likely(stack)),
             machines=best,
             fill=self.fill(best) if best else None,
-            note=f"{best} base machines, {flowing:.1%} of the pool's calls by value flow over",
+            note=f"{_machines(best, 'base machine')}, {flowing:.1%} of the pool's calls by value flow over",
         )
 
     def _hybrid_bill(self, machines: int) -> Bill:
         amount = self.market.profile.monthly(self.overflow(machines))
-        line = Line("API overflow", amount, f"load above {machines} machines in each minute, at the cheapest API")
+        line = Line("API overflow", amount, f"load above {_machines(machines)} in each minute, at the cheapest API")
         flowing = Bill((line,)) if amount.high else Bill()
         return self.lease(machines) + flowing + self.elsewhere
 
@@ -239,3 +239,8 @@ def _grouped(pairs: Sequence[tuple[Decimal, int]], most: int) -> list[tuple[Frac
         (sum((Fraction(load) for load, _ in group), ZERO) / len(group), Fraction(sum(value for _, value in group)))
         for group in groups
     ]
+
+
+def _machines(count: int, thing: str = "machine") -> str:
+    """How many, in the number that it takes: `1 machine`."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

@@ -1,4 +1,4 @@
-"""OpenAI chat completions: what a request asks, the same bytes for another model, what an answer consumed. Pure.
+"""OpenAI chat completions: what a request asks, and the same bytes for another model. Pure.
 
 Nothing but what routing needs is decoded. What goes upstream is the client's own bytes with the model name, and where
 usage would otherwise not be reported `stream_options.include_usage`, spliced in; unknown fields survive byte for byte.
@@ -12,12 +12,7 @@ from typing import Annotated
 import msgspec
 
 from baseload.errors import BadInput
-from baseload.usage import Usage, leaves
-
-BYTES_PER_TOKEN = 4
-"""About four characters of English text make a token (OpenAI, "What are tokens and how to count them?", read 2026-11).
-Used for the estimate that routes a request and for what a stream that was cut had delivered; never where an upstream
-reports its own count."""
+from baseload.wire.answer import decoded, text_length, tokens_in
 
 TOKENS_PER_IMAGE = 765
 """A 1024 x 1024 image at high detail: 85 + 4 x 170 tokens (OpenAI, vision guide, read 2026-11)."""
@@ -27,7 +22,12 @@ MAX_TAG_NAME = 64
 MAX_TAG_VALUE = 512
 """OpenAI's own bounds for `metadata`: 16 pairs, names of 64 and values of 512 characters."""
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
+MAX_FIELDS = 200
+MAX_ENTRIES = 10_000
+MAX_VALUES = 200_000
+"""Fields of a body, entries of its messages or tools, values in all: what one request may cost everybody to read."""
+
+Cap = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 
 
 class BadBody(BadInput):
@@ -71,8 +71,8 @@ class _Body(msgspec.Struct):
     messages: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1)]
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
-    max_completion_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    max_completion_tokens: Cap | None = None
+    max_tokens: Cap | None = None
     tools: list[msgspec.Raw] | None = None
     functions: list[msgspec.Raw] | None = None
     response_format: _ResponseFormat | None = None
@@ -80,9 +80,15 @@ class _Body(msgspec.Struct):
     user: str | None = None
 
 
+class _Message(msgspec.Struct):
+    content: msgspec.Raw = msgspec.Raw(b"")
+
+
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _BODY = msgspec.json.Decoder(_Body)
-_KEY = re.compile(rb'[ \t\n\r]*"((?:[^"\\]|\\.)*)"[ \t\n\r]*:[ \t\n\r]*')
+_MESSAGE = msgspec.json.Decoder(_Message)
+_KEY = re.compile(rb'[ \t\n\r]*"([^"\\]*+(?:\\.[^"\\]*+)*+)"[ \t\n\r]*:[ \t\n\r]*')
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _AFTER = re.compile(rb"[ \t\n\r]*([,}])")
 _GAPS = b" \t\n\r"
 _PATH = re.compile(r"(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`|required field `(?P<missing>[^`]*)`)$")
@@ -91,6 +97,7 @@ _PATH = re.compile(r"(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`|required field 
 def read(body: bytes) -> Asked:
     """What a request body asks for. Raises BadBody naming the field at fault and the remedy."""
     _check_text(body)
+    _check_values(body)
     try:
         fields = _FIELDS.decode(body)
         document = _BODY.decode(body)
@@ -99,6 +106,7 @@ def read(body: bytes) -> Asked:
     except (msgspec.DecodeError, RecursionError) as error:
         remedy = "Send one JSON object with `model` and `messages`."
         raise BadBody(f"The body is not valid JSON: {error}", remedy=remedy, code="bad_json") from error
+    _check_sizes(document, fields)
     if document.stream_options is not None:
         _options(bytes(fields["stream_options"]))
     pictured = b'"image_url"' in bytes(fields["messages"])
@@ -141,124 +149,40 @@ def tag(name: str, value: str, tags: dict[str, str]) -> None:
     tags[name] = value
 
 
-class _PromptDetails(msgspec.Struct):
-    cached_tokens: Count | None = None
-
-
-class _CompletionDetails(msgspec.Struct):
-    reasoning_tokens: Count | None = None
-
-
-class Counts(msgspec.Struct):
-    """The `usage` object of an answer, as the upstream counts: cached inside prompt, reasoning inside completion."""
-
-    prompt_tokens: Count
-    completion_tokens: Count = 0
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
-
-    def leaves(self) -> Usage:
-        """The same in leaf units."""
-        read_details, written_details = self.prompt_tokens_details, self.completion_tokens_details
-        return leaves(
-            prompt=self.prompt_tokens,
-            completion=self.completion_tokens,
-            cache_read=(read_details.cached_tokens or 0) if read_details else 0,
-            reasoning=(written_details.reasoning_tokens or 0) if written_details else 0,
-        )
-
-
-class _Message(msgspec.Struct):
-    content: str | None = None
-    reasoning_content: str | None = None
-    tool_calls: msgspec.Raw = msgspec.Raw(b"")
-
-
-class _Choice(msgspec.Struct):
-    message: _Message | None = None
-
-
-class _Reported(msgspec.Struct):
-    usage: Counts | None = None
-
-
-class _Written(msgspec.Struct):
-    choices: list[_Choice] = []
-
-
-_REPORTED = msgspec.json.Decoder(_Reported)
-_WRITTEN = msgspec.json.Decoder(_Written)
-
-
-def read_usage(answer: bytes) -> Usage | None:
-    """What a JSON answer says it consumed, in leaf units; None when it does not say."""
-    try:
-        counts = _REPORTED.decode(answer).usage
-    except msgspec.DecodeError:
-        return None
-    return counts.leaves() if counts is not None else None
-
-
-def written_tokens(answer: bytes) -> int:
-    """An estimate of the tokens a JSON answer without usage has written, from its length."""
-    try:
-        choices = _WRITTEN.decode(answer).choices
-    except msgspec.DecodeError:
-        return tokens_in(len(answer))
-    messages = [choice.message for choice in choices if choice.message is not None]
-    texts = [
-        len((each.content or "") + (each.reasoning_content or "")) + len(bytes(each.tool_calls)) for each in messages
-    ]
-    return tokens_in(sum(texts))
-
-
-class _Error(msgspec.Struct):
-    message: str = ""
-
-
-class _Complaint(msgspec.Struct):
-    error: _Error | str = ""
-    detail: str = ""
-    message: str = ""
-
-
-_COMPLAINT = msgspec.json.Decoder(_Complaint)
-
-
-def complaint(answer: bytes) -> str:
-    """What an error answer says, in the shapes that upstreams use; its first line when it is not JSON."""
-    try:
-        found = _COMPLAINT.decode(answer)
-    except msgspec.DecodeError:
-        return answer[:200].decode(errors="replace").partition("\n")[0].strip()
-    error = found.error if isinstance(found.error, str) else found.error.message
-    return error or found.message or found.detail
-
-
-def is_json(answer: bytes) -> bool:
-    """Whether an answer is a whole JSON document."""
-    try:
-        msgspec.json.decode(answer, type=msgspec.Raw)
-    except msgspec.DecodeError:
-        return False
-    return True
-
-
-def tokens_in(length: int) -> int:
-    """An estimate of the tokens in a text of `length` bytes or characters, rounded up.
-
-    >>> tokens_in(0), tokens_in(1), tokens_in(4_000)
-    (0, 1, 1000)
-    """
-    return -(-length // BYTES_PER_TOKEN)
-
-
 def _check_text(body: bytes) -> None:
     try:
         body.decode()
     except UnicodeDecodeError as error:
         remedy = "Encode the body as UTF-8."
         raise BadBody(f"The body is not UTF-8 at byte {error.start}", remedy=remedy, code="bad_utf8") from error
+
+
+def _check_values(body: bytes) -> None:
+    """Refuse a body of very many values before they are all made. Commas outside of texts tell them, less one."""
+    if body.count(b",") < MAX_VALUES:
+        return
+    values, at = 0, 0
+    for text in _STRING.finditer(body):
+        values += body.count(b",", at, text.start())
+        at = text.end()
+        if values > MAX_VALUES:
+            break
+    if values + body.count(b",", at) > MAX_VALUES:
+        raise _too_many("values", MAX_VALUES, None)
+
+
+def _check_sizes(document: _Body, fields: dict[str, msgspec.Raw]) -> None:
+    if len(fields) > MAX_FIELDS:
+        raise _too_many("fields", MAX_FIELDS, None)
+    lists = {"messages": document.messages, "tools": document.tools, "functions": document.functions}
+    for name, entries in lists.items():
+        if len(entries or ()) > MAX_ENTRIES:
+            raise _too_many(name, MAX_ENTRIES, name)
+
+
+def _too_many(what: str, limit: int, param: str | None) -> BadBody:
+    remedy = f"Send at most {limit:,} {what} in one request."
+    return BadBody(f"The body has too many {what}", remedy=remedy, param=param, code="too_many")
 
 
 def _wrong(error: msgspec.ValidationError) -> BadBody:
@@ -364,17 +288,14 @@ def _input_tokens(document: _Body, pictured: bool) -> int:
         raw = bytes(part)
         found = raw.count(b'"image_url"')
         images += raw.count(b'"type":"image_url"') or (found + 1) // 2
-        text += _text_length(msgspec.json.decode(raw)) if found else len(raw)
+        text += _text_in(raw) if found else len(raw)
     return tokens_in(text) + images * TOKENS_PER_IMAGE
 
 
-def _text_length(message: object) -> int:
-    """Characters of the text parts of one message."""
-    content = message.get("content") if isinstance(message, dict) else None
-    if isinstance(content, str):
-        return len(content)
-    texts = [part.get("text") for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-    return sum(len(text) for text in texts if isinstance(text, str))
+def _text_in(raw: bytes) -> int:
+    """Characters of the text parts of one message. What else is in it is the upstream's to judge."""
+    message = decoded(_MESSAGE, raw)
+    return text_length(bytes(message.content)) if message is not None else 0
 
 
 def _tags(document: _Body) -> dict[str, str]:

@@ -13,29 +13,20 @@ import msgspec
 
 from baseload.errors import BadInput
 from baseload.usage import Usage
-from baseload.wire.openai import Counts, tokens_in
+from baseload.wire.answer import choices_length, complaint, decoded, tokens_in, usage_in
 
 EVENT_BYTES = 16 * 1024 * 1024
 """The longest event that is held while its end is awaited."""
 
 # A blank line ends an event: two line ends, of which the first is not merely the CR of a CRLF.
 _BLANK = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+_NO_CHOICES = (b"null", b"[]")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
-class _Delta(msgspec.Struct):
-    content: str | None = None
-    reasoning_content: str | None = None
-    tool_calls: msgspec.Raw = msgspec.Raw(b"")
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta | None = None
-
-
 class _Chunk(msgspec.Struct):
-    choices: list[_Choice] | None = None
-    usage: Counts | None = None
+    choices: msgspec.Raw = msgspec.Raw(b"null")
+    usage: msgspec.Raw = msgspec.Raw(b"null")
     error: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -48,7 +39,9 @@ class Relay:
     def __init__(self, *, hide_usage: bool) -> None:
         self.usage: Usage | None = None
         self.done = False
-        self.failed = False  # the upstream reported an error inside the stream
+        self.failed = False  # the upstream reported an error inside the stream ...
+        self.complaint = ""  # ... and this is what it said
+        self.began = False  # the model has begun: a choice came
         self._hide_usage = hide_usage
         self._rest = bytearray()
         self._held: list[bytes] = []
@@ -68,6 +61,9 @@ class Relay:
         if self._rest:
             searched = max(0, len(self._rest) - 3)
             self._rest += data
+            if not _BLANK.search(self._rest, searched):  # not joined anew for each piece of a long event
+                self._check_length()
+                return b""
             data = bytes(self._rest)
             self._rest.clear()
         out: list[bytes] = []
@@ -77,9 +73,7 @@ class Relay:
             start = blank.end()
         self._half_ended = self._half_ended if start == 0 else data.endswith(b"\r", 0, start) and start == len(data)
         self._rest += data[start:]
-        if len(self._rest) > EVENT_BYTES:
-            remedy = "Ask the upstream for smaller events."
-            raise BadInput(f"one event of the stream is longer than {EVENT_BYTES} bytes", remedy=remedy)
+        self._check_length()
         return out[0] if len(out) == 1 else b"".join(out)
 
     def finish(self) -> bytes:
@@ -91,6 +85,11 @@ class Relay:
         held = b"".join(self._held)
         self._held.clear()
         return held
+
+    def _check_length(self) -> None:
+        if len(self._rest) > EVENT_BYTES:
+            remedy = "Ask the upstream for smaller events."
+            raise BadInput(f"one event of the stream is longer than {EVENT_BYTES} bytes", remedy=remedy)
 
     def _take_line_feed(self, data: bytes, out: list[bytes]) -> int:
         """Give the second half of a split CRLF to the event it ends. Returns where the next event starts."""
@@ -116,24 +115,23 @@ class Relay:
 
     def _read(self, payload: bytes) -> bool:
         """Take in usage and deltas of a chunk; whether it is to be hidden."""
-        try:
-            chunk = _CHUNK.decode(payload)
-        except msgspec.DecodeError:
+        chunk = decoded(_CHUNK, payload)
+        if chunk is None:
             return False  # not ours to judge: relayed as it is
         if bytes(chunk.error) != b"null":
             self.failed = True
-        for choice in chunk.choices or ():
-            if choice.delta is not None:
-                self._measure(choice.delta)
-        if chunk.usage is None:
+            self.complaint = complaint(payload)
+        choices = bytes(chunk.choices)
+        if choices not in _NO_CHOICES:
+            self.began = True
+            length = choices_length(choices)
+            self._characters += length
+            self._deltas += length > 0
+        usage = usage_in(bytes(chunk.usage))
+        if usage is None:
             return False
-        self.usage = chunk.usage.leaves()
-        return self._hide_usage and chunk.choices == []
-
-    def _measure(self, delta: _Delta) -> None:
-        length = len(delta.content or "") + len(delta.reasoning_content or "") + len(bytes(delta.tool_calls))
-        self._characters += length
-        self._deltas += length > 0
+        self.usage = usage
+        return self._hide_usage and choices == b"[]"
 
 
 def _payload(event: bytes) -> bytes:

@@ -1,0 +1,186 @@
+"""What an upstream's answer says: whether it is one, what it consumed, what it wrote, what it complains of. Pure.
+
+Nothing here trusts an upstream. What cannot be read is not there, and one bad field does not hide its neighbours.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from baseload.usage import Usage, leaves
+
+BYTES_PER_TOKEN = 4
+"""About four characters of English text make a token (OpenAI, "What are tokens and how to count them?", read 2026-11).
+Used for the estimate that routes a request and for what a stream that was cut had delivered; never where an upstream
+reports its own count."""
+
+MAX_TOKENS = 10**8
+"""A count beyond this is no count: a hundred times the longest context on sale (1,048,576 tokens, read 2026-11)."""
+
+_Decoded = TypeVar("_Decoded")
+_NOTHING = (b"", b"null", b"[]", b'""')
+
+
+class Written(msgspec.Struct):
+    """What a message or a delta holds that a model wrote."""
+
+    content: msgspec.Raw = msgspec.Raw(b"")
+    reasoning_content: msgspec.Raw = msgspec.Raw(b"")
+    tool_calls: msgspec.Raw = msgspec.Raw(b"")
+
+    @property
+    def length(self) -> int:
+        """Characters of its texts, bytes of its tool calls."""
+        calls = bytes(self.tool_calls)
+        texts = text_length(bytes(self.content)) + text_length(bytes(self.reasoning_content))
+        return texts + (len(calls) if calls not in _NOTHING else 0)
+
+
+class Choice(msgspec.Struct):
+    """One choice of a whole answer (`message`) or of a chunk (`delta`)."""
+
+    message: Written | None = None
+    delta: Written | None = None
+
+    @property
+    def length(self) -> int:
+        return sum(each.length for each in (self.message, self.delta) if each is not None)
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """A whole answer: what it says it consumed, None when it does not say; an estimate of the tokens it wrote."""
+
+    usage: Usage | None
+    written_tokens: int
+
+
+class _Document(msgspec.Struct):
+    choices: msgspec.Raw = msgspec.Raw(b"null")
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Part(msgspec.Struct):
+    text: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+
+
+class _Complaint(msgspec.Struct):
+    error: _Error | str = ""
+    detail: str = ""
+    message: str = ""
+
+
+_DOCUMENT = msgspec.json.Decoder(_Document)
+_CHOICES = msgspec.json.Decoder(list[Choice])
+_COMPLAINT = msgspec.json.Decoder(_Complaint)
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_NUMBER = msgspec.json.Decoder(int | float)
+_TEXT = msgspec.json.Decoder(str)
+_PARTS = msgspec.json.Decoder(list[msgspec.Raw])
+_PART = msgspec.json.Decoder(_Part)
+_ANY = msgspec.json.Decoder(msgspec.Raw)
+
+
+def decoded(decoder: msgspec.json.Decoder[_Decoded], data: bytes) -> _Decoded | None:
+    """What bytes from an upstream say; None when they are not JSON, nested too deep, or of another shape.
+
+    A byte that is not UTF-8 is read as a replacement character: a garbled word must not hide the usage beside it.
+    """
+    for text in (data, b""):
+        try:
+            return decoder.decode(text or data.decode(errors="replace").encode())
+        except UnicodeDecodeError:
+            continue
+        except (msgspec.DecodeError, RecursionError):
+            return None
+    return None
+
+
+def read_answer(answer: bytes) -> Answered | None:
+    """What a whole JSON answer consumed and wrote; None when it is no chat completion (an error, a page, nothing)."""
+    document = decoded(_DOCUMENT, answer)
+    if document is None or bytes(document.choices) == b"null":
+        return None
+    return Answered(usage_in(bytes(document.usage)), tokens_in(choices_length(bytes(document.choices))))
+
+
+def choices_length(choices: bytes) -> int:
+    """Characters that the choices of an answer or a chunk hold; of a shape nobody knows, its bytes."""
+    found = decoded(_CHOICES, choices)
+    if found is None:
+        return len(choices) if choices not in _NOTHING else 0
+    return sum(choice.length for choice in found)
+
+
+def usage_in(raw: bytes) -> Usage | None:
+    """A `usage` object in leaf units: the upstream counts cached inside prompt, reasoning inside completion.
+
+    None without a count of the prompt. Any other count that is none (negative, a fraction, beyond MAX_TOKENS) is zero.
+    """
+    counts = _fields(raw)
+    prompt = _count(counts, "prompt_tokens")
+    if prompt is None:
+        return None
+    return leaves(
+        prompt=prompt,
+        completion=_count(counts, "completion_tokens") or 0,
+        cache_read=_count(_inside(counts, "prompt_tokens_details"), "cached_tokens") or 0,
+        reasoning=_count(_inside(counts, "completion_tokens_details"), "reasoning_tokens") or 0,
+    )
+
+
+def complaint(answer: bytes) -> str:
+    """What an error answer says, in the shapes that upstreams use; its first line when it is not JSON."""
+    found = decoded(_COMPLAINT, answer)
+    if found is None:
+        return answer[:200].decode(errors="replace").partition("\n")[0].strip()
+    error = found.error if isinstance(found.error, str) else found.error.message
+    return error or found.message or found.detail
+
+
+def is_json(answer: bytes) -> bool:
+    """Whether an answer is a whole JSON document."""
+    return decoded(_ANY, answer) is not None
+
+
+def text_length(raw: bytes) -> int:
+    """Characters of a content in JSON: a text, or the texts among a list of parts."""
+    if raw.startswith(b"["):
+        parts = [decoded(_PART, bytes(part)) for part in decoded(_PARTS, raw) or ()]
+        return sum(_characters(bytes(part.text)) for part in parts if part is not None)
+    return _characters(raw)
+
+
+def tokens_in(length: int) -> int:
+    """An estimate of the tokens in a text of `length` bytes or characters, rounded up.
+
+    >>> tokens_in(0), tokens_in(1), tokens_in(4_000)
+    (0, 1, 1000)
+    """
+    return -(-length // BYTES_PER_TOKEN)
+
+
+def _characters(raw: bytes) -> int:
+    text = decoded(_TEXT, raw) if raw.startswith(b'"') else None
+    return len(text) if text is not None else 0
+
+
+def _fields(raw: bytes) -> dict[str, msgspec.Raw]:
+    return decoded(_FIELDS, raw) or {}
+
+
+def _inside(counts: dict[str, msgspec.Raw], name: str) -> dict[str, msgspec.Raw]:
+    return _fields(bytes(counts[name])) if name in counts else {}
+
+
+def _count(counts: dict[str, msgspec.Raw], name: str) -> int | None:
+    """A number of tokens, also where a program wrote it as 100.0."""
+    number = decoded(_NUMBER, bytes(counts[name])) if name in counts else None
+    if number is None or not 0 <= number <= MAX_TOKENS or number != int(number):
+        return None
+    return int(number)
