@@ -101,6 +101,9 @@ def test_broken_rows_are_named_and_the_others_replayed(tmp_path):
         (b"\xff\xfe", "cannot read"),
         (b"a,b\n1,2\n", "not with TIMESTAMP,ContextTokens,GeneratedTokens"),
         (HEADER.encode(), "holds no request"),
+        (HEADER.encode() + b"2021-11-16 18:15:46,1,2\n2023-11-16 18:15:46,1,2\n", "spans 730 days"),
+        (HEADER.encode() + b"0001-01-01 00:00:00,1,2\n9999-12-31 23:59:59,1,2\n", "line 2: TIMESTAMP"),
+        (HEADER.encode() + b"2023-11-16 18:15:46,9,0\n", "line 2: GeneratedTokens is 0"),
     ],
 )
 def test_a_trace_that_is_none_is_refused(tmp_path, content, says):
@@ -111,6 +114,13 @@ def test_a_trace_that_is_none_is_refused(tmp_path, content, says):
     assert done.returncode == 2
     assert says in done.stderr
     assert "next:" in done.stderr
+    assert not (tmp_path / "demo").exists()
+
+
+def test_a_host_that_is_nowhere_is_named_before_anything_is_written(tmp_path):
+    done = demo(tmp_path, "--listen", "a..b:80")
+    assert done.returncode == 2
+    assert "no address is known for 'a..b'" in done.stderr
     assert not (tmp_path / "demo").exists()
 
 

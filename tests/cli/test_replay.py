@@ -162,6 +162,104 @@ def test_a_route_without_a_price_makes_the_total_unknown_and_says_which(home, mo
         "unknown",
     ]
     assert "no book has a price for nobody/knows" in err
+    assert "next:" not in out
+
+
+# Two H100 at 2.40 USD for half an hour.
+LEASE = Decimal("2.40")
+BARE = "\n".join(line[2:] for line in POOLED.partition("policy:\n")[2].splitlines())
+
+
+@pytest.fixture
+def pooled(home) -> Path:
+    """A ledger of half an hour, metered with an own pool: two calls on it, 0.50 USD each by busy time, one bought."""
+    (home / "pooled").mkdir()
+    (home / "pooled" / "baseload.yaml").write_text(POOLED.replace("slots: 1,", "slots: 9,"))
+    (home / "bare.yaml").write_text(BARE.replace("slots: 1,", "slots: 9,"))
+    own = attempt(
+        route="pool", upstream="pool", model="qwen3-32b", offer="own/qwen3-32b", usage=MILLION, cost=5 * 10**8
+    )
+    tags = {"run": "one"}
+    record(
+        home / "pooled",
+        call("p", own, bucket=Bucket.JUDGMENT, tags=tags),
+        call("q", own, bucket=Bucket.JUDGMENT, tags=tags, seconds=900),
+        metered("r", Bucket.JUDGMENT, seconds=1_799),
+    )
+    return home
+
+
+def test_a_lease_ends_with_the_last_route_to_the_pool(pooled, answer, monkeypatch, capsys):
+    """Now 2.25 bought and 2.40 leased; then three million tokens each way on a small model, and no lease."""
+    arguments = ("--ledger", pooled / "pooled", "--policy", pooled / "thrift.yaml", "--config", pooled / "whole.yaml")
+    upstreams = '  - {name: mid, base_url: "http://127.0.0.1:3/v1"}\n'
+    (pooled / "whole.yaml").write_text(POOLED.replace("upstreams:\n", f"upstreams:\n{upstreams}"))
+    found = answer(*arguments)
+    assert (found["lease_usd"], found["lease_then_usd"]) == (LEASE, 0)
+    assert found["paid_now_usd"] == Decimal("2.25") + LEASE
+    assert nanousd(found["paid_then_usd"]) == 3 * MINI
+    assert found["total"]["now_usd"] == Decimal("3.25")
+    _, out, err = run(monkeypatch, capsys, *arguments)
+    assert "  paid       now 4.6500, then 6.7500 USD (the own pool's lease of 2.4000 ends)\n" in out
+    assert (err, "  next: " in out) == ("", True)
+
+
+def test_a_lease_stays_while_a_route_leads_to_the_pool(pooled, answer, monkeypatch, capsys):
+    arguments = ("--ledger", pooled / "pooled", "--policy", pooled / "bare.yaml")
+    found = answer(*arguments)
+    assert (found["lease_usd"], found["lease_then_usd"]) == (LEASE, LEASE)
+    assert (found["paid_now_usd"], found["paid_then_usd"]) == (Decimal("4.65"), LEASE)
+    _, out, _ = run(monkeypatch, capsys, *arguments)
+    assert "  paid       now 4.6500, then 2.4000 USD (the own pool's lease of 2.4000 stays)\n" in out
+
+
+def test_a_lease_begins_with_a_whole_configuration_that_has_a_pool(pooled, answer, monkeypatch, capsys):
+    """The calls of an API alone: three seconds' worth of a pool is leased, on top of what still is bought."""
+    (pooled / "baseload.yaml").write_text(
+        'upstreams:\n  - {name: mid, base_url: "http://127.0.0.1:3/v1"}\npolicy:\n  routes:\n'
+        "    - {name: mini, upstream: mid, model: gpt-5-mini, offer: openai/gpt-5-mini, success: {judgment: 1}}\n"
+    )
+    (pooled / "whole.yaml").write_text(POOLED)
+    found = answer("--ledger", pooled, "--policy", pooled / "whole.yaml")
+    assert found["lease_usd"] == 0
+    assert nanousd(found["paid_now_usd"]) == 3 * MINI
+    assert nanousd(found["lease_then_usd"]) == round(Decimal(4_800_000_000) / 3600)
+    bought = found["total"]["then_usd"] - found["total"]["own_then_usd"]
+    assert found["paid_then_usd"] == bought + found["lease_then_usd"]
+    _, out, _ = run(monkeypatch, capsys, "--ledger", pooled, "--policy", pooled / "whole.yaml")
+    assert "(an own pool's lease of 0.0013 begins)" in out
+
+
+def test_a_lease_that_no_configuration_names_is_unknown_and_not_zero(pooled, answer, monkeypatch, capsys):
+    (pooled / "pooled" / "baseload.yaml").unlink()
+    arguments = ("--ledger", pooled / "pooled", "--policy", pooled / "thrift.yaml")
+    found = answer(*arguments)
+    assert (found["lease_usd"], found["paid_now_usd"], nanousd(found["paid_then_usd"])) == (None, None, 3 * MINI)
+    _, out, _ = run(monkeypatch, capsys, *arguments)
+    assert "now unknown, then 6.7500 USD (what the own pool's hours cost is not known" in out
+
+
+def test_without_a_pool_both_bases_are_one_and_no_line_says_so(home, monkeypatch, capsys):
+    _, out, _ = run(monkeypatch, capsys, "--policy", home / "thrift.yaml")
+    assert "paid" not in out
+
+
+def test_a_route_to_nowhere_is_said_and_not_put_in_force(pooled, monkeypatch, capsys):
+    code, out, err = run(monkeypatch, capsys, "--ledger", pooled / "pooled", "--policy", pooled / "thrift.yaml")
+    assert code == 0
+    assert "the configuration has no upstream mid, to which a route leads" in err
+    assert "no upstream small" not in err
+    assert "next:" not in out
+
+
+def test_nothing_compared_is_too_little(home, monkeypatch, capsys):
+    dark = POLICY.replace("openai/gpt-5-nano", "nobody/knows").replace("openai/gpt-5-mini", "nobody/else")
+    (home / "dark.yaml").write_text(dark)
+    (home / "none.yaml").write_text(POLICY.replace("bandwidth", "flagship").replace(", judgment: 1", ""))
+    for name, says in (("dark", "0 find no route, 3 have no price"), ("none", "3 find no route, 0 have no price")):
+        code, out, err = run(monkeypatch, capsys, "--policy", home / f"{name}.yaml")
+        assert (code, "next:" in out) == (4, False)
+        assert says in err
 
 
 @pytest.mark.parametrize(

@@ -2,79 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from decimal import Decimal
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from baseload.cli.output import hint, how_many, money, note, print_json, say, table
-from baseload.units import usd
+from baseload.cli.output import print_json
+from baseload.cli.replay_page import Missing, describe, print_missing, print_page
 
 if TYPE_CHECKING:
-    from baseload.audit.replay import Change, Replay
+    from baseload.audit.paid import Paid, Pool
+    from baseload.audit.replay import Replay
     from baseload.catalog.entries import Offer
     from baseload.load.calls import Call
     from baseload.policy.policy import Policy
     from baseload.settings import Settings
 
-SCHEMA = "baseload.replay/1"
 # The configuration under which a ledger was metered, where it stands beside it (the demo writes its own there).
 CONFIG = "baseload.yaml"
-HUNDRED = 100
-# One call costs fractions of a cent.
-PLACES = 4
-
-
-class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """USD now and then of the calls that the policy admits, None where one of them has no price.
-
-    `own` is what own capacity carries of it, its share of busy time; `bought_difference_usd` leaves that out.
-    """
-
-    calls: int
-    now_usd: Decimal | None
-    then_usd: Decimal | None
-    difference_usd: Decimal | None
-    own_now_usd: Decimal
-    own_then_usd: Decimal
-    bought_difference_usd: Decimal | None
-
-
-class ByBucket(Compared, frozen=True, kw_only=True):
-    """The same for one bucket."""
-
-    bucket: str
-
-
-class ByRoute(msgspec.Struct, frozen=True, kw_only=True):
-    """Admitted calls that a route answers, now and then."""
-
-    route: str
-    now: int
-    then: int
-
-
-class ReplayDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer. `refused` calls find no route under the policy: they are in no comparison."""
-
-    schema: str = SCHEMA
-    ledger: str
-    run: str | None
-    policy: str
-    calls: int
-    moved: int
-    refused: int
-    refused_usd: Decimal | None
-    unpriced_now: int
-    unpriced_then: int
-    unpriced_offers: tuple[str, ...]
-    total: Compared
-    difference_nanousd: int | None
-    buckets: tuple[ByBucket, ...]
-    routes: tuple[ByRoute, ...]
 
 
 class _AnyVariable(Mapping[str, str]):
@@ -105,18 +52,26 @@ def command(
 ) -> None:
     """Decide the same calls again under another policy: now, then, and the difference."""
     from baseload.audit.replay import replay
+    from baseload.errors import NotEnoughData
 
     wanted, whole = _wanted(policy)
     directory = _directory(ledger, whole, demo=demo)
-    settings = _prices(config, whole, directory)
+    before, after = _configurations(config, whole, directory)
     calls, tag = _calls(directory, run, demo=demo)
-    offers, unpriced = _offers(settings, wanted)
+    offers, unpriced = _offers(after, wanted)
     found = replay(calls, wanted, offers)
-    document = _document(found, directory, tag, unpriced)
+    missing = Missing(offers=unpriced, upstreams=_strangers(wanted, whole or after))
+    document = describe(found, directory, tag, missing, *_paid(found, calls, wanted, before, after))
     if as_json:
         print_json(document)
     else:
-        _print(document)
+        print_page(document)
+    print_missing(missing)
+    if not document.compared:
+        raise NotEnoughData(
+            f"no call could be compared: {found.refused:,} find no route, {found.unpriced_then:,} have no price",
+            remedy="Give the policy a route for their buckets, and every route's offer a price.",
+        )
 
 
 def _wanted(path: Path) -> tuple[Policy, Settings | None]:
@@ -148,14 +103,18 @@ def _directory(ledger: Path | None, whole: Settings | None, *, demo: bool) -> Pa
     return home() if whole is None or whole.data_dir == default else whole.directory
 
 
-def _prices(config: Path | None, whole: Settings | None, directory: Path) -> Settings | None:
-    """The configuration that knows your own prices and what your pools cost."""
+def _configurations(
+    config: Path | None, whole: Settings | None, directory: Path
+) -> tuple[Settings | None, Settings | None]:
+    """Under which the calls were metered, and under which they are tried: prices, and what pools cost."""
     from baseload.settings import read_settings
 
     beside = directory / CONFIG
-    if config is None and whole is None and beside.exists():
-        config = beside
-    return whole if config is None else read_settings(config, _AnyVariable())
+    if config is None and beside.exists():
+        settled = read_settings(beside, _AnyVariable())
+        return settled, whole or settled
+    named = whole if config is None else read_settings(config, _AnyVariable())
+    return named, named
 
 
 def _calls(directory: Path, run: str | None, *, demo: bool) -> tuple[list[Call], str | None]:
@@ -194,80 +153,35 @@ def _offers(settings: Settings | None, wanted: Policy) -> tuple[dict[str, Offer]
     return priced_routes(base, catalog_of(base), load_deployments(), datetime.now(UTC).date())
 
 
-def _document(found: Replay, directory: Path, run: str | None, unpriced: tuple[str, ...]) -> ReplayDocument:
-    names = dict.fromkeys((*found.routes_then, *found.routes_now))
-    return ReplayDocument(
-        ledger=str(directory),
-        run=run,
-        policy=found.policy,
-        calls=found.calls,
-        moved=found.moved,
-        refused=found.refused,
-        refused_usd=_usd(found.refused_nanousd),
-        unpriced_now=found.unpriced_now,
-        unpriced_then=found.unpriced_then,
-        unpriced_offers=unpriced,
-        total=Compared(**_figures(found.total)),
-        difference_nanousd=found.difference_nanousd,
-        buckets=tuple(ByBucket(bucket=bucket, **_figures(each)) for bucket, each in found.by_bucket.items()),
-        routes=tuple(
-            ByRoute(route=name, now=found.routes_now.get(name, 0), then=found.routes_then.get(name, 0))
-            for name in names
-        ),
-    )
+def _strangers(wanted: Policy, settings: Settings | None) -> tuple[str, ...]:
+    """Upstreams that the policy's routes lead to and the configuration does not have; none where there is none."""
+    if settings is None:
+        return ()
+    known = {upstream.name for upstream in settings.upstreams}
+    return tuple(dict.fromkeys(route.upstream for route in wanted.routes if route.upstream not in known))
 
 
-def _figures(change: Change) -> dict[str, Any]:
-    return {
-        "calls": change.calls,
-        "now_usd": _usd(change.now_nanousd),
-        "then_usd": _usd(change.then_nanousd),
-        "difference_usd": _usd(change.difference_nanousd),
-        "own_now_usd": usd(change.own_now_nanousd),
-        "own_then_usd": usd(change.own_then_nanousd),
-        "bought_difference_usd": _usd(change.bought_difference_nanousd),
-    }
+def _paid(
+    found: Replay, calls: Sequence[Call], wanted: Policy, before: Settings | None, after: Settings | None
+) -> tuple[Paid, Paid]:
+    """Both bases of the admitted calls, now and then. The lease of a pool that no route leads to any more ends.
 
+    What has no price is in neither: the lease alone is then to be read.
+    """
+    from baseload.audit.paid import paid, pools_of
+    from baseload.documents import load_deployments
 
-def _usd(nanos: int | None) -> Decimal | None:
-    return None if nanos is None else usd(nanos)
+    deployments, total = load_deployments(), found.total
+    led_to = {route.upstream for route in wanted.routes}
+    pools_now = pools_of(before.upstreams if before is not None else (), deployments)
+    kept = [each for each in (after.upstreams if after is not None else ()) if each.name in led_to]
+    pools_then = pools_of(kept, deployments)
+    if not pools_then and any(route.own for route in wanted.routes):
+        pools_then = None
+    first_ns, ended_ns = min(call.facts.at_ns for call in calls), max(call.ended_ns for call in calls)
 
+    def both(whole: int | None, own: int, pools: Sequence[Pool] | None) -> Paid:
+        return paid((whole or own) - own, own, pools, first_ns, ended_ns)
 
-def _print(document: ReplayDocument) -> None:
-    """The page that a person reads."""
-    subject = f"run {document.run}" if document.run is not None else document.ledger
-    table(
-        f"{how_many(document.calls, 'call')} of {subject}: now, and under {document.policy}",
-        ("bucket", ">calls", ">now USD", ">then USD", ">difference USD", ">change"),
-        [(each.bucket, *_cells(each)) for each in document.buckets],
-        ("total", *_cells(document.total)),
-    )
-    table(
-        "Calls by route",
-        ("route", ">now", ">then"),
-        [(each.route or "(none answered)", f"{each.now:,}", f"{each.then:,}") for each in document.routes],
-    )
-    total = document.total
-    if total.own_now_usd or total.own_then_usd:
-        carried = f"carries {money(total.own_now_usd, PLACES)} of it now, {money(total.own_then_usd, PLACES)} then"
-        say(f"  own pool   {carried}: its share of busy time, whose hours are paid either way")
-        say(f"  bought     by the token: {_known(total.bought_difference_usd)} USD difference")
-    if document.refused:
-        refused = f"{document.refused:,} of {document.calls:,} calls find no route"
-        say(f"  refused    {refused}; now they cost {_known(document.refused_usd)} USD, in no sum above")
-    for key in document.unpriced_offers:
-        note(f"no book has a price for {key}: add it to `prices` in your configuration")
-    hint("baseload serve --config FILE puts a policy in force")
-
-
-def _cells(each: Compared) -> tuple[str, ...]:
-    change = (
-        ""
-        if each.difference_usd is None or not each.now_usd
-        else f"{each.difference_usd / each.now_usd * HUNDRED:+.1f} %"
-    )
-    return (f"{each.calls:,}", _known(each.now_usd), _known(each.then_usd), _known(each.difference_usd), change)
-
-
-def _known(figure: Decimal | None) -> str:
-    return "unknown" if figure is None else money(figure, PLACES)
+    now = both(total.now_nanousd, total.own_now_nanousd, pools_now)
+    return now, both(total.then_nanousd, total.own_then_nanousd, pools_then)
