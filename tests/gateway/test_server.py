@@ -51,6 +51,22 @@ class TestModels:
         assert (await get(f"{gateway.url}/v1/models/a/b%20c")).json()["id"] == "a/b c"
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [("http://evil.example", 403), ("null", 403), ("http://127.0.0.1:1", 403), ("", 403), (None, 200), ("own", 200)],
+)
+async def test_a_page_of_another_site_may_not_spend(gateway: Running, origin: str | None, status: int) -> None:
+    # What a browser sends for a cross-site form or fetch without asking first: a plain text body, and its origin.
+    host = gateway.url.removeprefix("http://")
+    headers = {"content-type": "text/plain"} | (
+        {} if origin is None else {"origin": origin.replace("own", f"http://{host}")}
+    )
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(f"{gateway.url}/v1/chat/completions", json=question(), headers=headers)
+    assert answer.status_code == status
+    assert gateway.gateway.meter.written == (status == 200)
+
+
 async def test_health(gateway: Running, bench: Bench) -> None:
     await gateway.client().chat.completions.create(model="auto", messages=question()["messages"])
     answer = await get(f"{gateway.url}/healthz")

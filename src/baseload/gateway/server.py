@@ -112,6 +112,12 @@ class Gateway:
     async def answer(self, request: Request, exchange: Exchange) -> None:
         """Send a request to the part that serves its path."""
         path = request.path
+        if _foreign(request):
+            message = (
+                "This page is not served from here and may not spend through this gateway. Call it from a program."
+            )
+            await exchange.respond(403, [JSON], problem(message, code="foreign_origin"))
+            return
         if path == CHAT:
             await self._only(("POST",), request, exchange, self._chat.answer)
         elif path == MODELS or path.startswith(MODELS + "/"):
@@ -168,3 +174,9 @@ class Gateway:
             unpriced=meter.unpriced,
         )
         await exchange.respond(200 if health.ok else 503, [JSON], msgspec.json.encode(health))
+
+
+def _foreign(request: Request) -> bool:
+    """Whether a web page of another site asks: its browser says so in `Origin`, which programs do not send."""
+    origin = request.header(b"origin")
+    return origin is not None and origin.rpartition(b"://")[2].lower() != (request.header(b"host") or b"").lower()
