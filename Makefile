@@ -62,7 +62,7 @@ $(READY): requirements.lock pyproject.toml
 	}
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
 	@$(PY) -m pip install -qq --no-deps --require-hashes --only-binary :all: -r $(VENV)/uv.lock
-	@$(PY) -m uv pip install --quiet --no-config $(EXACT) || $(PY) -m pip install -qq $(EXACT)
+	@$(PY) -m uv pip install --quiet --no-config --compile-bytecode $(EXACT) || $(PY) -m pip install -qq $(EXACT)
 	@$(PY) -m uv pip install --quiet --no-config --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -20,6 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: rich alone would take longer to import than all of the rest
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo", help="Replay a real trace through the gateway on simulated upstreams: no key, nothing leaves.")(
