@@ -44,7 +44,8 @@ def test_the_example_in_the_docstring_works(tmp_path):
     assert found.policy.routes[0].slots == 128
 
 
-def test_what_is_left_out_has_a_default():
+def test_what_is_left_out_has_a_default(monkeypatch):
+    monkeypatch.delenv("BASELOAD_HOME", raising=False)
     found = parse()
     assert found.address == ("127.0.0.1", 8790)
     assert found.directory == Path("~/.local/share/baseload").expanduser()

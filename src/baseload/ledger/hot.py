@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 FILE = "ledger.db"
 # How long a writer or reader waits for another one's lock.
 BUSY_SECONDS = 5.0
+BUSY_PAUSE_SECONDS = 0.01
 # Calls in one transaction, and in one page of a reader: enough to amortise either, little enough to hold in memory.
 BATCH = 500
 
@@ -246,7 +248,7 @@ def _engine(path: Path, *, read_only: bool, busy_seconds: float) -> Engine:
         )
         try:
             if not read_only:
-                connection.execute("PRAGMA journal_mode=WAL")
+                _write_ahead(connection, busy_seconds)
             connection.execute("PRAGMA synchronous=NORMAL")
         except sqlite3.Error:
             connection.close()
@@ -259,6 +261,20 @@ def _engine(path: Path, *, read_only: bool, busy_seconds: float) -> Engine:
     engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
     event.listen(engine, "begin", begin)
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection, busy_seconds: float) -> None:
+    """Switch the file to a write-ahead log. Here SQLite does not wait for others who open a new file, so we do."""
+    deadline = time.monotonic() + busy_seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(BUSY_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _kept(connection: Connection, ids: Sequence[str]) -> dict[str, bytes]:
