@@ -1,12 +1,10 @@
 """`baseload decide` as a person types it: typed figures, a ledger, and what is wrong with either."""
 
 import json
-import sys
 from datetime import UTC, datetime
 
 import pytest
 
-from baseload.cli.main import main
 from baseload.clock import to_ns
 from baseload.ledger.hot import open_store
 from baseload.load.calls import Attempt, Call, Decision
@@ -27,23 +25,6 @@ policy:
        success: {judgment: 1}}
     - {name: api, upstream: api, model: mid, offer: reference/mid, success: {judgment: 1, flagship: 1}}
 """
-
-
-@pytest.fixture
-def baseload(monkeypatch, capsys, tmp_path):
-    monkeypatch.setenv("BASELOAD_HOME", str(tmp_path / "home"))
-
-    def run(line, code=0):
-        monkeypatch.setattr(sys, "argv", ["baseload", *line.split("|")])
-        found = 0
-        try:
-            main()
-        except SystemExit as ended:
-            found = ended.code or 0
-        assert found == code
-        return capsys.readouterr()
-
-    return run
 
 
 def call(number, run):

@@ -1,28 +1,10 @@
 """`baseload explain` and the flags of the cost model, as a person types them."""
 
 import json
-import sys
 
 import pytest
 
-from baseload.cli.main import main
-
 TYPED = "--input|300M|--output|100M|--price|3/15|--gpu-month|1200|--gpu-capacity|1.6B"
-
-
-@pytest.fixture
-def baseload(monkeypatch, capsys):
-    def run(line, code=0):
-        monkeypatch.setattr(sys, "argv", ["baseload", *line.split("|")])
-        found = 0
-        try:
-            main()
-        except SystemExit as ended:
-            found = ended.code or 0
-        assert found == code
-        return capsys.readouterr()
-
-    return run
 
 
 def test_the_known_saw_tooth(baseload):

@@ -1,27 +1,9 @@
 """`baseload price` as a person types it."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-from baseload.cli.main import main
-
-
-@pytest.fixture
-def baseload(monkeypatch, capsys):
-    def run(line, code=0):
-        monkeypatch.setattr(sys, "argv", ["baseload", *line.split("|")])
-        found = 0
-        try:
-            main()
-        except SystemExit as ended:
-            found = ended.code or 0
-        assert found == code
-        return capsys.readouterr()
-
-    return run
 
 
 def test_one_document_with_every_books_row(baseload):
