@@ -32,9 +32,34 @@ def test_a_day_before_the_book_is_not_answered_with_todays_price_in_silence(base
     assert "does not say" not in baseload("price|reference/mid|--at|2026-11-01").out
 
 
+def test_a_document_says_so_too(baseload):
+    def said(line):
+        document = json.loads(baseload(f"{line}|--json").out)
+        rows = next(document[part] for part in ("quotes", "bids", "rows") if part in document)
+        return {each["before_book"] for each in rows}
+
+    for line in ("price|reference/mid", "price|compare|mid|--input|1M", "price|list|--book|article-4"):
+        assert said(f"{line}|--at|2020-01-01") == {True}
+        assert said(f"{line}|--at|2026-06-17") == {False}
+    # A dated row says what held before the book was read.
+    rows = json.loads(baseload("price|openrouter/openai/gpt-4o|--at|2026-10-20|--json").out)["quotes"]
+    assert [quote["before_book"] for quote in rows] == [False]
+
+
+def test_a_bare_name_is_its_makers_own_offer_and_the_answer_says_why(baseload):
+    document = json.loads(baseload("price|gpt-4o|--at|2026-11-21|--json").out)
+    assert document["chosen"]["offer"] == "openai/gpt-4o"
+    assert "maker's own" in document["chosen"]["why"]
+    assert "stands for it: its maker's own" in baseload("price|gpt-4o|--at|2026-11-21").out
+    exact = json.loads(baseload("price|openrouter/openai/gpt-4o|--at|2026-11-21|--json").out)["chosen"]
+    assert exact == {"offer": "openrouter/openai/gpt-4o", "book": "genai-prices 0.2.3", "why": ""}
+
+
 def test_an_article_that_gives_no_input_price_is_unpriced(baseload):
     told = baseload("price|hunyuan-a13b|--input|5|--output|3").out
     assert "unpriced: article-0 has no input price" in told
+    nothing = baseload("price|hunyuan-a13b|--processing|batch").out
+    assert "No row has a price for this." in nothing
 
 
 def test_prices_of_your_own_stand_first(baseload, tmp_path):

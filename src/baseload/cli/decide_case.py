@@ -213,7 +213,7 @@ def answered(scenario: Scenario, catalog: Catalog | None, when: datetime) -> tup
     from baseload.errors import BadInput
     from baseload.plan.answer import answer
     from baseload.plan.frozen import book_digest
-    from baseload.plan.options import cheapest_named
+    from baseload.plan.options import price_named
     from baseload.plan.scenario import volume_of
 
     if not scenario.models:
@@ -221,7 +221,7 @@ def answered(scenario: Scenario, catalog: Catalog | None, when: datetime) -> tup
     if catalog is None:
         raise BadInput(f"{scenario.name} names models and no books were read", remedy="Read the catalog first.")
     volume = volume_of(scenario)
-    prices = [cheapest_named(catalog, name, volume, when) for name in scenario.models]
+    prices = [price_named(catalog, name, volume, when) for name in scenario.models]
     books = {price.source.book for price in prices if price.source is not None}
     return answer(scenario, prices, when.date()), {book: book_digest(catalog.offers, book) for book in sorted(books)}
 

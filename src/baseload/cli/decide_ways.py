@@ -119,12 +119,12 @@ def on_ways(figures: Mapping[str, object], machine: Typed, ways: Ways, said: Sai
 
     from baseload.cli.decide_case import catalog_for
     from baseload.plan.answer import answer_ways
-    from baseload.plan.options import cheapest_named
+    from baseload.plan.options import price_named
     from baseload.plan.scenario import Scenario, prices_of, volume_of
 
     asked = msgspec.convert(figures, Scenario)
     catalog, volume, now = catalog_for(said), volume_of(asked), datetime.now(UTC)
-    prices = [*prices_of(asked), *(cheapest_named(catalog, name, volume, now) for name in asked.models)]
+    prices = [*prices_of(asked), *(price_named(catalog, name, volume, now) for name in asked.models)]
     weighed = _ways(machine, ways, catalog)
     return answer_ways(volume, prices, weighed, _assumptions(machine, ways), said.over(asked), now.date())
 

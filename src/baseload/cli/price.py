@@ -301,8 +301,15 @@ def _show(document: PriceDocument) -> None:
         times = f", {conflict.ratio:f} times" if conflict.ratio is not None else ""
         say(f"  conflict: {conflict.leaf} {conflict.low:f} to {conflict.high:f} USD/M{times}")
         say(f"            {conflict.lowest} .. {conflict.highest}")
-    first = document.quotes[0]
-    say(f"  {first.offer} in {first.book} stands first (precedence: {first.precedence}). Source: {first.reference}")
+    first, chosen = document.quotes[0], document.chosen
+    if chosen is None:
+        say("  No row has a price for this.")
+    else:
+        named = (chosen.offer, chosen.book)
+        first = next(quote for quote in document.quotes if (quote.offer, quote.book) == named)
+        why = f": {chosen.why}" if chosen.why else ""
+        say(f"  {first.offer} in {first.book} stands for it{why} (precedence: {first.precedence}).")
+    say(f"  Source: {first.reference}")
     hint(f"baseload decide --input 300M --output 100M --model {first.offer} --gpu-month 1200 --gpu-capacity 1.6B")
 
 
@@ -328,12 +335,12 @@ def _rate(rates: RateCard | None, leaf: str) -> str:
 
 def _dated(quote: Quote, at: datetime) -> str:
     """In a few words: since when, in which hours, above which prompt length."""
+    unsaid = f"the book is of {quote.as_of} and does not say what held on {at.date()}" if quote.before_book else ""
     line = next((each for each in quote.schedule if each.in_force), None)
     if line is None:
-        return f"no price in force on {at:%Y-%m-%d}"
-    earlier = line.valid_from is None and at.date() < quote.as_of
+        return unsaid or f"no price in force on {at:%Y-%m-%d}"
     words = [
-        f"the book is of {quote.as_of} and does not say what held on {at.date()}" if earlier else "",
+        unsaid,
         f"since {line.valid_from}" if line.valid_from else "",
         f"{line.window} {line.zone}" if line.window else "",
         *(

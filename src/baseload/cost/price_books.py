@@ -15,7 +15,7 @@ import msgspec
 
 from baseload.catalog.books import Catalog, bare_name
 from baseload.catalog.entries import Offer, Precedence, Processing, Rates
-from baseload.cost.quotes import Asked, RateCard, price_spread, rate_card
+from baseload.cost.quotes import Asked, RateCard, before_book, price_spread, rate_card
 from baseload.errors import BadInput, Unpriced
 
 LEAVES = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning", "per_request")
@@ -28,7 +28,8 @@ Finding = Literal["unpriced", "twice", "conflict", "far", "stale"]
 
 
 class RowCard(msgspec.Struct, frozen=True, kw_only=True):
-    """One offer of one book and what it costs at the moment that was asked for."""
+    """One offer of one book and what it costs at the moment that was asked for; with `before_book` no dated row says
+    what held then."""
 
     offer: str
     name: str
@@ -37,6 +38,7 @@ class RowCard(msgspec.Struct, frozen=True, kw_only=True):
     rates: RateCard
     processing: tuple[str, ...]
     context_tokens: int | None
+    before_book: bool
 
 
 class ListDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +52,8 @@ class ListDocument(msgspec.Struct, frozen=True, kw_only=True):
 class Bid(msgspec.Struct, frozen=True, kw_only=True):
     """The asked usage on one offer: `usd`, and `times` the cheapest; null with a reason in `unpriced`.
 
-    `usd_with_minimum` is what a month of nothing else would be billed.
+    `usd_with_minimum` is what a month of nothing else would be billed. With `before_book` no dated row says what held
+    at that moment.
     """
 
     offer: str
@@ -60,6 +63,7 @@ class Bid(msgspec.Struct, frozen=True, kw_only=True):
     usd_with_minimum: Decimal | None
     times: Decimal | None
     unpriced: str | None
+    before_book: bool
 
 
 class CompareDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +144,7 @@ def price_list(
                 rates=rate_card(rates),
                 processing=tuple(variant.processing.value for variant in offer.variants),
                 context_tokens=offer.context_tokens,
+                before_book=before_book(offer, when, processing),
             )
             for offer, rates in rows
         ),
@@ -247,6 +252,7 @@ def _bid(offer: Offer, when: datetime, asked: Asked, processing: Processing) -> 
         usd_with_minimum=None if usd is None else max(usd, offer.monthly_minimum_usd),
         times=None,
         unpriced=reason,
+        before_book=before_book(offer, when, processing),
     )
 
 

@@ -74,7 +74,7 @@ class Way:
     `figures` are the parameters that this way states for itself (its price, its capacity), with their `sources`; every
     other figure is the assumptions'. `gpus` are those of one replica, `on` the hours it is paid and serves. A hybrid
     names its `base` on machines and its `overflow` at an API. `unfit` says why it cannot be, in a sentence: then it has
-    no price.
+    no price. `why` says for what reason it is this one.
     """
 
     name: str
@@ -86,6 +86,7 @@ class Way:
     base: Way | None = None
     overflow: Way | None = None
     unfit: str = ""
+    why: str = ""
 
     def __post_init__(self) -> None:
         if self.gpus < 1:

@@ -183,7 +183,9 @@ def api_way(price: TokenPrice) -> Way:
     """An API's price as a way."""
     figures = {"api_input_usd_per_mtok": price.input, "api_output_usd_per_mtok": price.output}
     sources = dict.fromkeys(figures, price.source) if price.source is not None else {}
-    return Way(price.name, "api", figures, {name: each for name, each in sources.items() if each is not None})
+    return Way(
+        price.name, "api", figures, {name: each for name, each in sources.items() if each is not None}, why=price.why
+    )
 
 
 def _check_names(ways: Sequence[Way]) -> None:
@@ -201,7 +203,7 @@ def _own_name(way: Way, figures: dict[str, Fraction], name: str) -> str:
 
 def _note(each: Priced) -> str:
     if each.way.kind == "api":
-        return ""
+        return each.way.why
     if not each.replicas:
         return "no base machine pays: everything is bought"
     spare = f" and {each.spare} spare" if each.spare else ""

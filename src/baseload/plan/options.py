@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 
 from baseload.catalog.books import Catalog
+from baseload.catalog.choice import choose
 from baseload.catalog.entries import EVERY_DAY, Offer, Precedence, Rates, Source
 from baseload.cost.bill import Bill, Line
 from baseload.cost.curves import Curve, Hybrid, Step, Tariff
@@ -96,13 +97,15 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class TokenPrice:
-    """An API's price: USD per million tokens in and out. `known` says how, `source` where it was read."""
+    """An API's price: USD per million tokens in and out. `known` says how, `source` where it was read, `why` for what
+    reason this offer stands for the name that was asked."""
 
     name: str
     input: Range
     output: Range
     known: Known
     source: Source | None = None
+    why: str = ""
 
     def __post_init__(self) -> None:
         if self.input.low < 0 or self.output.low < 0:
@@ -162,26 +165,13 @@ def day_rates(offer: Offer, when: datetime) -> TokenPrice:
     )
 
 
-def cheapest_named(catalog: Catalog, name: str, volume: Volume, when: datetime) -> TokenPrice:
-    """The price of a model by name: of each provider the row that stands first, of those the cheapest for this mix.
+def price_named(catalog: Catalog, name: str, volume: Volume, when: datetime) -> TokenPrice:
+    """The price of a model by name, chosen as `catalog.choice` says, for this mix of tokens.
 
     Raises UnknownModel with close matches, Unpriced when every row lacks a price.
     """
-    first: dict[str, Offer] = {}
-    for offer in catalog.named(name):
-        first.setdefault(offer.key, offer)
-    if not first:
-        raise catalog.unknown(name)
-    priced: list[TokenPrice] = []
-    reason: Unpriced | None = None
-    for offer in first.values():
-        try:
-            priced.append(day_rates(offer, when))
-        except Unpriced as error:
-            reason = error
-    if reason is not None and not priced:
-        raise reason
-    return min(priced, key=lambda price: api_option(volume, price).usd_per_month.likely)
+    chosen = choose(catalog, name, lambda offer: api_option(volume, day_rates(offer, when)).usd_per_month.likely)
+    return replace(day_rates(chosen.offer, when), why=chosen.why)
 
 
 def operations(usd_per_month: Range) -> Bill:
@@ -199,7 +189,7 @@ def api_option(volume: Volume, price: TokenPrice) -> Option:
             Line("output tokens", written, _how(volume.output_tokens, price.output), price.source),
         )
     )
-    return Option(price.name, "api", bill, Tariff(price.name, per_unit=per_token(bill, volume)))
+    return Option(price.name, "api", bill, Tariff(price.name, per_unit=per_token(bill, volume)), note=price.why)
 
 
 def machine_option(volume: Volume, machines: Machines, kind: Kind) -> Option:
