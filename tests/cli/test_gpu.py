@@ -38,10 +38,16 @@ def test_what_each_way_costs_and_when_owning_pays(baseload, tmp_path):
     assert document["even"][-1]["hours_per_month"] < 90
 
 
+def test_what_people_call_a_gpu(baseload):
+    short, twice = (baseload(f"gpu|compare|{names}|--json").out for names in ("H100", "H100|h100-80gb"))
+    assert short == twice == baseload("gpu|compare|h100-80gb|--json").out
+    assert json.loads(baseload("gpu|show|RTX 4090|--json").out)["gpu"] == "rtx-4090"
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("gpu|show|h100", "h100-80gb"),
+        ("gpu|show|a100", "a100-40gb, a100-80gb"),
         ("gpu|list|--gpu|abacus", "baseload gpu list"),
         ("gpu|compare|h100-80gb|--hours|800", "730"),
         ("gpu|compare|h100-80gb|--config|/nonexistent.yaml", "/nonexistent.yaml"),

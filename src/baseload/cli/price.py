@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from baseload.cli import price_page
-from baseload.cli.output import hint, money, print_json, say, table
+from baseload.cli.output import hint, how_many, money, print_json, say, table
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from baseload.catalog.books import Catalog
     from baseload.catalog.entries import Offer, Processing, Rates
     from baseload.cost.quotes import Asked, PriceDocument, Quote, RateCard
+    from baseload.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document, schema baseload.price.<verb>/1.")]
 At = Annotated[str | None, typer.Option(help="Date, or date and time in UTC: 2026-06-17 or 2026-06-17T08:00.")]
@@ -158,6 +159,9 @@ def diff(
 
 @app.command("check")
 def check(
+    policy: Annotated[
+        str | None, typer.Option(help="Only what this policy can reach; a whole baseload.yaml will do.")
+    ] = None,
     book: Annotated[list[str] | None, typer.Option(help="Only rows of this book.")] = None,
     stale: Annotated[int, typer.Option(help="Days after which a row is stale.")] = 180,
     far: Annotated[str, typer.Option(help="Times from the market's median at which a row is far off.")] = "5",
@@ -169,8 +173,10 @@ def check(
 ) -> None:
     """Conflicts between books, stale rows, rows far from the market, models without a price; exit 3 when one is found.
 
-    With --config it checks that every offer of the policy's routes and of `compare` has a price.
+    With --policy or --config it looks at the offers of their routes and of `compare`, which all need a price, and at
+    your own prices; without, at every row of every book.
     """
+    from baseload.cli.price_reach import reached
     from baseload.cost.price_books import price_check
     from baseload.errors import BadInput, Breach
 
@@ -178,10 +184,11 @@ def check(
     for flag, figure in times.items():
         if figure is None or figure <= 1:
             raise BadInput(f"{flag} {figure} is not above one", remedy="Give times above 1, as in 5.")
+    settings, wanted = reached(config, policy)
     document = price_check(
-        _catalog(config),
+        _books(settings),
         _moment(at),
-        wanted=_wanted(config),
+        wanted=wanted,
         books=book or (),
         stale_days=stale,
         far=times["--far"] or Decimal(0),
@@ -193,7 +200,7 @@ def check(
         price_page.show_check(document, rows)
     if document.breached:
         raise Breach(
-            f"the check of {document.rows} rows found {len(document.found)} things",
+            f"the check of {how_many(document.rows, 'row')} found {how_many(len(document.found), 'thing')}",
             remedy="Mend them in `prices`, or narrow the check with --book, --stale, --far and --conflict.",
         )
 
@@ -201,22 +208,15 @@ def check(
 def _catalog(config: str | None) -> Catalog:
     from pathlib import Path
 
+    from baseload.settings import read_settings
+
+    return _books(read_settings(Path(config)) if config else None)
+
+
+def _books(settings: Settings | None) -> Catalog:
     from baseload.documents import catalog_of, load_catalog
-    from baseload.settings import read_settings
 
-    return catalog_of(read_settings(Path(config))) if config else load_catalog()
-
-
-def _wanted(config: str | None) -> tuple[str, ...]:
-    """Offers that a configuration needs a price for; own pools are priced by their hours."""
-    from pathlib import Path
-
-    from baseload.settings import read_settings
-
-    if config is None:
-        return ()
-    settings = read_settings(Path(config))
-    return (*(route.offer for route in settings.policy.routes if not route.own), *settings.compare)
+    return catalog_of(settings) if settings is not None else load_catalog()
 
 
 def _processing(word: str) -> Processing:

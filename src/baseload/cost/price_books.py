@@ -220,14 +220,16 @@ def price_check(
     far: Decimal,
     conflict: Decimal,
 ) -> CheckDocument:
-    """Look for names of `wanted` that no book prices, and among the rows of `books` (all when empty) for two prices of
-    one offer in a book, books that disagree `conflict` times or more, prices `far` times or more from the market's
-    median of the model, and rows older than `stale_days`."""
-    rows = [offer for offer in catalog.offers if not books or offer.source.book in books]
-    if not rows:
+    """Look for names of `wanted` that no book prices, and among the rows of `books` for two prices of one offer in a
+    book, books that disagree `conflict` times or more, prices `far` times or more from the market's median of the
+    model, and rows older than `stale_days`. Without `books` the rows are those of `wanted` and yours, without either
+    all that there are."""
+    names = tuple(dict.fromkeys(wanted))
+    rows = _checked_rows(catalog, names, books)
+    if not rows and books:
         raise BadInput(f"no book is called {', '.join(books)}", remedy="See `baseload price list --json`.")
     found = [
-        *_unpriced(catalog, wanted, when),
+        *_unpriced(catalog, names, when),
         *_twice(rows),
         *_conflicts(catalog, rows, when, conflict),
         *_far(catalog, rows, when, far),
@@ -300,13 +302,27 @@ def _diff(before: str, after: str, changes: Sequence[Change]) -> DiffDocument:
     )
 
 
-def _unpriced(catalog: Catalog, wanted: Iterable[str], when: datetime) -> list[Found]:
+def _checked_rows(catalog: Catalog, names: Sequence[str], books: Sequence[str]) -> list[Offer]:
+    if books:
+        return [offer for offer in catalog.offers if offer.source.book in books]
+    if not names:
+        return list(catalog.offers)
+    named = {offer.key for name in names for offer in catalog.named(name)}
+    return [offer for offer in catalog.offers if offer.key in named or offer.source.precedence is Precedence.YOURS]
+
+
+def _unpriced(catalog: Catalog, names: Sequence[str], when: datetime) -> list[Found]:
     found = []
-    for name in dict.fromkeys(wanted):
+    for name in names:
         rows = catalog.named(name)
         words = "" if rows else f"no book has a price for {name}"
-        if rows and _in_force(rows[0], when) is None:
-            words = f"{rows[0].source.book} has no price in force for {name}"
+        if rows:
+            rates, book = _in_force(rows[0], when), rows[0].source.book
+            missing = [leaf for leaf in ("input", "output") if rates is not None and getattr(rates, leaf) is None]
+            if rates is None:
+                words = f"{book} has no price in force for {name}"
+            elif missing:
+                words = f"{book} has no {' and no '.join(missing)} price for {name}"
         if words:
             found.append(Found(finding="unpriced", offer=name, book="", words=words))
     return found
@@ -395,7 +411,7 @@ def _stale(rows: Sequence[Offer], when: datetime, days: int) -> list[Found]:
             finding="stale",
             offer="",
             book=book,
-            words=f"{count} rows of {book} are of {day}, {(when.date() - day).days} days old",
+            words=f"{'1 row' if count == 1 else f'{count} rows'} of {day}, {(when.date() - day).days} days old",
         )
         for (book, day), count in aged.items()
     ]
