@@ -194,6 +194,7 @@ class Chat:
         body = await answer.read()
         found = _read_whole(answer, body)
         self._state.answered(attempt.route.upstream)
+        attempt.service_tier = found.service_tier
         self._end(job, attempt, Status.OK, found.usage, found.written_tokens)
         await self._deliver(job, attempt, answer, body, exchange, Status.OK)
 
@@ -297,8 +298,10 @@ class Chat:
 
     def _end_delivered(self, job: _Job, attempt: Try, status: Status, error: str) -> None:
         """End an attempt that did not end by itself: what it reported so far, else an estimate of what it delivered."""
-        usage = job.relay.usage if job.relay is not None else None
-        written = job.relay.written_tokens if job.relay is not None else 0
+        usage, written = None, 0
+        if job.relay is not None:
+            usage, written = job.relay.usage, job.relay.written_tokens
+            attempt.service_tier = job.relay.service_tier
         self._end(job, attempt, status, usage, written, error)
 
     def _end(self, job: _Job, attempt: Try, status: Status, usage: Usage | None, written: int, error: str = "") -> None:

@@ -19,6 +19,15 @@ reports its own count."""
 MAX_TOKENS = 10**8
 """A count beyond this is no count: a hundred times the longest context on sale (1,048,576 tokens, read 2026-11)."""
 
+MAX_TIER = 32
+"""Characters of the name of a service tier that are kept."""
+
+# What providers call the tier that nobody has to ask for: OpenAI `default` (and `auto`, which says nothing), Anthropic
+# `standard`, Groq `on_demand` (their API references, read 2026-11).
+_STANDARD_WORDS = frozenset(("", "default", "standard", "auto", "on_demand"))
+_STANDARD = frozenset((b"null", *(f'"{word}"'.encode() for word in _STANDARD_WORDS)))
+_TIER_KEY = b'"service_tier"'
+
 _Decoded = TypeVar("_Decoded")
 _NOTHING = (b"", b"null", b"[]", b'""')
 
@@ -50,15 +59,18 @@ class Choice(msgspec.Struct):
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """A whole answer: what it says it consumed, None when it does not say; an estimate of the tokens it wrote."""
+    """A whole answer: what it says it consumed, None when it does not say; an estimate of the tokens it wrote; the
+    service tier that it says processed it, empty for the standard one."""
 
     usage: Usage | None
     written_tokens: int
+    service_tier: str = ""
 
 
 class _Document(msgspec.Struct):
     choices: msgspec.Raw = msgspec.Raw(b"null")
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    service_tier: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Part(msgspec.Struct):
@@ -106,7 +118,9 @@ def read_answer(answer: bytes) -> Answered | None:
     document = decoded(_DOCUMENT, answer)
     if document is None or bytes(document.choices) == b"null":
         return None
-    return Answered(usage_in(bytes(document.usage)), tokens_in(choices_length(bytes(document.choices))))
+    usage, tier = bytes(document.usage), bytes(document.service_tier)
+    written = tokens_in(choices_length(bytes(document.choices)))
+    return Answered(usage_in(usage), written, tier_in(tier) or tier_in_usage(usage))
 
 
 def choices_length(choices: bytes) -> int:
@@ -132,6 +146,26 @@ def usage_in(raw: bytes) -> Usage | None:
         cache_read=_count(_inside(counts, "prompt_tokens_details"), "cached_tokens") or 0,
         reasoning=_count(_inside(counts, "completion_tokens_details"), "reasoning_tokens") or 0,
     )
+
+
+def tier_in(raw: bytes) -> str:
+    """A `service_tier` in lower case; empty for the standard one, and for what is no word.
+
+    >>> tier_in(b'"flex"'), tier_in(b'"default"'), tier_in(b"null"), tier_in(b'"Scale"')
+    ('flex', '', '', 'scale')
+    """
+    if raw in _STANDARD or not raw.startswith(b'"'):
+        return ""
+    word = (decoded(_TEXT, raw) or "").strip().lower()
+    return "" if word in _STANDARD_WORDS else "".join(each for each in word if each.isprintable())[:MAX_TIER]
+
+
+def tier_in_usage(raw: bytes) -> str:
+    """The tier where it stands inside the usage, as Anthropic writes it."""
+    if _TIER_KEY not in raw:
+        return ""
+    counts = _fields(raw)
+    return tier_in(bytes(counts["service_tier"])) if "service_tier" in counts else ""
 
 
 def complaint(answer: bytes) -> str:

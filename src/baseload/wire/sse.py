@@ -13,7 +13,7 @@ import msgspec
 
 from baseload.errors import BadInput
 from baseload.usage import Usage
-from baseload.wire.answer import choices_length, complaint, decoded, tokens_in, usage_in
+from baseload.wire.answer import choices_length, complaint, decoded, tier_in, tier_in_usage, tokens_in, usage_in
 
 EVENT_BYTES = 16 * 1024 * 1024
 """The longest event that is held while its end is awaited."""
@@ -27,6 +27,7 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 class _Chunk(msgspec.Struct):
     choices: msgspec.Raw = msgspec.Raw(b"null")
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    service_tier: msgspec.Raw = msgspec.Raw(b"null")
     error: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -38,6 +39,7 @@ class Relay:
 
     def __init__(self, *, hide_usage: bool) -> None:
         self.usage: Usage | None = None
+        self.service_tier = ""  # as the stream says; empty for the standard one
         self.done = False
         self.failed = False  # the upstream reported an error inside the stream ...
         self.complaint = ""  # ... and this is what it said
@@ -45,6 +47,7 @@ class Relay:
         self._hide_usage = hide_usage
         self._rest = bytearray()
         self._held: list[bytes] = []
+        self._tier = b"null"  # as it was last said: most streams say it in every chunk
         self._deltas = 0
         self._characters = 0
         self._half_ended = False  # the last event ended with a CR; a LF that follows still belongs to it
@@ -127,10 +130,15 @@ class Relay:
             length = choices_length(choices)
             self._characters += length
             self._deltas += length > 0
-        usage = usage_in(bytes(chunk.usage))
+        tier = bytes(chunk.service_tier)
+        if tier not in (b"null", self._tier):
+            self._tier, self.service_tier = tier, tier_in(tier)
+        counts = bytes(chunk.usage)
+        usage = usage_in(counts)
         if usage is None:
             return False
         self.usage = usage
+        self.service_tier = self.service_tier or tier_in_usage(counts)
         return self._hide_usage and choices == b"[]"
 
 
