@@ -62,7 +62,7 @@ def show(
     from baseload.cost.quotes import quotes
 
     asked = _asked(input, output, requests)
-    document = quotes(_catalog(config), model, _moment(at), asked, _processing(processing))
+    document = quotes(named_books(config), model, moment(at), asked, _processing(processing))
     if json:
         print_json(document)
     else:
@@ -96,7 +96,7 @@ def list_prices(
             and (highest_out is None or (rates.output is not None and rates.output <= highest_out))
         )
 
-    document = price_list(_catalog(config), _moment(at), passes=passes, processing=_processing(processing))
+    document = price_list(named_books(config), moment(at), passes=passes, processing=_processing(processing))
     if json:
         print_json(document)
     else:
@@ -121,7 +121,7 @@ def compare(
     asked = _asked(input, output, requests)
     if asked is None:
         raise BadInput("there is no usage to compare", remedy="Give --input and --output, as in --input 300M.")
-    document = price_compare(_catalog(config), models, _moment(at), asked, _processing(processing))
+    document = price_compare(named_books(config), models, moment(at), asked, _processing(processing))
     if json:
         print_json(document)
     else:
@@ -146,11 +146,11 @@ def diff(
 
     if bool(since) == bool(book) or (book and len(book) != 2):
         raise BadInput("a difference is between two dates or two books", remedy="Give --from, or --book twice.")
-    catalog = _catalog(config)
+    catalog = named_books(config)
     if book:
-        document = book_diff(catalog, book[0], book[1], _moment(at))
+        document = book_diff(catalog, book[0], book[1], moment(at))
     else:
-        document = price_diff(catalog, _moment(since), _moment(to))
+        document = price_diff(catalog, moment(since), moment(to))
     if json:
         print_json(document)
     else:
@@ -187,7 +187,7 @@ def check(
     settings, wanted = reached(config, policy)
     document = price_check(
         _books(settings),
-        _moment(at),
+        moment(at),
         wanted=wanted,
         books=book or (),
         stale_days=stale,
@@ -205,7 +205,8 @@ def check(
         )
 
 
-def _catalog(config: str | None) -> Catalog:
+def named_books(config: str | None) -> Catalog:
+    """The books, with those of a configuration where one is named."""
     from pathlib import Path
 
     from baseload.settings import read_settings
@@ -267,7 +268,7 @@ def _count(flag: str, text: str) -> int:
     return int(figure)
 
 
-def _moment(text: str | None) -> datetime:
+def moment(text: str | None) -> datetime:
     """The asked moment in UTC, now when none was asked."""
     from datetime import UTC, datetime
 
@@ -276,13 +277,13 @@ def _moment(text: str | None) -> datetime:
     if text is None:
         return datetime.now(UTC)
     try:
-        moment = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError as error:
         raise BadInput(
             f"--at {text!r} is not a date",
             remedy="Write 2026-06-17, or 2026-06-17T08:00 for an hour of that day (UTC).",
         ) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def _show(document: PriceDocument) -> None:

@@ -142,11 +142,11 @@ class Machines:
         return Step(Fraction(self.capacity) / Fraction(self.peak), Fraction(self.usd_per_month.likely))
 
 
-def day_rates(offer: Offer, when: datetime) -> TokenPrice:
+def day_rates(offer: Offer, when: datetime, prompt_tokens: int = 0) -> TokenPrice:
     """A typical price for a month: what the offer asks over the day of `when`, lowest, by hours, highest.
 
-    Where weekdays differ it is the week that begins on that day. Prompts are taken to stay below every tier. Raises
-    Unpriced when input or output has no price.
+    Where weekdays differ it is the week that begins on that day. Prompts are of that length; left out, they stay below
+    every tier. Raises Unpriced when input or output has no price.
     """
     midnight = when.replace(hour=0, minute=0, second=0, microsecond=0)
     weekly = any(row.window is not None and row.window.weekdays != EVERY_DAY for row in offer.schedule)
@@ -154,7 +154,8 @@ def day_rates(offer: Offer, when: datetime) -> TokenPrice:
     starts = offer.turns(midnight, until)
     ends = (*starts[1:], until)
     pieces = [
-        (rates_at(offer, start), (end - start) // timedelta(minutes=1)) for start, end in zip(starts, ends, strict=True)
+        (rates_at(offer, start, prompt_tokens), (end - start) // timedelta(minutes=1))
+        for start, end in zip(starts, ends, strict=True)
     ]
     return TokenPrice(
         name=offer.key,

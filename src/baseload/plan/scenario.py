@@ -71,8 +71,39 @@ class Outlay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     yearly_rate: Figure = "0.1"
 
 
+class OutcomeModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A model that a task is given to: its price for a try and how often a try gets it right.
+
+    The price is that of a `model` of the books, or a `price` of in/out in USD per million tokens, or `usd_per_try`.
+    `success` is a share such as 0.9, or a range; the task is tried up to `tries` times.
+    """
+
+    success: Figure
+    model: str = ""
+    price: str = ""
+    usd_per_try: Figure | None = None
+    name: str = ""
+    tries: int = 1
+
+
+class Outcomes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One task and the `models` it could be given to, the small one first; `input` and `output` tokens of one try.
+
+    `correction` is USD for putting a failure right by hand; without it a failure is dropped. With `cascade` each model
+    serves what the ones before it left failed, and `check` is USD for finding out that a try failed.
+    """
+
+    models: tuple[OutcomeModel, ...]
+    input: Figure = 0
+    output: Figure = 0
+    correction: Figure | None = None
+    check: Figure = 0
+    cascade: bool = False
+
+
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One case: tokens a month (`input`, `output`), API `prices` and `models` by name, and a `machine`.
+    """One case: tokens a month (`input`, `output`), API `prices` and `models` by name, and a `machine`. Its `outcomes`
+    are another question, about one task: `baseload outcome`.
 
     `title`, `source`, `as_of`, `claims` (what the source says comes out) and `notes` are for the reader.
     """
@@ -91,6 +122,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     machine: ScenarioMachine | None = None
     answers: Answers = Answers()
     outlay: Outlay = Outlay()
+    outcomes: Outcomes | None = None
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +150,7 @@ def named(scenario: Scenario) -> Named:
 
 def volume_of(scenario: Scenario) -> Volume:
     """Its tokens a month. Raises BadInput for none."""
-    return Volume(_count("input", scenario.input), _count("output", scenario.output))
+    return Volume(count("input", scenario.input), count("output", scenario.output))
 
 
 def prices_of(scenario: Scenario) -> tuple[TokenPrice, ...]:
@@ -150,7 +182,7 @@ def machines_of(scenario: Scenario) -> Machines | None:
         beside = hidden_stack(owned=asked.kind == "owned")
     elif asked.operations is not None:
         beside = operations(span("operations", asked.operations))
-    return Machines(asked.name, monthly, _count("capacity", asked.capacity), how, _count("peak", asked.peak), beside)
+    return Machines(asked.name, monthly, count("capacity", asked.capacity), how, count("peak", asked.peak), beside)
 
 
 def span(what: str, figure: Figure) -> Range:
@@ -199,7 +231,8 @@ def _price(asked: ScenarioPrice) -> TokenPrice:
     return TokenPrice(asked.name or f"API at {asked.price}", span("price", read), span("price", written), "typed")
 
 
-def _count(what: str, figure: Figure) -> Decimal:
+def count(what: str, figure: Figure) -> Decimal:
+    """`300M`, named in the error that it may be."""
     try:
         return quantity(f"{figure:f}" if isinstance(figure, float) else str(figure))
     except BadInput as error:
