@@ -229,7 +229,7 @@ def _leased(
         card(
             "reserved",
             per_used_hour(reserved(firm.usd_per_gpu_hour, discount), hours),
-            f"{discount.low:.0%} to {discount.high:.0%} below on demand for one to three years, paid for all 730 hours",
+            f"{discount.low:.0%} to {discount.high:.0%} below on demand for one year, paid for all 730 hours",
         )
     cheap = by_kind.get(LeaseKind.SPOT)
     if cheap is not None and firm is not None:

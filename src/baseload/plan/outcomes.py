@@ -24,7 +24,7 @@ from baseload.cost.outcomes import Expected, Service, cascade, turning_correctio
 from baseload.errors import BadInput
 from baseload.plan.document import plain
 from baseload.plan.options import TokenPrice, day_rates
-from baseload.plan.scenario import Figure, OutcomeModel, Outcomes, count, span
+from baseload.plan.scenario import Figure, OutcomeModel, Outcomes, count, span, typed_price
 from baseload.ranges import Range
 from baseload.units import TOKENS_PER_MTOK, is_usd
 
@@ -198,8 +198,8 @@ def _model(asked: OutcomeModel, read: Decimal, written: Decimal, catalog: Catalo
                 f"{name} is priced by the token, and a try has none",
                 remedy="Give input and output tokens of one try, or usd_per_try.",
             )
-        price = _named(asked.model, read, written, catalog, when) if asked.model else _typed(name, asked.price)
-        usd = (price.input * read + price.output * written) / TOKENS_PER_MTOK
+        price = _named(asked.model, read, written, catalog, when) if asked.model else typed_price(name, asked.price)
+        usd = _money(f"a try of {name}", (price.input * read + price.output * written) / TOKENS_PER_MTOK)
     model = _Model(name, usd, _share(name, asked.success), asked.tries, price)
     for end in _ENDS:
         model.at(end)
@@ -221,17 +221,13 @@ def _named(model: str, read: Decimal, written: Decimal, catalog: Catalog | None,
     return replace(rates(chosen.offer), why=chosen.why)
 
 
-def _typed(name: str, text: str) -> TokenPrice:
-    read, slash, written = text.partition("/")
-    if not slash:
-        raise BadInput(f"the price {text!r} has no slash", remedy="Write input/output in USD per million tokens: 3/15.")
-    return TokenPrice(name, _usd(f"input of {name}", read), _usd(f"output of {name}", written), "typed")
-
-
 def _usd(what: str, figure: Figure) -> Range:
-    found = span(what, figure)
+    return _money(what, span(what, figure))
+
+
+def _money(what: str, found: Range) -> Range:
     if not (is_usd(found.low) and is_usd(found.high)):
-        raise BadInput(f"{what} costs {figure}", remedy="Give USD from 0 up to a thousand million.")
+        raise BadInput(f"{what} costs {found.high:.3e} USD", remedy="Give USD from 0 up to a thousand million.")
     return found
 
 

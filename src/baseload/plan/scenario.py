@@ -155,7 +155,15 @@ def volume_of(scenario: Scenario) -> Volume:
 
 def prices_of(scenario: Scenario) -> tuple[TokenPrice, ...]:
     """The prices it writes out; those it names stand in the books."""
-    return tuple(_price(each) for each in scenario.prices)
+    return tuple(typed_price(each.name or f"API at {each.price}", each.price) for each in scenario.prices)
+
+
+def typed_price(name: str, text: str) -> TokenPrice:
+    """`3/15`, or with ranges `2-3/10-15`, as USD per million tokens in and out. Raises BadInput."""
+    read, slash, written = text.partition("/")
+    if not slash:
+        raise BadInput(f"the price {text!r} has no slash", remedy="Write input/output in USD per million tokens: 3/15.")
+    return TokenPrice(name, span("price", read), span("price", written), "typed")
 
 
 def machines_of(scenario: Scenario) -> Machines | None:
@@ -220,15 +228,6 @@ def pick(scenarios: Sequence[Scenario], name: str) -> Scenario:
         f"{name} is neither a scenario that ships nor a file",
         remedy=f"Use one of {', '.join(each.name for each in scenarios)}, or name a file.",
     )
-
-
-def _price(asked: ScenarioPrice) -> TokenPrice:
-    read, slash, written = asked.price.partition("/")
-    if not slash:
-        raise BadInput(
-            f"the price {asked.price!r} has no slash", remedy="Write input/output in USD per million tokens: 3/15."
-        )
-    return TokenPrice(asked.name or f"API at {asked.price}", span("price", read), span("price", written), "typed")
 
 
 def count(what: str, figure: Figure) -> Decimal:
