@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
+from functools import cache
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -396,6 +397,7 @@ class _Parameters(msgspec.Struct, forbid_unknown_fields=True):
     capacity: list[_ParameterRow]
 
 
+@cache
 def load_parameters(*, directory: Path = COST_DATA) -> Table:
     """The parameter table of the cost model."""
     path = directory / "parameters.yaml"

@@ -32,7 +32,8 @@ def decide(monkeypatch, capsys, words):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("BASELOAD_HOME", str(tmp_path / "home"))
     return lambda *words: decide(monkeypatch, capsys, words)
 
 

@@ -33,7 +33,7 @@ class Ways:
     target_fill: str | None = None
     spare: int | None = None
     horizon: int | None = None
-    full: bool = False
+    full: bool | None = None
     figures: tuple[str, ...] = ()
     deployment: str | None = None
     own_model: str | None = None
@@ -51,14 +51,14 @@ class Ways:
             "--purchase": self.purchase is not None,
             "--target-fill": self.target_fill is not None,
             "--spare": self.spare is not None,
-            "--full": self.full,
+            "--full" if self.full else "--bare": self.full is not None,
             "--set": self.figures,
             "--own-model": self.own_model is not None,
             "--machine": self.machine is not None,
         }
         return next((name for name, value in typed.items() if value), None)
 
-    def alone(self, given: list[str], others: dict[str, object]) -> None:
+    def alone(self, others: dict[str, object]) -> None:
         """Refuse to weigh what was not typed. Raises BadInput."""
         from baseload.errors import BadInput
 
@@ -67,10 +67,29 @@ class Ways:
         if clashing is not None:
             raise BadInput(
                 f"{flag} weighs typed figures, and {clashing} was given too",
-                remedy=f"Leave {clashing} out; `--json > FILE` keeps this decision for `baseload explain --from FILE`.",
+                remedy=f"Leave {clashing} out.",
             )
-        if not given:
-            raise BadInput(f"{flag} weighs typed figures, and none were typed", remedy="Add --input and --output.")
+
+    def refuse_shape(self) -> None:
+        """Of a machine of the policy the shape is known. Raises BadInput where another was typed."""
+        from baseload.errors import BadInput
+
+        typed = {"--own-model": self.own_model, "--machine": self.machine, "--purchase": self.purchase}
+        wrong = next((name for name, value in typed.items() if value is not None), None)
+        if wrong is not None:
+            raise BadInput(
+                f"{wrong} describes a machine, and a ledger is weighed on the policy's own pool",
+                remedy="Leave it out, or decide on typed figures with --input and --output.",
+            )
+
+    def kinds(self) -> tuple[WayKind, ...]:
+        """The leases that were typed, in their order. Raises BadInput for what is none."""
+        from baseload.errors import BadInput
+
+        wrong = next((kind for kind in self.lease if kind not in LEASES), None)
+        if wrong is not None:
+            raise BadInput(f"--lease {wrong!r} is no way to have a machine", remedy=f"Use one of {', '.join(LEASES)}.")
+        return tuple(each for each in LEASES if each in self.lease)
 
 
 @dataclass(frozen=True)
@@ -117,37 +136,31 @@ def on_ways(figures: Mapping[str, object], machine: Typed, ways: Ways, said: Sai
 
     import msgspec
 
-    from baseload.cli.decide_case import catalog_for
-    from baseload.plan.answer import answer_ways
+    from baseload.cli.decide_case import catalog_for, on_question
+    from baseload.plan.itemised import asked
     from baseload.plan.options import price_named
     from baseload.plan.scenario import Scenario, prices_of, volume_of
 
-    asked = msgspec.convert(figures, Scenario)
-    catalog, volume, now = catalog_for(said), volume_of(asked), datetime.now(UTC)
-    prices = [*prices_of(asked), *(price_named(catalog, name, volume, now) for name in asked.models)]
-    weighed = _ways(machine, ways, catalog)
-    return answer_ways(volume, prices, weighed, _assumptions(machine, ways), said.over(asked), now.date())
+    wanted = msgspec.convert(figures, Scenario)
+    catalog, volume, now = catalog_for(said), volume_of(wanted), datetime.now(UTC)
+    prices = [*prices_of(wanted), *(price_named(catalog, name, volume, now) for name in wanted.models)]
+    assumed = assumptions(machine, ways, everything=bool(ways.full))
+    return on_question(asked(volume, prices, _ways(machine, ways, catalog), assumed), said, catalog, "typed")
 
 
 def _ways(typed: Typed, ways: Ways, catalog: Catalog) -> list[Way]:
     """One way for each lease, all on the same machine."""
     from baseload.cost.schedule import ALWAYS, schedule
     from baseload.cost.ways import Way
-    from baseload.errors import BadInput
 
     priced = typed.gpu_month is not None or typed.gpu_hour is not None
-    kinds = ways.lease or (("owned",) if ways.purchase is not None and not priced else ("rented",))
-    wrong = next((kind for kind in kinds if kind not in LEASES), None)
-    if wrong is not None:
-        raise BadInput(f"--lease {wrong!r} is no way to have a machine", remedy=f"Use one of {', '.join(LEASES)}.")
+    kinds = ways.kinds() or (("owned",) if ways.purchase is not None and not priced else ("rented",))
     on = schedule(ways.hours) if ways.hours is not None else ALWAYS
     machine = _machine(typed, ways, catalog)
     unfit = _unfit(ways, catalog)
     return [
-        Way(f"{kind} {machine.gpu}", each, machine.figures, machine.sources, gpus=machine.gpus, on=on, unfit=unfit)
-        for each in LEASES
+        Way(f"{kind} {machine.gpu}", kind, machine.figures, machine.sources, gpus=machine.gpus, on=on, unfit=unfit)
         for kind in kinds
-        if each == kind
     ]
 
 
@@ -267,8 +280,8 @@ def _unfit(ways: Ways, catalog: Catalog) -> str:
     return "" if checked.fits else checked.sentence
 
 
-def _assumptions(typed: Typed, ways: Ways) -> Assumptions:
-    """The parameter table with what was typed laid over it; without --full only tokens and machines count."""
+def assumptions(typed: Typed, ways: Ways, *, everything: bool) -> Assumptions:
+    """The parameter table with what was typed laid over it; without `everything` only tokens and machines count."""
     from decimal import Decimal
 
     from baseload.cost.parameters import Assumptions
@@ -300,8 +313,8 @@ def _assumptions(typed: Typed, ways: Ways) -> Assumptions:
         if not equals:
             raise BadInput(f"--set {text!r} sets nothing", remedy="Write --set name=value, as in --set pue=1.2.")
         over[name.strip()] = span(f"--set {name}", value)
-    asked = table.over(over)
-    return asked if ways.full else asked.bare()
+    said = table.over(over)
+    return said if everything else said.bare()
 
 
 def share(flag: str, text: str) -> Range:

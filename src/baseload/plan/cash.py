@@ -52,12 +52,14 @@ class Cash(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def cash(options: Sequence[OptionEntry], outlay: Outlay, start: date) -> Cash | None:
-    """The cheapest way with machines instead of the cheapest API; None where one of them is missing.
+    """The cheapest way with machines instead of what is paid now, or of the cheapest API where nobody knows that; None
+    where one of them is missing.
 
     Only what is bought by the token moves with the API's price. Raises BadInput for a horizon of no month.
     """
-    apis = [option for option in options if option.kind == "api"]
-    others = [option for option in options if option.kind != "api" and option.machines]
+    now = [option for option in options if option.kind == "now"]
+    apis = now or [option for option in options if option.kind == "api"]
+    others = [option for option in options if option.kind not in ("api", "now") and option.machines]
     if not apis or not others:
         return None
     api, own = (min(each, key=lambda option: option.usd_per_month.likely) for each in (apis, others))
