@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from baseload.capacity.curve import Curve, Point
 from baseload.capacity.deployment import Deployment, Saturated
 from baseload.catalog.books import Catalog
-from baseload.catalog.entries import Lease, LeaseKind, Offer, Precedence, PriceRow, Rates, Source, Window
+from baseload.catalog.entries import Lease, LeaseKind, Offer, Precedence, PriceRow, Rates, Source, Tier, Window
 from baseload.clock import to_ns
 from baseload.cost.parameters import Assumptions
 from baseload.cost.schedule import schedule
@@ -21,6 +23,8 @@ from baseload.errors import BadConfig, BadInput, NotEnoughData
 from baseload.load.calls import Attempt, Call, Decision, Evidence, Status
 from baseload.load.facts import Bucket, Facts
 from baseload.plan.measured import decide_on_calls, metered_question
+from baseload.plan.profile import profile
+from baseload.plan.supplies import Api, Supplies
 from baseload.policy.policy import Policy, Route
 from baseload.ranges import Range
 from baseload.usage import Usage
@@ -425,3 +429,26 @@ def test_an_imported_month_is_less_certain_than_a_metered_one():
     assert imported.input_tokens.low < metered.input_tokens.low
     assert imported.input_tokens.high > metered.input_tokens.high
     assert decide(LARGE, MEDIUM, calls=strangers).verdict.confidence == "imported"
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.tuples(*[st.integers(0, 5_000)] * 4),
+    st.lists(st.tuples(*[st.integers(0, 10**6)] * 4), min_size=30, max_size=40),
+    st.sampled_from([0, Decimal("0.002")]),
+)
+def test_offers_that_never_change_are_priced_in_one_go_to_the_nano_dollar(rates, usages, fee):
+    """The same offer, once flat and once with a tier that nobody reaches: that one is priced call by call."""
+    read, cached, wrote, thought = (Decimal(rate) / 1_000 for rate in rates)
+    same = Rates(read, wrote, cache_read=cached, reasoning=thought, per_request=Decimal(fee))
+    flat = Offer("acme", "flat", SOURCE, (PriceRow(same),))
+    tiered = Offer("acme", "tiered", SOURCE, (PriceRow(same, tiers=(Tier(10**9, same),)),))
+    names = ("input_tokens", "cache_read_tokens", "output_tokens", "reasoning_tokens")
+    calls = [
+        msgspec.structs.replace(each, attempts=(msgspec.structs.replace(
+            each.attempts[0], usage=Usage(**dict(zip(names, usage, strict=True)))),))
+        for at, usage in enumerate(usages) for each in [call(at, at % 4, Bucket.JUDGMENT, 1, 1)]
+    ]  # fmt: skip
+    known = Supplies(tuple(Api(each, frozenset(Bucket)) for each in (flat, tiered)), None)
+    found = profile(calls, known).charges
+    assert found["acme/flat", Bucket.JUDGMENT] == found["acme/tiered", Bucket.JUDGMENT]

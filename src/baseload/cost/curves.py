@@ -159,6 +159,7 @@ class Hybrid:
     fixed: Fraction = ZERO
     per_unit: Fraction = ZERO
     _thresholds: list[Fraction] = field(default_factory=list, repr=False, compare=False)
+    _costs: dict[Fraction, Fraction] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def slope(self) -> Fraction:
@@ -179,7 +180,10 @@ class Hybrid:
         return ZERO
 
     def at(self, volume: Fraction) -> Fraction:
-        return self.cost(volume, self.machines(volume))
+        # Asked for again and again at the same events: by the curve that is drawn, its crossings and its windows.
+        if volume not in self._costs:
+            self._costs[volume] = self.cost(volume, self.machines(volume))
+        return self._costs[volume]
 
     def after(self, volume: Fraction) -> Fraction:
         return self.at(volume)

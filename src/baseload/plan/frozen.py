@@ -28,7 +28,7 @@ from baseload.plan.question import Question
 from baseload.plan.scenario import Scenario
 
 _CENT = 2
-_FRACTION = re.compile(r"[0-9]{1,400}(/[1-9][0-9]{0,399})?")
+_FRACTION = re.compile(r"-?[0-9]{1,400}(/[1-9][0-9]{0,399})?")
 
 
 class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -131,8 +131,7 @@ class Weighed:
 
     def _even(self, way: Way) -> tuple[tuple[Fraction, Fraction], ...]:
         """A load that falls evenly on the hours on."""
-        on = Fraction(way.on.hours, HOURS_PER_WEEK)
-        return ((1 / on, on),)
+        return ((1 / way.on.share, way.on.share),)
 
     def _shared(self, way: Way) -> Fraction:
         """What base and overflow both count and a hybrid pays once, whatever its volume."""
@@ -142,7 +141,7 @@ class Weighed:
     def critical_fill(self, way: Way) -> Fraction | None:
         """What a replica costs over what one that is filled to its target in its hours on would cost bought."""
         curve = self.mixed(way)
-        on = Fraction(way.base.on.hours, HOURS_PER_WEEK) if way.base is not None else Fraction(1)
+        on = way.base.on.share if way.base is not None else Fraction(1)
         worth = curve.step.capacity * on * curve.overflow
         return curve.step.cost / worth if worth > 0 else None
 
@@ -211,7 +210,9 @@ def decided(question: Question, assumptions: Assumptions) -> Decided:
     )
     turning, stack = NO_TURNING, None
     if own is not None and base is not None:
-        turning = turning_points(cheapest_api, own, _standing(mixed), load, figures)
+        turning = turning_points(
+            cheapest_api, own, _standing(mixed), load, figures, found.crossed.found if found.crossed else ()
+        )
         stack = hidden(api, base, total(line.amount for line in base.bill.lines if line.id in BESIDE))
     answer = verdict(
         found.options, question.volume.tokens, turning, stack, confidence=question.load.known,
@@ -279,8 +280,8 @@ def _note(each: Priced) -> str:
     if not each.replicas:
         return each.way.why
     spare = f" and {each.spare} spare" if each.spare else ""
-    hours = _machine(each.way).on.hours
-    on = "around the clock" if hours == HOURS_PER_WEEK else f"{hours} hours a week"
+    hours = _machine(each.way).on.mean_hours
+    on = "around the clock" if hours == HOURS_PER_WEEK else f"{round(plain(hours), 1):f} hours a week"
     bought = f", {each.bought:.1%} of the tokens bought" if each.bought else ""
     fill = f"{each.fill:.0%} filled" if each.fill is not None else ""
     why = f"; {each.way.why}" if each.way.why else ""

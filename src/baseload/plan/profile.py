@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
+from baseload.audit.pricer import LEAVES, Pricer, Step, counts_of
 from baseload.capacity.offer import OWN
 from baseload.clock import from_ns
 from baseload.cost.schedule import HOURS_PER_WEEK
@@ -22,9 +23,16 @@ from baseload.errors import BadInput, NotEnoughData, Unpriced
 from baseload.load.calls import Call, Evidence
 from baseload.load.facts import Bucket
 from baseload.plan.document import plain
-from baseload.plan.supplies import Supplies
+from baseload.plan.supplies import Api, Supplies
 from baseload.ranges import Range
-from baseload.units import HOURS_PER_DAY, HOURS_PER_MONTH, NANOSECONDS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from baseload.units import (
+    HOURS_PER_DAY,
+    HOURS_PER_MONTH,
+    NANOSECONDS_PER_SECOND,
+    PICO_PER_NANO,
+    SECONDS_PER_HOUR,
+    SECONDS_PER_MINUTE,
+)
 from baseload.usage import Usage
 
 # A third of the minutes must hold at least one whole minute, and a mean some calls.
@@ -35,6 +43,9 @@ MINUTES_PER_HOUR = SECONDS_PER_HOUR // SECONDS_PER_MINUTE
 MINUTES_PER_MONTH = HOURS_PER_MONTH * MINUTES_PER_HOUR
 MINUTES_PER_DAY = HOURS_PER_DAY * MINUTES_PER_HOUR
 MINUTES_PER_WEEK = HOURS_PER_WEEK * MINUTES_PER_HOUR
+# The lines of a charge, in the order of `Usage`'s fields.
+LEAF_LINES = ("input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning")
+_OWN = f"{OWN}/"
 _MINUTE_NS = SECONDS_PER_MINUTE * NANOSECONDS_PER_SECOND
 # Minute 0 of the epoch was a Thursday's: the hours of the week before it, Monday 00:00 first.
 _EPOCH_HOUR = 3 * HOURS_PER_DAY
@@ -58,19 +69,19 @@ class Minute:
         return self.read + self.wrote
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Served:
     """What went to APIs, or to own machines: the usage of its answers, and what all its attempts were charged."""
 
-    usage: Usage = field(default_factory=Usage)
-    nanousd: int = 0
+    usage: Usage
+    nanousd: int
 
 
 @dataclass(slots=True)
 class Tally:
-    """What was metered. `usage` is that of the answers, by bucket. `unpriced` counts calls without a price, `unserved`
-    those that got no answer, `estimated` those whose tokens the upstream did not report, `imported` those that no
-    policy of ours decided."""
+    """What was metered. `unpriced` counts calls without a price, `unserved` those that got no answer, `estimated` those
+    whose tokens the upstream did not report, `imported` those that no policy of ours decided. `counts` are the answers'
+    tokens by bucket and by whether own machines served them, in the order of `Usage`'s fields, and last how many."""
 
     requests: int = 0
     unpriced: int = 0
@@ -79,19 +90,40 @@ class Tally:
     imported: int = 0
     first_ns: int = 0
     ended_ns: int = 0
-    usage: dict[Bucket, Usage] = field(default_factory=dict)
-    bought: Served = field(default_factory=Served)
-    own: Served = field(default_factory=Served)
+    bought_nanousd: int = 0
+    own_nanousd: int = 0
+    counts: dict[tuple[Bucket, bool], list[int]] = field(default_factory=dict)
     digest: str = ""
 
     @property
     def nanousd(self) -> int:
         """What the priced calls cost as they were served."""
-        return self.bought.nanousd + self.own.nanousd
+        return self.bought_nanousd + self.own_nanousd
+
+    @property
+    def bought(self) -> Served:
+        """What APIs served."""
+        return Served(self._sum(lambda _, own: not own), self.bought_nanousd)
+
+    @property
+    def own(self) -> Served:
+        """What own machines served, at their share of busy time."""
+        return Served(self._sum(lambda _, own: own), self.own_nanousd)
 
     @property
     def whole(self) -> Usage:
-        return sum(self.usage.values(), Usage())
+        """The usage of all answers."""
+        return self._sum(lambda _, __: True)
+
+    @property
+    def usage(self) -> dict[Bucket, Usage]:
+        """That of the answers, by bucket."""
+        buckets = {bucket for bucket, _ in self.counts}
+        return {each: self._sum(lambda bucket, _, each=each: bucket is each) for each in buckets}  # type: ignore[misc]
+
+    def _sum(self, which: Callable[[Bucket, bool], bool]) -> Usage:
+        columns = zip(*(counts for (bucket, own), counts in self.counts.items() if which(bucket, own)), strict=True)
+        return Usage(**dict(zip(LEAVES, map(sum, columns), strict=False)))
 
     def count(self, call: Call) -> None:
         """Take one more call in."""
@@ -102,16 +134,19 @@ class Tally:
         self.imported += not call.decision.policy
         self.unpriced += call.cost_nanousd is None
         for attempt in call.attempts:
-            side = self.own if attempt.offer.startswith(f"{OWN}/") else self.bought
-            side.nanousd += attempt.cost_nanousd or 0
+            if attempt.offer.startswith(_OWN):
+                self.own_nanousd += attempt.cost_nanousd or 0
+            else:
+                self.bought_nanousd += attempt.cost_nanousd or 0
         served = call.served
         if served is None:
             self.unserved += 1
             return
-        side = self.own if served.offer.startswith(f"{OWN}/") else self.bought
-        side.usage += served.usage
         self.estimated += served.evidence is Evidence.ESTIMATED
-        self.usage[call.facts.bucket] = self.usage.get(call.facts.bucket, Usage()) + served.usage
+        counts = self.counts.setdefault((call.facts.bucket, served.offer.startswith(_OWN)), [0] * (len(LEAVES) + 1))
+        for place, tokens in enumerate(counts_of(served.usage)):
+            counts[place] += tokens
+        counts[-1] += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,15 +224,16 @@ def profile(calls: Iterable[Call], supplies: Supplies) -> Profile:
     charges: dict[tuple[str, Bucket], dict[str, tuple[int, int]]] = {}
     gaps: dict[tuple[str, Bucket], str] = {}
     tally, digest = Tally(), hashlib.sha256()
+    flat, turning = _flat(supplies.apis)
     for call in calls:
         minute = found.setdefault(call.facts.at_ns // _MINUTE_NS, Minute())
         tally.count(call)
         minute.requests += 1
-        digest.update(f"{call.id} {call.facts.at_ns} {call.usage} {call.cost_nanousd}\n".encode())
+        digest.update(_row(call).encode())
         attempt = call.served
         if attempt is not None:
             _add(minute, call.facts.bucket, attempt.usage, supplies)
-            _charge(call, attempt.usage, supplies, charges, gaps)
+            _charge(call, attempt.usage, turning, charges, gaps)
     tally.digest = f"sha256:{digest.hexdigest()}"
     span = max(found) - min(found) + 1 if found else 0
     if tally.requests - tally.unserved < FEWEST_CALLS:
@@ -209,9 +245,17 @@ def profile(calls: Iterable[Call], supplies: Supplies) -> Profile:
             f"the calls span {span} minutes, more than {MOST_MINUTES}",
             remedy="Decide on one run with --run: a call with a wrong clock may be among them.",
         )
+    for api, step in flat:
+        charges |= _summed(api, step, tally)
     start = min(found)
     minutes = tuple(found.get(place, Minute()) for place in range(start, start + span))
     return Profile(start, minutes, tally, charges, gaps)
+
+
+def _row(call: Call) -> str:
+    """What of a call a decision depends on."""
+    tries = " ".join(f"{each.offer} {each.cost_nanousd} {counts_of(each.usage)}" for each in call.attempts)
+    return f"{call.id} {call.facts.at_ns} {call.facts.bucket} {call.ended_ns} {call.status} {tries}\n"
 
 
 def _add(minute: Minute, bucket: Bucket, usage: Usage, supplies: Supplies) -> None:
@@ -225,13 +269,13 @@ def _add(minute: Minute, bucket: Bucket, usage: Usage, supplies: Supplies) -> No
 def _charge(
     call: Call,
     usage: Usage,
-    supplies: Supplies,
+    apis: Sequence[Api],
     charges: dict[tuple[str, Bucket], dict[str, tuple[int, int]]],
     gaps: dict[tuple[str, Bucket], str],
 ) -> None:
-    """Price the call on every offer that may serve it."""
+    """Price the call on every one of these offers that may serve it."""
     bucket, when = call.facts.bucket, from_ns(call.facts.at_ns)
-    for api in supplies.apis:
+    for api in apis:
         key = (api.offer.key, bucket)
         if bucket not in api.buckets or key in gaps:
             continue
@@ -244,6 +288,31 @@ def _charge(
         for line in lines:
             count, nanousd = sums.get(line.leaf, (0, 0))
             sums[line.leaf] = count + line.count, nanousd + line.nanousd
+
+
+def _flat(apis: Sequence[Api]) -> tuple[list[tuple[Api, Step]], list[Api]]:
+    """Offers of whole nano-dollars a token, the same at every hour and length, and the others.
+
+    On the first nothing is ever rounded, so what all calls cost is what the sum of their tokens costs.
+    """
+    steps = [(api, Pricer(api.offer).flat) for api in apis]
+    flat = [(api, step) for api, step in steps if step is not None and step.adds_up]
+    return flat, [api for api, step in steps if step is None or not step.adds_up]
+
+
+def _summed(api: Api, step: Step, tally: Tally) -> dict[tuple[str, Bucket], dict[str, tuple[int, int]]]:
+    """What the calls of every bucket that the offer may serve would cost on it, by leaf."""
+    found: dict[tuple[str, Bucket], dict[str, tuple[int, int]]] = {}
+    for (bucket, _), counts in tally.counts.items():
+        if bucket not in api.buckets:
+            continue
+        sums = found.setdefault((api.offer.key, bucket), {})
+        leaves = zip((*LEAF_LINES, "request"), counts, (*step.rates, step.per_request * PICO_PER_NANO), strict=True)
+        for leaf, count, rate in leaves:
+            if count and rate is not None and (rate or leaf != "request"):
+                before, nanousd = sums.get(leaf, (0, 0))
+                sums[leaf] = before + count, nanousd + count * rate // PICO_PER_NANO
+    return found
 
 
 def _month_of(per_minute: Sequence[int]) -> Decimal:

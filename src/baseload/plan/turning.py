@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from baseload.cost.axes import AXES, HELD_AXES, Axis, Flips, flip_points
+from baseload.cost.axes import AXES, HELD_AXES, Axis, flip_points, standing
+from baseload.cost.breakeven import Crossing
 from baseload.cost.evaluate import Priced
 from baseload.cost.ways import Load, Way
 from baseload.plan.document import Flip, plain
@@ -28,11 +29,19 @@ _SAID: dict[Axis, str] = {"api_price": "the API's price", "gpu_price": "the GPU'
 
 
 def turning_points(
-    api: Priced, own: Priced, hybrid: Priced | None, load: Load, figures: Mapping[str, Fraction]
+    api: Priced,
+    own: Priced,
+    hybrid: Priced | None,
+    load: Load,
+    figures: Mapping[str, Fraction],
+    crossed: Sequence[Crossing],
 ) -> Turning:
-    """The nearest flip point on every axis, all else equal."""
-    between: list[Flip] = []
+    """The nearest flip point on every axis, all else equal; over volume it is one of those that are `crossed`."""
+    now = standing(api.way, own.way, figures, "volume")
+    between = [_flip(crossed, now, "volume", 0)] if crossed else []
     for axis in AXES:
+        if axis == "volume":
+            continue
         # A reservation is paid in the hours off; a measured load does not move into the hours on.
         if axis == "hours_on" and (own.way.kind in ("owned", "reserved") or load.levels(own.way.on)):
             continue
@@ -58,16 +67,16 @@ def _nearest(
     one: Way, other: Way, load: Load, figures: Mapping[str, Fraction], axis: Axis, held: int = 0
 ) -> Flip | None:
     flips = flip_points(one, other, load, figures, axis, held=held)
-    return _flip(flips, axis, held) if flips.found else None
+    return _flip(flips.found, flips.now, axis, held) if flips.found else None
 
 
-def _flip(flips: Flips, axis: Axis, held: int) -> Flip:
-    nearest = min(flips.found, key=lambda crossing: abs(crossing.at - flips.now))
-    value, now = plain(nearest.at), plain(flips.now)
+def _flip(found: Sequence[Crossing], at: Fraction, axis: Axis, held: int) -> Flip:
+    nearest = min(found, key=lambda crossing: abs(crossing.at - at))
+    value, now = plain(nearest.at), plain(at)
     shown = (quantity_words(value), quantity_words(now)) if axis == "volume" else (f"{value:,f}", f"{now:,f}")
     sentence = _FLIPS[axis].format(winner=nearest.cheaper_after, value=shown[0], now=shown[1])
     if held:
         sentence += f", against {nearest.cheaper_before}"
-    if len(flips.found) > 1:
-        sentence += f"; it changes {len(flips.found)} times"
+    if len(found) > 1:
+        sentence += f"; it changes {len(found)} times"
     return Flip(axis=axis, value=value, now=now, unit=AXES[axis], sentence=sentence)
