@@ -51,6 +51,14 @@ def command(
         list[str] | None, typer.Option(help="How machines are had: rented, reserved, spot, owned, brokered. Repeat it.")
     ] = None,
     hours: Annotated[_Text, typer.Option(help="Hours that machines are on: mon-fri:8-18, or 24/7.")] = None,
+    holidays: Annotated[
+        _Text, typer.Option(help="Dates on which --hours do not hold, as 2026-12-25,2026-12-28 or a file of them.")
+    ] = None,
+    holidays_like: Annotated[_Text, typer.Option(help="What holidays are like: off, or weekend for Sunday's.")] = None,
+    in_month: Annotated[_Text, typer.Option(help="Count --hours and --holidays of one month exactly: 2026-12.")] = None,
+    shape: Annotated[
+        _Text, typer.Option(help="The load of a week: flat, office, or a file of 168 loads, Monday 00:00 first.")
+    ] = None,
     reserved_discount: Annotated[_Text, typer.Option(help="What a reservation takes off the rent: 30%.")] = None,
     purchase: Annotated[_Text, typer.Option(help="USD to buy one machine, with --lease owned.")] = None,
     target_fill: Annotated[_Text, typer.Option(help="How full machines may be at the peak: 0.8.")] = None,

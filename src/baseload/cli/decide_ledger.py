@@ -27,7 +27,6 @@ def on_ledger(flags: Mapping[str, Any], ways: Ways, said: Said) -> Answer:
     """
     from baseload.cli.decide_case import on_question
     from baseload.cli.decide_ways import assumptions, typed
-    from baseload.cost.schedule import ALWAYS, schedule
     from baseload.documents import catalog_of, load_deployments
     from baseload.ledger.hot import open_store
     from baseload.plan.measured import metered_question
@@ -45,7 +44,7 @@ def on_ledger(flags: Mapping[str, Any], ways: Ways, said: Said) -> Answer:
             settings,
             assumed,
             leases=ways.kinds(),
-            on=schedule(ways.hours) if ways.hours is not None else ALWAYS,
+            on=ways.hours.schedule(),
         )
     finally:
         store.close()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from baseload.cli import decide_hours
+from baseload.cli.decide_hours import Hours
 from baseload.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ class Ways:
     """The flags of the cost model, as they were typed; None and empty where they were not. `horizon` is `--months`."""
 
     lease: tuple[str, ...] = ()
-    hours: str | None = None
+    hours: Hours = field(default_factory=Hours)
     reserved_discount: str | None = None
     purchase: str | None = None
     target_fill: str | None = None
@@ -46,7 +48,7 @@ class Ways:
         """The first of these flags that was typed."""
         typed = {
             "--lease": self.lease,
-            "--hours": self.hours is not None,
+            self.hours.asked or "--hours": self.hours.asked is not None,
             "--reserved-discount": self.reserved_discount is not None,
             "--purchase": self.purchase is not None,
             "--target-fill": self.target_fill is not None,
@@ -74,6 +76,7 @@ class Ways:
         """Of a machine of the policy the shape is known. Raises BadInput where another was typed."""
         from baseload.errors import BadInput
 
+        self.hours.alone()
         typed = {"--own-model": self.own_model, "--machine": self.machine, "--purchase": self.purchase}
         wrong = next((name for name, value in typed.items() if value is not None), None)
         if wrong is not None:
@@ -109,7 +112,7 @@ def read(flags: Mapping[str, Any]) -> Ways:
     """The flags of the cost model among all of `baseload decide`'s, by the names of its parameters."""
     return Ways(
         lease=tuple(flags["lease"] or ()),
-        hours=flags["hours"],
+        hours=decide_hours.read(flags),
         reserved_discount=flags["reserved_discount"],
         purchase=flags["purchase"],
         target_fill=flags["target_fill"],
@@ -145,17 +148,17 @@ def on_ways(figures: Mapping[str, object], machine: Typed, ways: Ways, said: Sai
     catalog, volume, now = catalog_for(said), volume_of(wanted), datetime.now(UTC)
     prices = [*prices_of(wanted), *(price_named(catalog, name, volume, now) for name in wanted.models)]
     assumed = assumptions(machine, ways, everything=bool(ways.full))
-    return on_question(asked(volume, prices, _ways(machine, ways, catalog), assumed), said, catalog, "typed")
+    question = ways.hours.shaped(asked(volume, prices, _ways(machine, ways, catalog), assumed))
+    return on_question(question, said, catalog, "typed")
 
 
 def _ways(typed: Typed, ways: Ways, catalog: Catalog) -> list[Way]:
     """One way for each lease, all on the same machine."""
-    from baseload.cost.schedule import ALWAYS, schedule
     from baseload.cost.ways import Way
 
     priced = typed.gpu_month is not None or typed.gpu_hour is not None
     kinds = ways.kinds() or (("owned",) if ways.purchase is not None and not priced else ("rented",))
-    on = schedule(ways.hours) if ways.hours is not None else ALWAYS
+    on = ways.hours.schedule()
     machine = _machine(typed, ways, catalog)
     unfit = _unfit(ways, catalog)
     return [

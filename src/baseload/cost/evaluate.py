@@ -120,7 +120,7 @@ def likely_fractions(known: Mapping[str, Range]) -> dict[str, Fraction]:
 
 
 def _stated(way: Way) -> dict[str, Range]:
-    return {"hours_on_per_week": Range.exact(way.on.hours), **way.figures}
+    return {"hours_on_per_week": Range.exact(_decimal(way.on.mean_hours)), **way.figures}
 
 
 def _priced(way: Way, load: Load, assumptions: Assumptions) -> Priced:

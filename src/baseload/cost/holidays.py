@@ -6,7 +6,6 @@ exact; without one it is averaged over its years, at 730 hours a month.
 
 from __future__ import annotations
 
-import calendar
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -111,5 +110,12 @@ def _words(text: str) -> Iterable[tuple[int, str]]:
                 yield number, word.strip()
 
 
-def _days(year: int, month: int) -> Iterable[date]:
-    return (date(year, month, day) for day in range(1, calendar.monthrange(year, month)[1] + 1))
+def _days(year: int, month: int) -> list[date]:
+    return [day for number in range(1, 32) if (day := _day(year, month, number)) is not None]
+
+
+def _day(year: int, month: int, number: int) -> date | None:
+    try:
+        return date(year, month, number)
+    except ValueError:  # the month ended before
+        return None

@@ -19,7 +19,8 @@ _PART = re.compile(r"(?:([a-z]{3})(?:-([a-z]{3}))?:)?(\d{1,2})-(\d{1,2})")
 
 @dataclass(frozen=True)
 class Schedule:
-    """`on` holds one bit for each hour of the week; `lost` are the hours a week that holidays take away on average."""
+    """`on` holds one bit for each hour of the week; `lost` are hours a week that holidays, or the days of a
+    named month, take away on average; a month with more of the days on has fewer than none."""
 
     on: tuple[bool, ...]
     lost: Fraction = Fraction(0)
@@ -34,7 +35,7 @@ class Schedule:
                 "machines that are on for 0 hours serve nothing",
                 remedy=f"Give hours as in {EXAMPLE}, or leave the machines out and buy by the token.",
             )
-        if not 0 <= self.lost < self.hours:
+        if not self.lost < self.hours:
             raise BadInput(
                 f"holidays take {float(self.lost):.1f} of {self.hours} hours a week: machines that are never on",
                 remedy="Check the dates, or leave the machines out and buy by the token.",
