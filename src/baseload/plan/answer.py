@@ -16,6 +16,7 @@ from baseload.plan.cash import Cash, cash
 from baseload.plan.chances import Chances, chances, typed_case
 from baseload.plan.document import DecideDocument, Money, plain
 from baseload.plan.itemised import asked, decided
+from baseload.plan.json_schema import json_schema
 from baseload.plan.options import TokenPrice, Volume
 from baseload.plan.question import Question
 from baseload.plan.questions import Evidence, Questions, questions
@@ -100,13 +101,7 @@ def _held_against(document: DecideDocument, known: Chances) -> DecideDocument:
 
 def decide_schema() -> dict[str, Any]:
     """The JSON Schema of `baseload.decide/1`. Exact figures are JSON numbers with all their digits."""
-    schema = msgspec.json.schema(Answer)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "baseload.decide/1",
-        "title": "baseload.decide/1",
-        **_numbers(schema),
-    }
+    return json_schema(Answer, "baseload.decide/1")
 
 
 def _questions(document: DecideDocument, answers: Answers, evidence: Evidence | None) -> Questions:
@@ -120,14 +115,3 @@ def _plain(document: DecideDocument) -> Answer:
     """The same document, with nothing around it yet."""
     known: dict[str, Any] = {name: getattr(document, name) for name in document.__struct_fields__}
     return Answer(**known)
-
-
-def _numbers(schema: Any) -> Any:  # noqa: ANN401 a JSON Schema nests as it likes
-    """msgspec describes a Decimal as text; the documents write it as a number."""
-    if isinstance(schema, list):
-        return [_numbers(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if schema.get("format") == "decimal":
-        return {"type": "number"} | {key: value for key, value in schema.items() if key not in ("type", "format")}
-    return {key: _numbers(value) for key, value in schema.items()}
