@@ -108,7 +108,7 @@ def test_your_ledger(baseload, ledger):
     assert document["metered"]["usd"] == 1.08
     assert [option["kind"] for option in document["options"]] == ["now", "api", "rented", "owned"]
     assert [each["why"] for each in document["cannot"]] == [
-        "it would own nothing: at this volume no base machine pays for itself, so it is the API."
+        "it would own nothing: at this volume base machines do not earn what they and running them cost."
     ]
     # 120 calls of 2,000 in and 200 out at 3/15 in ten minutes: 1.08 USD, 4,380 times a month.
     assert [option["usd_per_month"]["likely"] for option in document["options"][:2]] == [4730.4, 4730.4]

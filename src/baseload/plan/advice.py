@@ -44,7 +44,7 @@ from baseload.plan.verdict import NO_TURNING, Crossings, Turning, all_crossings,
 from baseload.units import HOURS_PER_MONTH
 
 MACHINES_DRAWN = 64
-OWNS_NOTHING = "it would own nothing: at this volume no base machine pays for itself, so it is the API."
+OWNS_NOTHING = "it would own nothing: at this volume base machines do not earn what they and running them cost."
 
 
 @dataclass(frozen=True, slots=True)
