@@ -116,6 +116,8 @@ def test_a_hybrid_buys_what_would_not_fill_a_machine():
     assert (hybrid.machines, hybrid.usd_per_month.likely, hybrid.fill) == (1, 1800, 1)
     lines = {line.component: line.usd_per_month.likely for line in hybrid.lines}
     assert lines == {"GPU lease": 1200, "input tokens": 225, "output tokens": 375}
+    (why,) = decide_on_prices(volume, [api(3, 15)], machine()).verdict.hybrid_silent
+    assert "--lease rented" in why
 
 
 @settings(max_examples=40, deadline=None)

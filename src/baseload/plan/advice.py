@@ -44,6 +44,10 @@ from baseload.plan.verdict import NO_TURNING, Crossings, Turning, all_crossings,
 from baseload.units import HOURS_PER_MONTH
 
 MACHINES_DRAWN = 64
+HYBRID_SILENT = (
+    "{name}: no flip points over prices, the simple model sizes it anew at every one; --lease rented holds its machines "
+    "and has them."
+)
 OWNS_NOTHING = "it would own nothing: at this volume base machines do not earn what they and running them cost."
 
 
@@ -156,7 +160,9 @@ def _verdict(found: Found, confidence: Known, next_step: str, beside: Bill) -> V
     own, crossed = found.own, found.crossed
     turning, stack = NO_TURNING, None
     if own is not None and crossed is not None:
-        turning = Turning(flips(found.cheapest_api, own, found.volume.tokens, crossed))
+        mixed = [option.name for option in found.options if option.kind == "hybrid"]
+        silent = tuple(HYBRID_SILENT.format(name=name) for name in mixed)
+        turning = Turning(flips(found.cheapest_api, own, found.volume.tokens, crossed), silent=silent)
         staffed = [option for option in found.options if option.machines]
         stack = hidden(
             found.cheapest_api, min(staffed or [own], key=lambda each: each.usd_per_month.likely), beside.total
