@@ -45,7 +45,7 @@ from baseload.units import HOURS_PER_MONTH
 
 MACHINES_DRAWN = 64
 HYBRID_SILENT = (
-    "{name}: no flip points over prices, the simple model sizes it anew at every one; --lease rented holds its machines "
+    "{name}: no flip points over prices, the simple model sizes it anew at each; --lease rented holds its machines "
     "and has them."
 )
 OWNS_NOTHING = "it would own nothing: at this volume base machines do not earn what they and running them cost."
