@@ -247,27 +247,28 @@ def question_books(question: Question, catalog: Catalog) -> dict[str, str]:
 def keep(name: str, frozen: Frozen) -> None:
     """Freeze a decision into a file, or into a folder under its default name, and remember it as the last one.
 
-    Each file is written whole or not at all.
+    Each file is written whole or not at all. A home that cannot be written only forgets which was the last.
     """
     from pathlib import Path
 
+    from baseload.documents import write_whole
     from baseload.errors import BadInput
     from baseload.home import last_decision
     from baseload.plan.frozen import stored
 
     path = Path(name).expanduser()
     target, document = path / DEFAULT_NAME if path.is_dir() else path, stored(frozen)
-    for each in (target, last_decision()):
-        try:
-            each.parent.mkdir(parents=True, exist_ok=True)
-            half = each.with_name(each.name + ".half")
-            half.write_bytes(document)
-            half.replace(each)
-        except OSError as error:
-            raise BadInput(
-                f"cannot write {each}: {error.strerror}", remedy="Name a file in a folder that can be written."
-            ) from error
+    try:
+        write_whole(target, document)
+    except OSError as error:
+        raise BadInput(
+            f"cannot write {target}: {error.strerror}", remedy="Name a file in a folder that can be written."
+        ) from error
     note(f"saved {target}")
+    try:
+        write_whole(last_decision(), document)
+    except OSError as error:
+        note(f"not remembered as the last decision, {last_decision()}: {error.strerror}")
 
 
 def repeat(path: Path, catalog: Catalog) -> tuple[Answer, Repeated]:

@@ -104,7 +104,7 @@ def _saved(name: str, flags: list[str]) -> DecideDocument:
         return msgspec.convert(msgspec.json.decode(msgspec.json.encode(document)), DecideDocument, strict=False)
     except OSError as error:
         raise BadInput(f"cannot read {name}: {error.strerror}", remedy="Name a file that can be read.") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise BadInput(
             f"{name} is no decision: {error}", remedy="Write one with `baseload decide ... --json > decision.json`."
         ) from error

@@ -94,7 +94,7 @@ def thaw(document: bytes, origin: str) -> Frozen:
     """Read it back. Raises BadInput where it was changed by hand or is something else."""
     try:
         found = msgspec.json.decode(document, type=Frozen, dec_hook=_read)
-    except (msgspec.MsgspecError, BadInput) as error:
+    except (msgspec.MsgspecError, BadInput, RecursionError) as error:
         raise BadInput(f"{origin}: {error}", remedy="Give a file that `baseload decide --save` wrote.") from error
     if digest(found.scenario, found.question) != found.inputs:
         raise BadInput(

@@ -16,7 +16,7 @@ from baseload.cost.hours import hidden_stack
 from baseload.errors import BadInput
 from baseload.plan.options import NOTHING, Machines, TokenPrice, Volume, operations
 from baseload.ranges import Range
-from baseload.units import HOURS_PER_MONTH, quantity
+from baseload.units import HOURS_PER_MONTH, LEAST_USD, MOST_COUNT, MOST_USD, is_usd, quantity
 
 MOST_GPUS = 4_096
 
@@ -163,7 +163,7 @@ def typed_price(name: str, text: str) -> TokenPrice:
     read, slash, written = text.partition("/")
     if not slash:
         raise BadInput(f"the price {text!r} has no slash", remedy="Write input/output in USD per million tokens: 3/15.")
-    return TokenPrice(name, span("price", read), span("price", written), "typed")
+    return TokenPrice(name, usd_span("price", read), usd_span("price", written), "typed")
 
 
 def machines_of(scenario: Scenario) -> Machines | None:
@@ -180,16 +180,16 @@ def machines_of(scenario: Scenario) -> Machines | None:
     if asked.operations is not None and asked.hidden_stack:
         raise BadInput("operations and hidden_stack both price people", remedy="Give one of them.")
     if asked.usd_per_month is not None:
-        monthly, how = span("usd_per_month", asked.usd_per_month), f"{asked.usd_per_month} USD/month"
+        monthly, how = usd_span("usd_per_month", asked.usd_per_month), f"{asked.usd_per_month} USD/month"
     else:
         hourly = asked.usd_per_gpu_hour if asked.usd_per_gpu_hour is not None else ""
-        monthly = span("usd_per_gpu_hour", hourly) * asked.gpus * HOURS_PER_MONTH
+        monthly = usd_span("usd_per_gpu_hour", hourly) * asked.gpus * HOURS_PER_MONTH
         how = f"{asked.gpus} x {hourly} USD/h x {HOURS_PER_MONTH} h"
     beside = NOTHING
     if asked.hidden_stack:
         beside = hidden_stack(owned=asked.kind == "owned")
     elif asked.operations is not None:
-        beside = operations(span("operations", asked.operations))
+        beside = operations(usd_span("operations", asked.operations))
     return Machines(asked.name, monthly, count("capacity", asked.capacity), how, count("peak", asked.peak), beside)
 
 
@@ -204,11 +204,24 @@ def span(what: str, figure: Figure) -> Range:
         ends = [Decimal(low.strip()), Decimal(high.strip() if dash else low.strip())]
     except InvalidOperation:
         ends = []
-    if not ends or not all(end.is_finite() for end in ends) or ends[0] > ends[1]:
+    if not ends or not all(_in_reach(end) for end in ends) or ends[0] > ends[1]:
         raise BadInput(
-            f"{what} {str(figure)!r} is not a price", remedy="Write a number from 0 up, or a range such as 2-3."
+            f"{what} {str(figure)[:40]!r} is not a price", remedy="Write a number from 0 up, or a range such as 2-3."
         )
     return Range.between(*ends) if dash else Range.exact(ends[0])
+
+
+def usd_span(what: str, figure: Figure) -> Range:
+    """The same for money: USD from 0, or a trillionth of one, to a thousand million."""
+    found = span(what, figure)
+    if not (is_usd(found.low) and is_usd(found.high)):
+        raise BadInput(f"{what} {str(figure)[:40]!r} is no price", remedy=f"Give USD from 0 up to {MOST_USD:.0e}.")
+    return found
+
+
+def _in_reach(end: Decimal) -> bool:
+    """Whether a figure is zero, or of a size that anything here has."""
+    return end.is_finite() and (end.is_zero() or LEAST_USD <= end <= MOST_COUNT)
 
 
 def read_scenario(document: bytes, origin: str) -> Scenario:
