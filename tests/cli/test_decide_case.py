@@ -220,3 +220,16 @@ def test_the_figures_of_a_scenario_are_its_sources(run):
     assert sources["machine"] == sources["volume"] == said
     typed = json.loads(run("--input", "1M", "--price", "1/2", "--json")[1])
     assert typed["assumptions"][0]["source"] == "typed on the command line"
+
+
+def test_a_trace_may_be_compressed_and_a_broken_one_is_named(run, tmp_path):
+    packed = resources.files("baseload.load") / "data" / "azure_conv_2023.csv.gz"
+    words = ("--deployment", "qwen3-32b-2xh100-vllm0.12", "--price", "0.4/0.8")
+    code, out, err = run("--trace", str(packed), *words, "--json")
+    assert code == 0, err
+    assert "19,366 requests" in json.loads(out)["scenario"]["title"]
+    for content in (b"no gzip", packed.read_bytes()[:5_000], packed.read_bytes()[:1_000] + b"x" * 5_000):
+        (tmp_path / "broken.csv.gz").write_bytes(content)
+        code, out, err = run("--trace", str(tmp_path / "broken.csv.gz"), *words)
+        assert (code, out) == (2, "")
+        assert "broken.csv.gz" in err

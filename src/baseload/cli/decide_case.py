@@ -176,6 +176,8 @@ def find(asked: str) -> Scenario:
 
 def of_trace(case: Case, catalog: Catalog) -> Scenario:
     """A trace with a deployment; the rent is the middle of what the books ask for its GPU unless it was typed."""
+    import gzip
+    import zlib
     from pathlib import Path
 
     from baseload.documents import load_deployments
@@ -190,8 +192,12 @@ def of_trace(case: Case, catalog: Catalog) -> Scenario:
     if not trace.is_file():
         raise BadInput(f"there is no trace file {trace}", remedy="Name a file with the columns of the Azure traces.")
     found = known[deployment]
-    with trace.open(encoding="utf-8", errors="replace") as lines:
-        read = parse_trace(lines, origin=str(trace))
+    opened = gzip.open if trace.suffix == ".gz" else open
+    try:
+        with opened(trace, "rt", encoding="utf-8", errors="replace") as lines:
+            read = parse_trace(lines, origin=str(trace))
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadInput(f"cannot read {trace}: {error}", remedy="Name a file that can be read.") from error
     rent = case.gpu_hour if case.gpu_hour is not None else _rent(catalog, found.gpu)
     asked = tuple(ScenarioPrice(price=price) for price in case.prices)
     models = case.models or (() if asked else (found.model,))
