@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baseload.wire import openai
-from baseload.wire.openai import BadBody, read, rewrite
+from baseload.wire.body import BadBody
+from baseload.wire.openai import read, rewrite
 
 MESSAGES = b'[{"role":"user","content":"hi"}]'
 

@@ -14,7 +14,7 @@ from baseload.gateway.request import Headers
 from baseload.load.calls import Call, Decision, Skip, Status
 from baseload.policy.policy import Policy, Route
 from baseload.units import usd
-from baseload.wire.openai import BadBody
+from baseload.wire.body import BadBody
 from baseload.wire.problem import problem
 
 UNKNOWN = b"unknown"

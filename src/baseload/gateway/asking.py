@@ -10,7 +10,8 @@ from baseload.load.buckets import bucket_of
 from baseload.load.facts import Bucket, Facts
 from baseload.policy.policy import Policy
 from baseload.settings import Upstream
-from baseload.wire.openai import Asked, BadBody, tag
+from baseload.wire.asked import Asked, tag
+from baseload.wire.body import BadBody
 
 BUCKET = b"x-baseload-bucket"
 RESIDENCY = b"x-baseload-residency"

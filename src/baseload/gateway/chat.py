@@ -34,7 +34,8 @@ from baseload.usage import Usage
 from baseload.wire import answer as wire
 from baseload.wire import openai, sse
 from baseload.wire.answer import Answered
-from baseload.wire.openai import Asked, BadBody
+from baseload.wire.asked import Asked
+from baseload.wire.body import BadBody
 
 PATH = "/chat/completions"
 

@@ -1,0 +1,55 @@
+"""What a client asks of us, whichever endpoint and dialect it speaks. Pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from baseload.wire.body import BadBody, Places
+
+MAX_TAGS = 16
+MAX_TAG_NAME = 64
+MAX_TAG_VALUE = 512
+"""OpenAI's own bounds for `metadata`: 16 pairs, names of 64 and values of 512 characters."""
+
+
+class Operation(StrEnum):
+    """What is asked, named for the endpoint. CHAT, RESPONSES and MESSAGES are one thing said in three dialects."""
+
+    CHAT = "chat"
+    RESPONSES = "responses"
+    MESSAGES = "messages"
+    COUNT_TOKENS = "count_tokens"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A request. `input_tokens` is an estimate; `places` says where in `body` each value stands,
+    `end` where its closing brace does."""
+
+    body: bytes
+    operation: Operation = Operation.CHAT
+    places: Places
+    end: int
+    model: str
+    stream: bool
+    usage_asked: bool
+    output_cap: int | None
+    needs: frozenset[str]
+    input_tokens: int
+    tags: dict[str, str]
+
+
+def tag(name: str, value: str, tags: dict[str, str]) -> None:
+    """Add one tag within bounds. Raises BadBody when there are too many or one is too long."""
+    if len(name) > MAX_TAG_NAME or len(value) > MAX_TAG_VALUE or (len(tags) >= MAX_TAGS and name not in tags):
+        raise BadBody(
+            f"The tag {name[:MAX_TAG_NAME]!r} is one too many or too long",
+            remedy=f"Send at most {MAX_TAGS} tags, names up to {MAX_TAG_NAME} and values up to {MAX_TAG_VALUE} "
+            "characters.",
+            param="metadata",
+            code="too_many_tags",
+        )
+    tags[name] = value
