@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from baseload.errors import BadInput
 from baseload.usage import Usage
-from baseload.wire import sse
+from baseload.wire import events
 from baseload.wire.sse import Relay
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 2}}
@@ -158,7 +158,7 @@ def test_a_long_event_in_small_pieces_is_read_in_no_time() -> None:
 
 
 def test_an_event_without_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "EVENT_BYTES", 1000)
+    monkeypatch.setattr(events, "EVENT_BYTES", 1000)
     made = Relay(hide_usage=True)
     for _ in range(10):
         made.feed(b"x" * 100)
