@@ -505,10 +505,10 @@ class TestFallback:
     async def test_what_nobody_foresaw_loses_no_call(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def broken(_: bytes) -> None:
+        def broken(*_: bytes) -> None:
             raise ZeroDivisionError("a bug")
 
-        monkeypatch.setattr(chat.wire, "read_answer", broken)
+        monkeypatch.setattr(chat, "plain", broken)
         gateway = await bench.gateway((await bench.upstream()).url)
         async with httpx.AsyncClient() as client:
             answer = await client.post(f"{gateway.url}/v1/chat/completions", json=question())

@@ -12,6 +12,7 @@ from baseload.policy.policy import Policy
 from baseload.settings import Upstream
 from baseload.wire.asked import Asked, tag
 from baseload.wire.body import BadBody
+from baseload.wire.passage import Dialect
 
 BUCKET = b"x-baseload-bucket"
 RESIDENCY = b"x-baseload-residency"
@@ -20,7 +21,7 @@ TAG = b"x-baseload-tag-"
 # Fields of the client that mean the same to an upstream. Its authorization is ours to give, never the client's.
 _ALONG = frozenset(
     (b"accept", b"user-agent", b"x-request-id", b"idempotency-key", b"traceparent", b"tracestate", b"openai-beta")
-)
+) | {b"anthropic-version", b"anthropic-beta"}
 
 
 def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int) -> Facts:
@@ -46,6 +47,7 @@ def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int) -> Fact
         needs=asked.needs,
         tags=tags,
         residency=residency,
+        operation=asked.operation,
     )
 
 
@@ -53,13 +55,19 @@ def own_headers(upstream: Upstream) -> Headers:
     """What every request to an upstream carries. The answer must come uncompressed: its usage is read in passing."""
     headers = [(b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
     if upstream.api_key:
-        headers.append((b"authorization", b"Bearer " + upstream.api_key.encode()))
+        key = upstream.api_key.encode()
+        anthropic = upstream.dialect is Dialect.ANTHROPIC
+        headers.append((b"x-api-key", key) if anthropic else (b"authorization", b"Bearer " + key))
     return headers
 
 
-def along(request: Request) -> Headers:
-    """The client's own headers that go upstream with its request."""
-    return [(name, value) for name, value in request.headers if name in _ALONG]
+def along(request: Request, defaults: Headers = ()) -> Headers:
+    """The client's own headers that go upstream with its request, before those that a dialect asks for by default."""
+    found = [field for field in request.headers if field[0] in _ALONG]
+    if defaults:
+        named = {name for name, _ in found}
+        found += [field for field in defaults if field[0] not in named]
+    return found
 
 
 def _text(value: bytes) -> str:

@@ -1,8 +1,10 @@
-"""One chat completion, from request to ledger. Read this first. Acts.
+"""One request, from the client's bytes to the ledger. Read this first. Acts.
 
 `answer` understands and decides, walks the routes until one has served, and says so when none has. `_serve` sends, and
-by what comes back relays a stream, a whole answer or a refusal, or leaves it to the next route. Whatever happens, each
-attempt is metered once, and the call is in the spool before the client has its last byte.
+by what comes back relays a stream, a whole answer or a refusal, or leaves it to the next route. Each endpoint is an
+`Operation`; a `Passage` (`wire/passages.py`) carries its bytes to an upstream of whatever dialect and the answer back.
+Whatever happens, each attempt is metered once (`ending.py`), and the call is in the spool before the client has its
+last byte.
 """
 
 from __future__ import annotations
@@ -10,34 +12,32 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 
 from baseload.clock import Clock
-from baseload.errors import BadInput, BaseloadError, LedgerUnavailable
+from baseload.errors import BadInput
 from baseload.gateway import answers
 from baseload.gateway.answers import Refused
 from baseload.gateway.asking import along, facts_of, own_headers
 from baseload.gateway.encoding import is_plain, plain
+from baseload.gateway.ending import Ending, NoAnswer, succeeds
 from baseload.gateway.http import Exchange, Request
+from baseload.gateway.job import Job
 from baseload.gateway.meter import Meter, Record, Try
 from baseload.gateway.request import Headers
 from baseload.gateway.state import GatewayState, Snapshot
 from baseload.gateway.upstream import Answer, AttemptFailed, Client
-from baseload.load.calls import Call, Decision, Evidence, Status
-from baseload.load.facts import Facts
+from baseload.load.calls import Decision, Status
+from baseload.load.facts import Facts, Operation
 from baseload.policy.decide import State, decide
 from baseload.policy.policy import Route
 from baseload.settings import Upstream
-from baseload.usage import Usage
 from baseload.wire import answer as wire
-from baseload.wire import openai, sse
 from baseload.wire.answer import Answered
-from baseload.wire.asked import Asked
 from baseload.wire.body import BadBody
-
-PATH = "/chat/completions"
+from baseload.wire.passage import Passage
+from baseload.wire.passages import passage, reader
 
 # Refusals that are about the moment and not about the request: the next route is tried, and the upstream is not cooled.
 _NOT_NOW = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
@@ -54,42 +54,21 @@ OPENING_BYTES = 64 * 1024
 """Bytes of a stream that may wait for the model to begin before they are passed on all the same."""
 
 
-class NoAnswer(AttemptFailed):
-    """A success by its status, but no chat completion: the upstream has done nothing that it could bill."""
-
-
-@dataclass(slots=True)
-class _Job:
-    """One request on its way."""
-
-    request: Request
-    asked: Asked
-    snapshot: Snapshot
-    record: Record
-    full: list[str] = field(default_factory=list)
-    retry_after: bytes = b""
-    attempt: Try | None = None  # the one under way, or the last
-    relay: sse.Relay | None = None  # what it delivered of a stream
-    written: bool = False
-
-    @property
-    def facts(self) -> Facts:
-        return self.record.facts
-
-
 class Chat:
-    """Serves chat completions on the upstreams it is given."""
+    """Serves requests on the upstreams it is given."""
 
     def __init__(self, upstreams: Mapping[str, Upstream], state: GatewayState, meter: Meter, clock: Clock) -> None:
         self._state = state
         self._meter = meter
         self._clock = clock
         self._clients = {name: Client(each.base_url, each.timeouts) for name, each in upstreams.items()}
+        self._ending = Ending(state, meter)
+        self._upstreams = dict(upstreams)
         self._headers: dict[str, Headers] = {name: own_headers(each) for name, each in upstreams.items()}
 
-    async def answer(self, request: Request, exchange: Exchange) -> None:
+    async def answer(self, operation: Operation, request: Request, exchange: Exchange) -> None:
         """Serve one request."""
-        job = await self._read(request)
+        job = await self._read(operation, request)
         if not isinstance(job, Refused) and not self._meter.takes_calls():
             job = answers.not_taken()
         if isinstance(job, Refused):
@@ -98,7 +77,7 @@ class Chat:
         try:
             await self._walk(job, exchange)
         except Exception as error:  # the outermost edge of a call: what nobody foresaw must not lose it
-            self._salvage(job, error, exchange)
+            self._ending.salvaged(job, error, exchange)
             raise
 
     def close(self) -> None:
@@ -108,10 +87,10 @@ class Chat:
 
     # Understand and decide.
 
-    async def _read(self, request: Request) -> _Job | Refused:
-        large = len(request.body) > LARGE_BYTES
+    async def _read(self, operation: Operation, request: Request) -> Job | Refused:
+        read, large = reader(operation), len(request.body) > LARGE_BYTES
         try:
-            asked = await asyncio.to_thread(openai.read, request.body) if large else openai.read(request.body)
+            asked = await asyncio.to_thread(read, request.body) if large else read(request.body)
             snapshot = self._state.snapshot
             facts = facts_of(asked, request, snapshot.policy, self._clock.time_ns())
         except BadBody as error:
@@ -121,7 +100,7 @@ class Chat:
         decision = self._decide(facts, snapshot)
         if not decision.routes and not self._decide(facts, snapshot, State()).routes:
             return answers.not_admissible(decision)
-        return _Job(request, asked, snapshot, Record(facts, decision, snapshot.offers))
+        return Job(request, asked, snapshot, Record(facts, decision, snapshot.offers))
 
     def _decide(self, facts: Facts, snapshot: Snapshot, state: State | None = None) -> Decision:
         """Ask the policy. When failing upstreams are all that is left, they are tried rather than nobody."""
@@ -135,50 +114,64 @@ class Chat:
 
     # Try one route after the other.
 
-    async def _walk(self, job: _Job, exchange: Exchange) -> None:
+    async def _walk(self, job: Job, exchange: Exchange) -> None:
         for choice in job.record.decision.routes:
             if await self._try(job, job.snapshot.routes[choice.route], exchange):
                 return
         await self._give_up(job, exchange)
 
-    async def _try(self, job: _Job, route: Route, exchange: Exchange) -> bool:
+    async def _try(self, job: Job, route: Route, exchange: Exchange) -> bool:
         """Serve the request on a route; False when the next one should be tried. Its slot is held meanwhile."""
+        over = self._passage(job, route)
+        if over is None:
+            return False
         if not self._state.reserve(route):
             job.full.append(route.name)
             return False
         attempt = job.attempt = self._meter.begin(job.record, route)
         job.relay = None
         try:
-            return await self._serve(job, attempt, exchange)
+            return await self._serve(job, attempt, over, exchange)
         except (AttemptFailed, BadInput) as failure:
-            return self._broken(job, attempt, failure, exchange)
+            return self._ending.broken(job, attempt, failure, exchange)
         except asyncio.CancelledError:
-            self._abandoned(job, attempt)
+            self._ending.abandoned(job, attempt)
             raise
         finally:
             self._state.release(route)
 
-    async def _serve(self, job: _Job, attempt: Try, exchange: Exchange) -> bool:
+    def _passage(self, job: Job, route: Route) -> Passage | None:
+        """How the request gets to the upstream of a route; None, and noted, when it cannot."""
+        upstream, refused = self._upstreams[route.upstream], None
+        try:
+            found = passage(job.asked, upstream.dialect, upstream.serves)
+        except BadBody as error:
+            found, refused = None, error
+        if found is None:
+            job.unfit.append((route.name, refused))
+        return found
+
+    async def _serve(self, job: Job, attempt: Try, over: Passage, exchange: Exchange) -> bool:
         """Send the request; relay what comes back, or note why it is left to the next route (False)."""
         name = attempt.route.upstream
-        body = openai.rewrite(job.asked, attempt.route.model)
-        headers = [*self._headers[name], *along(job.request)]
+        body = over.body(attempt.route.model)
+        headers = [*self._headers[name], *along(job.request, over.headers)]
         on_again = partial(self._meter.again, job.record, attempt)
-        sending = self._clients[name].send("POST", PATH, headers, body, on_sent=attempt.on_sent, on_again=on_again)
+        sending = self._clients[name].send("POST", over.path, headers, body, on_sent=attempt.on_sent, on_again=on_again)
         with await sending as answer:
             attempt.http_status = answer.status
             if not _serves(answer.status):
                 await self._leave(job, attempt, answer)
                 return False
-            if not _succeeds(answer.status):
-                await self._relay_refusal(job, attempt, answer, exchange)
+            if not succeeds(answer.status):
+                await self._relay_refusal(job, attempt, over, answer, exchange)
             elif answer.header(b"content-type").lower().startswith(b"text/event-stream"):
-                await self._relay_stream(job, attempt, answer, exchange)
+                await self._relay_stream(job, attempt, over, answer, exchange)
             else:
-                await self._relay_whole(job, attempt, answer, exchange)
+                await self._relay_whole(job, attempt, over, answer, exchange)
         return True
 
-    async def _leave(self, job: _Job, attempt: Try, answer: Answer) -> None:
+    async def _leave(self, job: Job, attempt: Try, answer: Answer) -> None:
         """Note why the upstream could not serve."""
         self._meter.first_byte(attempt)
         body, _ = await answer.excerpt()
@@ -189,16 +182,17 @@ class Chat:
         status = Status.TIMEOUT if answer.status == HTTPStatus.REQUEST_TIMEOUT else Status.FAILED
         self._meter.end(job.record, attempt, status, error=f"HTTP {answer.status} {complaint}".strip())
 
-    async def _relay_whole(self, job: _Job, attempt: Try, answer: Answer, exchange: Exchange) -> None:
+    async def _relay_whole(self, job: Job, attempt: Try, over: Passage, answer: Answer, exchange: Exchange) -> None:
         """A JSON answer: read it whole, meter it, write it down, send it as it is."""
         self._meter.first_byte(attempt)
         body = await answer.read()
-        found = _read_whole(answer, body)
+        text, found = _read_whole(over, answer, body)
         self._state.answered(attempt.route.upstream)
-        self._end(job, attempt, Status.OK, found.usage, found.written_tokens)
-        await self._deliver(job, attempt, answer, body, exchange, Status.OK)
+        self._ending.consumed(job, attempt, Status.OK, found.usage, found.written_tokens)
+        said = over.whole(text)
+        await self._deliver(job, attempt, answer, body if said is text else said, exchange, Status.OK)
 
-    async def _relay_refusal(self, job: _Job, attempt: Try, answer: Answer, exchange: Exchange) -> None:
+    async def _relay_refusal(self, job: Job, attempt: Try, over: Passage, answer: Answer, exchange: Exchange) -> None:
         """A refusal of this very request is the client's, as it is."""
         self._meter.first_byte(attempt)
         body, whole = await answer.excerpt()
@@ -206,23 +200,23 @@ class Chat:
             raise AttemptFailed(f"the body of its HTTP {answer.status} was too long, too slow or broken", began=True)
         self._state.answered(attempt.route.upstream)
         self._meter.end(job.record, attempt, Status.REFUSED, error=wire.complaint(body))
-        await self._deliver(job, attempt, answer, body, exchange, Status.REFUSED)
+        await self._deliver(job, attempt, answer, over.refusal(answer.status, body), exchange, Status.REFUSED)
 
     async def _deliver(
-        self, job: _Job, attempt: Try, answer: Answer, body: bytes, exchange: Exchange, status: Status
+        self, job: Job, attempt: Try, answer: Answer, body: bytes, exchange: Exchange, status: Status
     ) -> None:
         """Write the call down, then send the whole answer."""
-        call = self._write(job, status)
+        call = self._ending.write(job, status)
         if call is None:
             await _say(exchange, answers.not_written())
             return
         ours = answers.served_by(attempt.route, job.record.decision)
         await exchange.respond(answer.status, [*answers.passed(answer.headers), *ours, answers.cost(call)], body)
 
-    async def _relay_stream(self, job: _Job, attempt: Try, answer: Answer, exchange: Exchange) -> None:
+    async def _relay_stream(self, job: Job, attempt: Try, over: Passage, answer: Answer, exchange: Exchange) -> None:
         """A stream: relay each event as it comes, once the model has begun; write the call down before the last one."""
         _check_plain(answer)
-        relay = job.relay = sse.Relay(hide_usage=not job.asked.usage_asked)
+        relay = job.relay = over.stream()
         data = await answer.next()
         self._meter.first_byte(attempt)  # not the head: that may come long before the model has begun
         start = partial(self._start, job, attempt, answer, exchange)
@@ -242,90 +236,23 @@ class Chat:
         await start()
         self._state.answered(attempt.route.upstream)
         status = Status.CUT if relay.failed else Status.OK
-        self._end_delivered(job, attempt, status, "the upstream reported an error in its stream" * relay.failed)
-        if self._write(job, status) is None:
+        self._ending.delivered(job, attempt, status, "the upstream reported an error in its stream" * relay.failed)
+        if self._ending.write(job, status) is None:
             exchange.abort()
         else:
             await exchange.end(tail)
 
-    async def _start(self, job: _Job, attempt: Try, answer: Answer, exchange: Exchange) -> None:
+    async def _start(self, job: Job, attempt: Try, answer: Answer, exchange: Exchange) -> None:
         """Send the head of a stream, once."""
         if not exchange.started:
             ours = answers.served_by(attempt.route, job.record.decision)
             await exchange.start(answer.status, [*answers.passed(answer.headers), *ours])
 
-    # How an attempt ends.
-
-    def _broken(self, job: _Job, attempt: Try, failure: BaseloadError, exchange: Exchange) -> bool:
-        """The upstream gave no whole answer. Before the first byte the next route is tried (False); after it, the
-        client must see a broken stream, never a clean end."""
-        self._state.failed(attempt.route.upstream)
-        slow = isinstance(failure, AttemptFailed) and failure.timed_out
-        status = Status.TIMEOUT if slow else Status.FAILED
-        if exchange.started:
-            status = Status.CUT
-        reported = job.relay is not None and job.relay.usage is not None
-        if reported or (_succeeds(attempt.http_status) and not isinstance(failure, NoAnswer)):
-            self._end_delivered(job, attempt, status, failure.message)
-        else:
-            self._meter.end(job.record, attempt, status, error=failure.message)
-        if exchange.started:
-            self._write(job, status)
-            exchange.abort()
-        return exchange.started
-
-    def _abandoned(self, job: _Job, attempt: Try) -> None:
-        """The client went away. What the upstream did until then is paid for all the same, unless it had refused."""
-        if job.written:
-            return
-        if attempt.sent and (attempt.http_status is None or _succeeds(attempt.http_status)):
-            self._end_delivered(job, attempt, Status.CLIENT_GONE, "the client went away")
-        else:
-            self._meter.end(job.record, attempt, Status.CLIENT_GONE, error="the client went away")
-        self._write(job, Status.CLIENT_GONE)
-
-    def _salvage(self, job: _Job, error: Exception, exchange: Exchange) -> None:
-        """Something failed that nobody foresaw: end what is under way and write the call down."""
-        if job.written:
-            return
-        status = Status.CUT if exchange.started else Status.FAILED
-        if job.attempt is not None and not job.attempt.ended:
-            if _succeeds(job.attempt.http_status):
-                self._end_delivered(job, job.attempt, status, f"unexpected: {error!r}")
-            else:
-                self._meter.end(job.record, job.attempt, status, error=f"unexpected: {error!r}")
-        self._write(job, status)
-
-    def _end_delivered(self, job: _Job, attempt: Try, status: Status, error: str) -> None:
-        """End an attempt that did not end by itself: what it reported so far, else an estimate of what it delivered."""
-        usage = job.relay.usage if job.relay is not None else None
-        written = job.relay.written_tokens if job.relay is not None else 0
-        self._end(job, attempt, status, usage, written, error)
-
-    def _end(self, job: _Job, attempt: Try, status: Status, usage: Usage | None, written: int, error: str = "") -> None:
-        """End an attempt that consumed something, by the upstream's own count or else by our estimate. A count that
-        knows nothing of what was delivered is none."""
-        if usage is None or (written and not usage.completion_tokens):
-            read = usage if usage is not None and usage.prompt_tokens else Usage(input_tokens=job.facts.input_tokens)
-            estimate = read + Usage(output_tokens=written)
-            self._meter.end(job.record, attempt, status, estimate, Evidence.ESTIMATED, error)
-        else:
-            self._meter.end(job.record, attempt, status, usage, Evidence.REPORTED, error)
-            self._state.answers.learn(job.facts.bucket, usage.completion_tokens)
-
-    def _write(self, job: _Job, status: Status) -> Call | None:
-        """Make the call durable; None when the ledger cannot."""
-        job.written = True
-        try:
-            return self._meter.write(job.record, status)
-        except LedgerUnavailable:
-            return None
-
-    async def _give_up(self, job: _Job, exchange: Exchange) -> None:
+    async def _give_up(self, job: Job, exchange: Exchange) -> None:
         """No route has served: say why, and write that down too."""
         refused = answers.all_failed(job.record, job.full, job.retry_after)
         slow = refused.status == HTTPStatus.GATEWAY_TIMEOUT
-        call = self._write(job, Status.TIMEOUT if slow else Status.FAILED)
+        call = self._ending.write(job, Status.TIMEOUT if slow else Status.FAILED)
         await _say(exchange, refused if call is not None else answers.not_written())
 
 
@@ -335,14 +262,10 @@ def _serves(status: int) -> bool:
     >>> [_serves(status) for status in (200, 404, 401, 408, 429, 500, 302)]
     [True, True, False, False, False, False, False]
     """
-    if _succeeds(status):
+    if succeeds(status):
         return True
     about_the_request = status not in _NOT_NOW and status not in _OURS
     return HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and about_the_request
-
-
-def _succeeds(status: int | None) -> bool:
-    return status is not None and status < HTTPStatus.MULTIPLE_CHOICES
 
 
 def _check_plain(answer: Answer) -> None:
@@ -351,18 +274,18 @@ def _check_plain(answer: Answer) -> None:
         raise AttemptFailed(f"its stream is encoded as {coding!r} and cannot be metered", began=True)
 
 
-def _read_whole(answer: Answer, body: bytes) -> Answered:
-    """What a whole answer says. Raises AttemptFailed when it cannot be read, NoAnswer when it is none."""
+def _read_whole(over: Passage, answer: Answer, body: bytes) -> tuple[bytes, Answered]:
+    """A whole answer, unpacked, and what it says. Raises AttemptFailed if it cannot be read, NoAnswer if it is none."""
     coding = answer.header(b"content-encoding")
     text = plain(body, coding)
     if text is None:
         raise AttemptFailed(f"its answer is encoded as {coding!r} and cannot be metered", began=True)
     if answer.until_close and not wire.is_json(text):
         raise AttemptFailed("the connection closed inside the answer", began=True)
-    found = wire.read_answer(text)
+    found = over.read(text)
     if found is None:
         raise NoAnswer(f"HTTP {answer.status} without an answer {wire.complaint(text)}".strip(), began=True)
-    return found
+    return text, found
 
 
 async def _say(exchange: Exchange, refused: Refused) -> None:

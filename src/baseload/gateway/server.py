@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -19,14 +20,23 @@ from baseload.gateway.control import ControlPlane
 from baseload.gateway.http import JSON, Exchange, Request, Server, serve
 from baseload.gateway.meter import Meter, Spool
 from baseload.gateway.state import GatewayState
+from baseload.load.facts import Operation
 from baseload.policy.policy import Policy
 from baseload.settings import Settings
+from baseload.wire.passages import OPERATIONS
 from baseload.wire.problem import problem
 
 DRAIN_SECONDS = 30.0
 """How long answers in the making may take when the gateway stops."""
 
-CHAT = "/v1/chat/completions"
+_PATHS = {
+    "/v1/chat/completions": Operation.CHAT,
+    "/v1/responses": Operation.RESPONSES,
+    "/v1/messages": Operation.MESSAGES,
+    "/v1/completions": Operation.COMPLETIONS,
+    "/v1/embeddings": Operation.EMBEDDINGS,
+}
+ENDPOINTS = {path: operation for path, operation in _PATHS.items() if operation in OPERATIONS}
 MODELS = "/v1/models"
 HEALTH = "/healthz"
 _READ = ("GET", "HEAD")
@@ -118,14 +128,15 @@ class Gateway:
             )
             await exchange.respond(403, [JSON], problem(message, code="foreign_origin"))
             return
-        if path == CHAT:
-            await self._only(("POST",), request, exchange, self._chat.answer)
+        operation = ENDPOINTS.get(path)
+        if operation is not None:
+            await self._only(("POST",), request, exchange, partial(self._chat.answer, operation))
         elif path == MODELS or path.startswith(MODELS + "/"):
             await self._only(_READ, request, exchange, self._models)
         elif path == HEALTH:
             await self._only(_READ, request, exchange, self._health)
         elif path == "/v1" or path.startswith("/v1/"):
-            message = f"{path} is not served here. Use {CHAT} or {MODELS}."
+            message = f"{path} is not served here. Use {MODELS} or one of {', '.join(ENDPOINTS)}."
             await exchange.respond(404, [JSON], problem(message, code="unknown_path"))
         elif self._control is not None:
             await self._control.forward(request, exchange)

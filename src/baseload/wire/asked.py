@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import msgspec
 
+from baseload.load.facts import Operation
 from baseload.wire.body import BadBody, Places
+
+__all__ = ["Asked", "Operation", "tag"]
 
 MAX_TAGS = 16
 MAX_TAG_NAME = 64
 MAX_TAG_VALUE = 512
 """OpenAI's own bounds for `metadata`: 16 pairs, names of 64 and values of 512 characters."""
-
-
-class Operation(StrEnum):
-    """What is asked, named for the endpoint. CHAT, RESPONSES and MESSAGES are one thing said in three dialects."""
-
-    CHAT = "chat"
-    RESPONSES = "responses"
-    MESSAGES = "messages"
-    COUNT_TOKENS = "count_tokens"
-    COMPLETIONS = "completions"
-    EMBEDDINGS = "embeddings"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

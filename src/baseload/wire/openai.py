@@ -10,9 +10,11 @@ from typing import Annotated
 
 import msgspec
 
-from baseload.wire.answer import decoded, text_length, tokens_in
+from baseload.wire import sse
+from baseload.wire.answer import Answered, decoded, read_answer, text_length, tokens_in
 from baseload.wire.asked import Asked, tag
 from baseload.wire.body import check_entries, inner_places, places, read_body, splice
+from baseload.wire.passage import Fields
 
 TOKENS_PER_IMAGE = 765
 """A 1024 x 1024 image at high detail: 85 + 4 x 170 tokens (OpenAI, vision guide, read 2026-11)."""
@@ -79,6 +81,33 @@ def rewrite(asked: Asked, model: str) -> bytes:
     if asked.stream and not asked.usage_asked:
         edits.append(_usage_edit(asked))
     return splice(asked.body, edits)
+
+
+class Passage:
+    """A chat completion on its way to an upstream that speaks the same: only the model name changes."""
+
+    path = "/chat/completions"
+    headers: Fields = ()
+    dropped: tuple[str, ...] = ()
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+
+    def body(self, model: str) -> bytes:
+        return rewrite(self._asked, model)
+
+    def read(self, answer: bytes) -> Answered | None:
+        return read_answer(answer)
+
+    def whole(self, answer: bytes) -> bytes:
+        return answer
+
+    def refusal(self, status: int, answer: bytes) -> bytes:
+        del status
+        return answer
+
+    def stream(self) -> sse.Relay:
+        return sse.Relay(hide_usage=not self._asked.usage_asked)
 
 
 def _usage_edit(asked: Asked) -> tuple[int, int, bytes]:
