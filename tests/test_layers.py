@@ -27,6 +27,7 @@ GROUND = ("errors", "units", "usage", "ranges", "clock")
 THINKS = ("catalog", "cost", "load", "wire", "capacity", "policy", "sim", "audit", "plan")
 ACTS = (
     "home",
+    "upstreams",
     "settings",
     "pricebooks",
     "documents",
@@ -46,8 +47,8 @@ ORDER = (*GROUND, *THINKS, FACE, *ACTS, ENTRY)
 # chance. `genai_prices.types` holds the plain values that the market book is converted from.
 PURE_MODULES = """
     __future__ abc base64 bisect collections collections.abc contextlib copy dataclasses datetime decimal difflib enum
-    fractions functools genai_prices.types graphlib hashlib heapq itertools json math msgspec numbers numpy numpy.typing
-    operator re statistics string textwrap types typing unicodedata
+    fnmatch fractions functools genai_prices.types graphlib hashlib heapq itertools json math msgspec numbers numpy
+    numpy.typing operator re statistics string textwrap types typing unicodedata
 """
 PURE_CLOCK = frozenset({"Clock", "to_ns", "from_ns", "seconds_between"})
 ACTING_CALLS = frozenset({"open", "print", "input", "exec", "eval", "breakpoint", "__import__"})

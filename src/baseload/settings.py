@@ -21,73 +21,40 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import date, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from baseload.catalog.gpus import Hardware, OwnLease
-from baseload.catalog.sheets import Exchange, OwnPrice, check_price
+from baseload.catalog.sheets import Exchange, OwnPrice
 from baseload.clock import Clock, ScaledClock, SystemClock
 from baseload.errors import BadConfig
 from baseload.home import home
-from baseload.policy.policy import Name, Policy
+from baseload.policy.keys import Key, check_keys
+from baseload.policy.policy import Policy
+from baseload.upstreams import Count, Seconds, Timeouts, Upstream, resolved
+
+__all__ = ["BookFile", "Limits", "ReplayTime", "Settings", "Timeouts", "Upstream"]
 
 # A configuration has a few hundred values; one whose aliases multiply into more than this is a bomb.
 MOST_VALUES = 100_000
 # A clock that is replayed beyond these years is a slip, and its dates would leave the calendar.
 FIRST_YEAR, LAST_YEAR = 1970, 2200
+# Shorter ones can be guessed.
+LEAST_ADMIN_KEY = 16
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
 # A replay that is faster than this passes a year in half a minute.
 Times = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
-Count = Annotated[int, msgspec.Meta(gt=0)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 _Document = TypeVar("_Document", bound=msgspec.Struct)
-
-
-class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Seconds to `connect`, to the `first_byte` of an answer, and `idle` between two bytes of it."""
-
-    connect: Seconds = 3.0
-    first_byte: Seconds = 60.0
-    idle: Seconds = 30.0
-
-
-class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where requests go. Routes call it by `name`.
-
-    `base_url` ends where the OpenAI paths begin, as in `https://api.acme.example/v1`. `kind` is `api` for what is
-    bought by the token and `own` for a pool of yours. `api_key` is sent as a bearer token; empty sends none. An own
-    pool names the catalog `deployment` that serves it, and `usd_per_gpu_hour` is what one of its GPUs costs an hour.
-    `timeouts` say when an attempt is given up and the next route is tried.
-    """
-
-    name: Name
-    base_url: str
-    kind: Literal["api", "own"] = "api"
-    api_key: str = ""
-    deployment: str = ""
-    usd_per_gpu_hour: Decimal | None = None
-    timeouts: Timeouts = Timeouts()
-
-    def __post_init__(self) -> None:
-        check_price("usd_per_gpu_hour", self.usd_per_gpu_hour)
-        _url("base_url", self.base_url)
-        if not (self.api_key.isascii() and self.api_key.isprintable()):
-            raise ValueError("api_key holds a character that no header carries")
-
-    def __repr__(self) -> str:
-        return f"Upstream({self.name!r}, {self.base_url!r}, api_key={'***' if self.api_key else ''!r})"
 
 
 class BookFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -155,6 +122,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `exchange` holds the rates at which prices in other currencies are turned into USD; `leases` and `hardware` are
     machines that you rent or own. `limits` bound what a client may send. `replay_time` is for the replay of a trace:
     leave it out and time is the machine's own.
+
+    `keys` are the clients' keys by their hashes, beside those that `baseload key` and the admin API keep in `data_dir`.
+    Without any key whoever reaches the gateway is served, which it allows on this machine alone; `open` allows it
+    everywhere. `admin_key`, or the first line of `admin_key_file`, opens the admin API; left out, BASELOAD_ADMIN_KEY and
+    BASELOAD_ADMIN_KEY_FILE of the environment are taken, and without those only a key of the scope `admin` opens it.
     """
 
     upstreams: tuple[Upstream, ...]
@@ -169,6 +141,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     limits: Limits = Limits()
     replay_time: ReplayTime | None = None
     compare: tuple[str, ...] = COMPARED
+    keys: tuple[Key, ...] = ()
+    open: bool = False
+    admin_key: str = ""
+    admin_key_file: str = ""
+
+    def __post_init__(self) -> None:
+        check_keys(self.keys)
+        if self.admin_key and len(self.admin_key) < LEAST_ADMIN_KEY:
+            raise ValueError(f"admin_key is shorter than {LEAST_ADMIN_KEY} characters")
+
+    def __repr__(self) -> str:
+        fields = {name: getattr(self, name) for name in self.__struct_fields__} | {"admin_key": "***" * bool(self.admin_key)}
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
     @property
     def directory(self) -> Path:
@@ -218,7 +203,7 @@ def read_document(path: Path) -> object:
 
 def parse_settings(document: object, environment: Mapping[str, str], *, origin: str) -> Settings:
     """Check a parsed document. `origin` is named in errors."""
-    settings = _converted(document, environment, Settings, origin)
+    settings = _with_admin_key(_converted(document, environment, Settings, origin), environment, origin)
     _check_names(settings, origin)
     _check_place(settings, origin)
     return settings
@@ -231,7 +216,7 @@ def parse_policy(document: object, environment: Mapping[str, str], *, origin: st
 
 def _converted(document: object, environment: Mapping[str, str], kind: type[_Document], origin: str) -> _Document:
     try:
-        return msgspec.convert(_substitute(document, environment), kind, strict=False)
+        return msgspec.convert(resolved(_substitute(document, environment), environment), kind, strict=False)
     except msgspec.ValidationError as error:
         raise BadConfig(f"{origin}: {error}", remedy="Mend that field; `$` is the top of the file.") from error
     except RecursionError as error:
@@ -240,6 +225,39 @@ def _converted(document: object, environment: Mapping[str, str], kind: type[_Doc
         ) from error
     except BadConfig as error:
         raise BadConfig(f"{origin}: {error.message}", remedy=error.remedy) from error
+
+
+def _with_admin_key(settings: Settings, environment: Mapping[str, str], origin: str) -> Settings:
+    """The admin key in its place, wherever it was said."""
+    key, file = settings.admin_key, settings.admin_key_file
+    if not key and not file:
+        key, file = environment.get("BASELOAD_ADMIN_KEY", ""), environment.get("BASELOAD_ADMIN_KEY_FILE", "")
+    try:
+        said = key or (Path(file).expanduser().read_text(encoding="utf-8").partition("\n")[0] if file else "")
+        return msgspec.structs.replace(settings, admin_key=said.strip())
+    except (OSError, RuntimeError, ValueError) as error:
+        remedy = f"Put a key of {LEAST_ADMIN_KEY} characters or more there: openssl rand -hex 32."
+        raise BadConfig(f"{origin}: the admin key cannot be read: {error}", remedy=remedy) from error
+
+
+class Place(msgspec.Struct, frozen=True):
+    """The part of a configuration that says where its ledger and keys are."""
+
+    data_dir: str = ""
+    keys: tuple[Key, ...] = ()
+
+    @property
+    def directory(self) -> Path:
+        return Path(self.data_dir).expanduser() if self.data_dir else home()
+
+
+def read_place(path: Path, environment: Mapping[str, str] = os.environ) -> Place:
+    """Where a configuration keeps its data; the rest of it is not looked at. Raises BadConfig."""
+    document = read_document(path)
+    wanted = {name: document[name] for name in Place.__struct_fields__ if name in document} if document else {}
+    place = _converted(wanted, environment, Place, str(path))
+    _check_place(place, str(path))
+    return place
 
 
 def _check_names(settings: Settings, origin: str) -> None:
@@ -257,7 +275,7 @@ def _check_names(settings: Settings, origin: str) -> None:
             )
 
 
-def _check_place(settings: Settings, origin: str) -> None:
+def _check_place(settings: Settings | Place, origin: str) -> None:
     """The data directory can be a path."""
     remedy = "Name a folder, as in data_dir: /var/lib/baseload."
     try:
@@ -292,13 +310,3 @@ def _substitute(value: object, environment: Mapping[str, str]) -> object:
         return environment[name].rstrip("\r\n")  # a secret that was read from a file often ends its line
 
     return filled(value)
-
-
-def _url(field: str, address: str) -> None:
-    """What can be taken apart as an address, and sent in the head of a request."""
-    try:
-        _ = urlsplit(address).port
-    except ValueError as error:
-        raise ValueError(f"{field} {address!r} is no address: {error}") from error
-    if not all("!" <= character <= "~" for character in address):
-        raise ValueError(f"{field} {address!r} holds a space or a character that an address must write as %XX")
