@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from ruamel.yaml import YAML
@@ -35,7 +36,7 @@ from baseload.errors import BadConfig
 from baseload.home import home
 from baseload.policy.keys import Key, check_keys
 from baseload.policy.policy import Policy
-from baseload.upstreams import Count, Seconds, Timeouts, Upstream, resolved
+from baseload.upstreams import Count, Seconds, SomeSeconds, Timeouts, Upstream, resolved
 
 __all__ = ["BookFile", "Limits", "ReplayTime", "Settings", "Timeouts", "Upstream"]
 
@@ -51,6 +52,8 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 # A replay that is faster than this passes a year in half a minute.
 Times = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
+# More processes than this on one machine are a slip.
+Workers = Annotated[int, msgspec.Meta(gt=0, le=512)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -79,6 +82,39 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     body_bytes: Count = 32 * 1024 * 1024
     head_seconds: Seconds = 10.0
     body_seconds: Seconds = 20.0
+
+
+class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the gateway ends when it is told to: `/readyz` says no for `grace_seconds` while requests are still taken, so
+    that a load balancer looks elsewhere; then none is taken, and answers in the making have `drain_seconds` to end."""
+
+    grace_seconds: SomeSeconds = 0.0
+    drain_seconds: SomeSeconds = 30.0
+
+
+class Log(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is written to stderr: `format` is one line of text or one JSON object for each event, `level` the least
+    that is said. At `info` each call has a line of its own; prompts, answers and keys are in none."""
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "warning"
+
+
+class Otel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where spans are sent by OTLP over HTTP: `endpoint` as in `http://127.0.0.1:4318/v1/traces`, with `headers` such
+    as a key, under the name `service`. Needs the extra `otel`."""
+
+    endpoint: str
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    service: str = "baseload"
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.endpoint)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"otel endpoint {self.endpoint!r} is no http address")
+
+    def __repr__(self) -> str:
+        return f"Otel({self.endpoint!r}, headers={dict.fromkeys(self.headers, '***')}, service={self.service!r})"
 
 
 class ReplayTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,10 +159,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     machines that you rent or own. `limits` bound what a client may send. `replay_time` is for the replay of a trace:
     leave it out and time is the machine's own.
 
-    `keys` are the clients' keys by their hashes, beside those that `baseload key` and the admin API keep in `data_dir`.
+    `workers` are the processes that share the port; `stop` says how they end, `log` what is written to stderr, and
+    `otel` where spans of calls are sent, nowhere when left out.
+
+    `keys` are clients' keys by their hashes, beside those that `baseload key` and the admin API keep in `data_dir`.
     Without any key whoever reaches the gateway is served, which it allows on this machine alone; `open` allows it
-    everywhere. `admin_key`, or the first line of `admin_key_file`, opens the admin API; left out, BASELOAD_ADMIN_KEY and
-    BASELOAD_ADMIN_KEY_FILE of the environment are taken, and without those only a key of the scope `admin` opens it.
+    everywhere. `admin_key`, or the first line of `admin_key_file`, opens the admin API; left out, BASELOAD_ADMIN_KEY
+    and BASELOAD_ADMIN_KEY_FILE of the environment are taken, and without those only a key of scope `admin` opens it.
     """
 
     upstreams: tuple[Upstream, ...]
@@ -143,6 +182,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     compare: tuple[str, ...] = COMPARED
     keys: tuple[Key, ...] = ()
     open: bool = False
+    workers: Workers = 1
+    stop: Stop = Stop()
+    log: Log = Log()
+    otel: Otel | None = None
     admin_key: str = ""
     admin_key_file: str = ""
 
@@ -152,7 +195,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError(f"admin_key is shorter than {LEAST_ADMIN_KEY} characters")
 
     def __repr__(self) -> str:
-        fields = {name: getattr(self, name) for name in self.__struct_fields__} | {"admin_key": "***" * bool(self.admin_key)}
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        fields["admin_key"] = "***" if self.admin_key else ""
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
     @property
@@ -254,7 +298,8 @@ class Place(msgspec.Struct, frozen=True):
 def read_place(path: Path, environment: Mapping[str, str] = os.environ) -> Place:
     """Where a configuration keeps its data; the rest of it is not looked at. Raises BadConfig."""
     document = read_document(path)
-    wanted = {name: document[name] for name in Place.__struct_fields__ if name in document} if document else {}
+    found = document if isinstance(document, dict) else {}
+    wanted = {name: found[name] for name in Place.__struct_fields__ if name in found}
     place = _converted(wanted, environment, Place, str(path))
     _check_place(place, str(path))
     return place
