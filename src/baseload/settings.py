@@ -34,7 +34,7 @@ from baseload.catalog.sheets import Exchange, OwnPrice
 from baseload.clock import Clock, ScaledClock, SystemClock
 from baseload.errors import BadConfig
 from baseload.home import home
-from baseload.policy.keys import Key, check_keys
+from baseload.policy.keys import ClientKey, check_keys
 from baseload.policy.policy import Policy
 from baseload.upstreams import Count, Seconds, SomeSeconds, Timeouts, Upstream, resolved
 
@@ -180,7 +180,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     limits: Limits = Limits()
     replay_time: ReplayTime | None = None
     compare: tuple[str, ...] = COMPARED
-    keys: tuple[Key, ...] = ()
+    keys: tuple[ClientKey, ...] = ()
     open: bool = False
     workers: Workers = 1
     stop: Stop = Stop()
@@ -288,7 +288,7 @@ class Place(msgspec.Struct, frozen=True):
     """The part of a configuration that says where its ledger and keys are."""
 
     data_dir: str = ""
-    keys: tuple[Key, ...] = ()
+    keys: tuple[ClientKey, ...] = ()
 
     @property
     def directory(self) -> Path:

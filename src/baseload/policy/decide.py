@@ -47,6 +47,9 @@ def _obstacle(route: Route, facts: Facts, policy: Policy, state: State) -> str |
     """The first hard constraint that rules a route out, None when it is admissible."""
     if facts.residency and route.residency != facts.residency:
         return f"data must stay in {facts.residency}, this route is in {route.residency or 'an unstated region'}"
+    if facts.residencies and route.residency not in facts.residencies:
+        allowed = ", ".join(sorted(facts.residencies))
+        return f"its key keeps data in {allowed}, this route is in {route.residency or 'an unstated region'}"
     if facts.model not in policy.aliases and facts.model != route.model:
         return f"the request names {facts.model}"
     if not route.success.get(facts.bucket):
