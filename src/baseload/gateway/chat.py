@@ -17,14 +17,14 @@ from http import HTTPStatus
 
 from baseload.clock import Clock
 from baseload.errors import BadInput
-from baseload.gateway import answers
-from baseload.gateway.answers import Refused
+from baseload.gateway import answers, refusals
 from baseload.gateway.asking import along, facts_of, own_headers
 from baseload.gateway.encoding import is_plain, plain
 from baseload.gateway.ending import Ending, NoAnswer, succeeds
 from baseload.gateway.http import Exchange, Request
 from baseload.gateway.job import Job
 from baseload.gateway.meter import Meter, Record, Try
+from baseload.gateway.refusals import Refused, say
 from baseload.gateway.request import Headers
 from baseload.gateway.state import GatewayState, Snapshot
 from baseload.gateway.upstream import Answer, AttemptFailed, Client
@@ -70,9 +70,9 @@ class Chat:
         """Serve one request."""
         job = await self._read(operation, request)
         if not isinstance(job, Refused) and not self._meter.takes_calls():
-            job = answers.not_taken()
+            job = refusals.not_taken()
         if isinstance(job, Refused):
-            await _say(exchange, job)
+            await say(job, request, exchange)
             return
         try:
             await self._walk(job, exchange)
@@ -94,12 +94,12 @@ class Chat:
             snapshot = self._state.snapshot
             facts = facts_of(asked, request, snapshot.policy, self._clock.time_ns())
         except BadBody as error:
-            return answers.bad_body(error)
+            return refusals.bad_body(error)
         if facts.model not in snapshot.models:
-            return answers.unknown_model(facts.model, snapshot.policy)
+            return refusals.unknown_model(facts.model, snapshot.policy)
         decision = self._decide(facts, snapshot)
         if not decision.routes and not self._decide(facts, snapshot, State()).routes:
-            return answers.not_admissible(decision)
+            return refusals.not_admissible(decision)
         return Job(request, asked, snapshot, Record(facts, decision, snapshot.offers))
 
     def _decide(self, facts: Facts, snapshot: Snapshot, state: State | None = None) -> Decision:
@@ -208,7 +208,7 @@ class Chat:
         """Write the call down, then send the whole answer."""
         call = self._ending.write(job, status)
         if call is None:
-            await _say(exchange, answers.not_written())
+            await say(refusals.not_written(), job.request, exchange)
             return
         ours = answers.served_by(attempt.route, job.record.decision)
         await exchange.respond(answer.status, [*answers.passed(answer.headers), *ours, answers.cost(call)], body)
@@ -250,10 +250,13 @@ class Chat:
 
     async def _give_up(self, job: Job, exchange: Exchange) -> None:
         """No route has served: say why, and write that down too."""
-        refused = answers.all_failed(job.record, job.full, job.retry_after)
+        if job.unfit and not (job.record.attempts or job.full):
+            await say(refusals.not_carried(job), job.request, exchange)
+            return
+        refused = refusals.all_failed(job)
         slow = refused.status == HTTPStatus.GATEWAY_TIMEOUT
         call = self._ending.write(job, Status.TIMEOUT if slow else Status.FAILED)
-        await _say(exchange, refused if call is not None else answers.not_written())
+        await say(refused if call is not None else refusals.not_written(), job.request, exchange)
 
 
 def _serves(status: int) -> bool:
@@ -286,7 +289,3 @@ def _read_whole(over: Passage, answer: Answer, body: bytes) -> tuple[bytes, Answ
     if found is None:
         raise NoAnswer(f"HTTP {answer.status} without an answer {wire.complaint(text)}".strip(), began=True)
     return text, found
-
-
-async def _say(exchange: Exchange, refused: Refused) -> None:
-    await exchange.respond(refused.status, refused.headers, refused.body)

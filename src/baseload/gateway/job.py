@@ -10,7 +10,7 @@ from baseload.gateway.state import Snapshot
 from baseload.load.facts import Facts
 from baseload.wire.asked import Asked
 from baseload.wire.body import BadBody
-from baseload.wire.passage import Stream
+from baseload.wire.passage import Passage, Stream
 
 
 @dataclass(slots=True)
@@ -25,6 +25,7 @@ class Job:
     unfit: list[tuple[str, BadBody | None]] = field(default_factory=list)  # routes that cannot carry it, and why
     retry_after: bytes = b""
     attempt: Try | None = None  # the one under way, or the last
+    over: Passage | None = None  # how it gets to that upstream
     relay: Stream | None = None  # what it delivered of a stream
     written: bool = False
 

@@ -14,31 +14,19 @@ from baseload.catalog.entries import Offer
 from baseload.clock import Clock, now
 from baseload.errors import AddressTaken, BadConfig
 from baseload.gateway import models
-from baseload.gateway.answers import unknown_model
 from baseload.gateway.chat import Chat
 from baseload.gateway.control import ControlPlane
+from baseload.gateway.endpoints import ENDPOINTS, HEALTH, MODELS
 from baseload.gateway.http import JSON, Exchange, Request, Server, serve
 from baseload.gateway.meter import Meter, Spool
+from baseload.gateway.refusals import Refused, say, unknown_model, unknown_path, wrong_method
 from baseload.gateway.state import GatewayState
-from baseload.load.facts import Operation
 from baseload.policy.policy import Policy
 from baseload.settings import Settings
-from baseload.wire.passages import OPERATIONS
-from baseload.wire.problem import problem
 
 DRAIN_SECONDS = 30.0
 """How long answers in the making may take when the gateway stops."""
 
-_PATHS = {
-    "/v1/chat/completions": Operation.CHAT,
-    "/v1/responses": Operation.RESPONSES,
-    "/v1/messages": Operation.MESSAGES,
-    "/v1/completions": Operation.COMPLETIONS,
-    "/v1/embeddings": Operation.EMBEDDINGS,
-}
-ENDPOINTS = {path: operation for path, operation in _PATHS.items() if operation in OPERATIONS}
-MODELS = "/v1/models"
-HEALTH = "/healthz"
 _READ = ("GET", "HEAD")
 
 
@@ -126,7 +114,7 @@ class Gateway:
             message = (
                 "This page is not served from here and may not spend through this gateway. Call it from a program."
             )
-            await exchange.respond(403, [JSON], problem(message, code="foreign_origin"))
+            await say(Refused(status=403, message=message, code="foreign_origin"), request, exchange)
             return
         operation = ENDPOINTS.get(path)
         if operation is not None:
@@ -136,13 +124,12 @@ class Gateway:
         elif path == HEALTH:
             await self._only(_READ, request, exchange, self._health)
         elif path == "/v1" or path.startswith("/v1/"):
-            message = f"{path} is not served here. Use {MODELS} or one of {', '.join(ENDPOINTS)}."
-            await exchange.respond(404, [JSON], problem(message, code="unknown_path"))
+            await say(unknown_path(path, (MODELS, *ENDPOINTS)), request, exchange)
         elif self._control is not None:
             await self._control.forward(request, exchange)
         else:
             message = f"{path} is not served here: the console is off. Start it by leaving out --no-console."
-            await exchange.respond(404, [JSON], problem(message, code="unknown_path"))
+            await say(Refused(status=404, message=message, code="unknown_path"), request, exchange)
 
     async def _only(
         self,
@@ -154,10 +141,7 @@ class Gateway:
         if request.method in methods:
             await serve_it(request, exchange)
             return
-        allowed = ", ".join(methods)
-        message = f"{request.method} {request.path} is not possible. Send {allowed}."
-        headers = [JSON, (b"allow", allowed.encode())]
-        await exchange.respond(405, headers, problem(message, code="method_not_allowed"))
+        await say(wrong_method(request.method, request.path, ", ".join(methods)), request, exchange)
 
     async def _models(self, request: Request, exchange: Exchange) -> None:
         found = models.models(self._state.snapshot, now(self._clock))
@@ -169,8 +153,7 @@ class Gateway:
         if model is not None:
             await exchange.respond(200, [JSON], models.shown(model))
             return
-        refused = unknown_model(name, self._state.snapshot.policy)
-        await exchange.respond(refused.status, refused.headers, refused.body)
+        await say(unknown_model(name, self._state.snapshot.policy), request, exchange)
 
     async def _health(self, _: Request, exchange: Exchange) -> None:
         meter = self.meter
