@@ -7,6 +7,7 @@ what has none, and refuses (`BadBody`) what must not be lost.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
@@ -31,8 +32,10 @@ class Stream(Protocol):
     before the client has its last byte.
     """
 
-    usage: Usage | None
-    """What the stream reported so far, None when nothing."""
+    provider_usd: Decimal | None
+    """What the provider says it charges, None when it does not say."""
+    made: str | None
+    """The id of the object that the upstream keeps of this answer, None when it keeps none."""
     done: bool
     """The upstream's last event has come."""
     failed: bool
@@ -40,6 +43,10 @@ class Stream(Protocol):
     complaint: str
     began: bool
     """The model has begun: something that it wrote, or its first event, came."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the stream reported so far, None when nothing."""
 
     @property
     def written_tokens(self) -> int:

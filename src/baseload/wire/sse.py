@@ -7,10 +7,12 @@ write the call down before the client has its last byte.
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
 
 from baseload.usage import Usage
-from baseload.wire.answer import choices_length, complaint, decoded, tokens_in, usage_in
+from baseload.wire.answer import choices_length, complaint, decoded, tokens_in, usage_in, usd_in
 from baseload.wire.events import LATE_LINE_FEED, Splitter, payload
 
 _NO_CHOICES = (b"null", b"[]")
@@ -20,9 +22,15 @@ class _Chunk(msgspec.Struct):
     choices: msgspec.Raw = msgspec.Raw(b"null")
     usage: msgspec.Raw = msgspec.Raw(b"null")
     error: msgspec.Raw = msgspec.Raw(b"null")
+    x_groq: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Groq(msgspec.Struct):
+    usage: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
+_GROQ = msgspec.json.Decoder(_Groq)
 
 
 class Reader:
@@ -30,6 +38,8 @@ class Reader:
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
+        self.provider_usd: Decimal | None = None
+        self.made: str | None = None  # a chat completion is not kept
         self.done = False
         self.failed = False  # the upstream reported an error inside the stream ...
         self.complaint = ""  # ... and this is what it said
@@ -56,10 +66,16 @@ class Reader:
             length = choices_length(choices)
             self._characters += length
             self._deltas += length > 0
-        usage = usage_in(bytes(chunk.usage))
+        counts = bytes(chunk.usage)
+        if counts == b"null" and bytes(chunk.x_groq):  # Groq's place for it, unless it is asked for (read 2026-11)
+            groq = decoded(_GROQ, bytes(chunk.x_groq))
+            counts = bytes(groq.usage) if groq is not None else counts
+        usage = usage_in(counts)
         if usage is None:
             return False
         self.usage = usage
+        if (usd := usd_in(counts)) is not None:
+            self.provider_usd = usd
         return choices == b"[]"
 
 
