@@ -26,7 +26,7 @@ from tests.gateway.conftest import (
 )
 
 from baseload.errors import LedgerUnavailable
-from baseload.gateway import chat, meter, upstream
+from baseload.gateway import meter, relaying, upstream
 from baseload.gateway.http import Exchange, Request
 from baseload.load.calls import Evidence, Status
 from baseload.load.facts import Bucket
@@ -43,6 +43,21 @@ STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 
 
 class TestWhole:
+    @pytest.mark.parametrize("sent", [b"mine", None])
+    async def test_a_request_has_an_id_for_client_and_upstream(self, bench: Bench, sent: bytes | None) -> None:
+        async def anonymous(_: Request, exchange: Exchange) -> None:
+            await exchange.respond(200, JSON, completion())
+
+        up = await bench.upstream(anonymous)
+        gateway = await bench.gateway(up.url)
+        headers = {} if sent is None else {"x-request-id": sent.decode()}
+        async with httpx.AsyncClient() as client:
+            answer = await client.post(f"{gateway.url}/v1/chat/completions", json=question(), headers=headers)
+            refused = await client.post(f"{gateway.url}/v1/chat/completions", content=b"{", headers=headers)
+        assert answer.headers["x-request-id"].encode() == up.seen[0].header(b"x-request-id")
+        assert len(answer.headers["x-request-id"]) == (4 if sent else 32)
+        assert refused.headers["x-request-id"] == answer.headers["x-request-id"] or not sent
+
     async def test_the_client_gets_the_upstreams_bytes_and_our_headers(self, bench: Bench) -> None:
         up = await bench.upstream()
         gateway = await bench.gateway(up.url)
@@ -508,7 +523,7 @@ class TestFallback:
         def broken(*_: bytes) -> None:
             raise ZeroDivisionError("a bug")
 
-        monkeypatch.setattr(chat, "plain", broken)
+        monkeypatch.setattr(relaying, "plain", broken)
         gateway = await bench.gateway((await bench.upstream()).url)
         async with httpx.AsyncClient() as client:
             answer = await client.post(f"{gateway.url}/v1/chat/completions", json=question())

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from baseload.gateway.endpoints import MESSAGES
 from baseload.gateway.http import JSON
-from baseload.gateway.request import Headers
+from baseload.gateway.request import Headers, Request
 from baseload.load.calls import Call, Decision
 from baseload.policy.policy import Route
 from baseload.units import usd
 
+REQUEST_ID = b"x-request-id"
+REQUEST_ID_OF_ANTHROPIC = b"request-id"
 UNKNOWN = b"unknown"
 
 MAX_DROPPED = 1_000
 """Characters of what was dropped that a header says; the log says all of it."""
 
-_PASSED = frozenset((b"content-type", b"content-encoding", b"cache-control", b"retry-after", b"x-request-id"))
-_PASSED_FAMILIES = (b"x-ratelimit-", b"openai-")
+_PASSED = frozenset((b"content-type", b"content-encoding", b"cache-control", b"retry-after", b"retry-after-ms"))
+_PASSED |= {REQUEST_ID, REQUEST_ID_OF_ANTHROPIC}
+_PASSED_FAMILIES = (b"x-ratelimit-", b"openai-", b"anthropic-ratelimit-")
 
 
 def passed(headers: Headers) -> list[tuple[bytes, bytes]]:
@@ -28,6 +32,17 @@ def passed(headers: Headers) -> list[tuple[bytes, bytes]]:
 def translated(headers: Headers) -> list[tuple[bytes, bytes]]:
     """The same for a whole answer that was written anew: it is plain JSON, whatever the upstream's was."""
     return [JSON, *(field for field in passed(headers) if field[0] not in (b"content-type", b"content-encoding"))]
+
+
+def identified(headers: list[tuple[bytes, bytes]], request: Request) -> list[tuple[bytes, bytes]]:
+    """With the id of the request, which the upstream was given too, where the upstream does not name its own."""
+    named = {name for name, _ in headers}
+    found = request.header(REQUEST_ID)
+    if found is None or REQUEST_ID in named:
+        return headers
+    if REQUEST_ID_OF_ANTHROPIC in named or not request.path.startswith(MESSAGES):
+        return [*headers, (REQUEST_ID, found)]
+    return [*headers, (REQUEST_ID, found), (REQUEST_ID_OF_ANTHROPIC, found)]
 
 
 def dropped(fields: Sequence[str]) -> list[tuple[bytes, bytes]]:

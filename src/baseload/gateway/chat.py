@@ -2,9 +2,9 @@
 
 `answer` understands and decides, walks the routes until one has served, and says so when none has. `_serve` sends, and
 by what comes back relays a stream, a whole answer or a refusal, or leaves it to the next route. Each endpoint is an
-`Operation`; a `Passage` (`wire/passages.py`) carries its bytes to an upstream of whatever dialect and the answer back.
-Whatever happens, each attempt is metered once (`ending.py`), and the call is in the spool before the client has its
-last byte.
+`Operation`; a `Passage` (`wire/passages.py`) carries its bytes to an upstream of whatever dialect and the answer back
+(`relaying.py`). Whatever happens, each attempt is metered once (`ending.py`), and the call is in the spool before the
+client has its last byte.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from http import HTTPStatus
 
 from baseload.clock import Clock
 from baseload.errors import BadInput
-from baseload.gateway import answers, refusals
+from baseload.gateway import refusals
+from baseload.gateway.answers import REQUEST_ID
 from baseload.gateway.asking import along, facts_of, own_headers
-from baseload.gateway.encoding import is_plain, plain
-from baseload.gateway.ending import Ending, NoAnswer, succeeds
+from baseload.gateway.ending import Ending, succeeds
 from baseload.gateway.http import Exchange, Request
 from baseload.gateway.job import Job
 from baseload.gateway.meter import Meter, Record, Try
 from baseload.gateway.refusals import Refused, say
+from baseload.gateway.relaying import Back, Relaying
 from baseload.gateway.request import Headers
 from baseload.gateway.state import GatewayState, Snapshot
 from baseload.gateway.upstream import Answer, AttemptFailed, Client
@@ -34,7 +35,6 @@ from baseload.policy.decide import State, decide
 from baseload.policy.policy import Route
 from baseload.settings import Upstream
 from baseload.wire import answer as wire
-from baseload.wire.answer import Answered
 from baseload.wire.body import BadBody
 from baseload.wire.passage import Passage
 from baseload.wire.passages import passage, reader
@@ -50,8 +50,6 @@ _OURS = (
 )
 LARGE_BYTES = 1_000_000
 """Longer requests are read in a thread, so that the others need not wait."""
-OPENING_BYTES = 64 * 1024
-"""Bytes of a stream that may wait for the model to begin before they are passed on all the same."""
 
 
 class Chat:
@@ -63,11 +61,14 @@ class Chat:
         self._clock = clock
         self._clients = {name: Client(each.base_url, each.timeouts) for name, each in upstreams.items()}
         self._ending = Ending(state, meter)
+        self._relaying = Relaying(state, meter, self._ending)
         self._upstreams = dict(upstreams)
         self._headers: dict[str, Headers] = {name: own_headers(each) for name, each in upstreams.items()}
 
     async def answer(self, operation: Operation, request: Request, exchange: Exchange) -> None:
         """Serve one request."""
+        if request.header(REQUEST_ID) is None:
+            request.headers.append((REQUEST_ID, os.urandom(16).hex().encode()))
         job = await self._read(operation, request)
         if not isinstance(job, Refused) and not self._meter.takes_calls():
             job = refusals.not_taken()
@@ -163,12 +164,7 @@ class Chat:
             if not _serves(answer.status):
                 await self._leave(job, attempt, answer)
                 return False
-            if not succeeds(answer.status):
-                await self._relay_refusal(job, attempt, over, answer, exchange)
-            elif answer.header(b"content-type").lower().startswith(b"text/event-stream"):
-                await self._relay_stream(job, attempt, over, answer, exchange)
-            else:
-                await self._relay_whole(job, attempt, over, answer, exchange)
+            await self._relaying.relay(Back(job, attempt, over, answer, exchange))
         return True
 
     async def _leave(self, job: Job, attempt: Try, answer: Answer) -> None:
@@ -181,72 +177,6 @@ class Chat:
             self._state.failed(attempt.route.upstream)
         status = Status.TIMEOUT if answer.status == HTTPStatus.REQUEST_TIMEOUT else Status.FAILED
         self._meter.end(job.record, attempt, status, error=f"HTTP {answer.status} {complaint}".strip())
-
-    async def _relay_whole(self, job: Job, attempt: Try, over: Passage, answer: Answer, exchange: Exchange) -> None:
-        """A JSON answer: read it whole, meter it, write it down, send it as it is."""
-        self._meter.first_byte(attempt)
-        body = await answer.read()
-        text, found = _read_whole(over, answer, body)
-        self._state.answered(attempt.route.upstream)
-        self._ending.consumed(job, attempt, Status.OK, found.usage, found.written_tokens)
-        said = over.whole(text)
-        await self._deliver(job, attempt, answer, body if said is text else said, exchange, Status.OK)
-
-    async def _relay_refusal(self, job: Job, attempt: Try, over: Passage, answer: Answer, exchange: Exchange) -> None:
-        """A refusal of this very request is the client's, as it is."""
-        self._meter.first_byte(attempt)
-        body, whole = await answer.excerpt()
-        if not whole:
-            raise AttemptFailed(f"the body of its HTTP {answer.status} was too long, too slow or broken", began=True)
-        self._state.answered(attempt.route.upstream)
-        self._meter.end(job.record, attempt, Status.REFUSED, error=wire.complaint(body))
-        await self._deliver(job, attempt, answer, over.refusal(answer.status, body), exchange, Status.REFUSED)
-
-    async def _deliver(
-        self, job: Job, attempt: Try, answer: Answer, body: bytes, exchange: Exchange, status: Status
-    ) -> None:
-        """Write the call down, then send the whole answer."""
-        call = self._ending.write(job, status)
-        if call is None:
-            await say(refusals.not_written(), job.request, exchange)
-            return
-        ours = answers.served_by(attempt.route, job.record.decision)
-        await exchange.respond(answer.status, [*answers.passed(answer.headers), *ours, answers.cost(call)], body)
-
-    async def _relay_stream(self, job: Job, attempt: Try, over: Passage, answer: Answer, exchange: Exchange) -> None:
-        """A stream: relay each event as it comes, once the model has begun; write the call down before the last one."""
-        _check_plain(answer)
-        relay = job.relay = over.stream()
-        data = await answer.next()
-        self._meter.first_byte(attempt)  # not the head: that may come long before the model has begun
-        start = partial(self._start, job, attempt, answer, exchange)
-        opening = b""
-        while data:
-            opening += relay.feed(data)
-            if relay.began or exchange.started or len(opening) > OPENING_BYTES:
-                await start()
-                await exchange.send(opening)
-                opening = b""
-            data = b"" if relay.done else await answer.next()
-        if answer.until_close and not relay.done:
-            raise AttemptFailed("the connection closed before the stream was done", began=True)
-        tail = opening + relay.finish()
-        if not relay.began and not exchange.started:
-            raise NoAnswer(f"the stream ended before the model began {relay.complaint}".strip(), began=True)
-        await start()
-        self._state.answered(attempt.route.upstream)
-        status = Status.CUT if relay.failed else Status.OK
-        self._ending.delivered(job, attempt, status, "the upstream reported an error in its stream" * relay.failed)
-        if self._ending.write(job, status) is None:
-            exchange.abort()
-        else:
-            await exchange.end(tail)
-
-    async def _start(self, job: Job, attempt: Try, answer: Answer, exchange: Exchange) -> None:
-        """Send the head of a stream, once."""
-        if not exchange.started:
-            ours = answers.served_by(attempt.route, job.record.decision)
-            await exchange.start(answer.status, [*answers.passed(answer.headers), *ours])
 
     async def _give_up(self, job: Job, exchange: Exchange) -> None:
         """No route has served: say why, and write that down too."""
@@ -269,23 +199,3 @@ def _serves(status: int) -> bool:
         return True
     about_the_request = status not in _NOT_NOW and status not in _OURS
     return HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and about_the_request
-
-
-def _check_plain(answer: Answer) -> None:
-    coding = answer.header(b"content-encoding")
-    if not is_plain(coding):
-        raise AttemptFailed(f"its stream is encoded as {coding!r} and cannot be metered", began=True)
-
-
-def _read_whole(over: Passage, answer: Answer, body: bytes) -> tuple[bytes, Answered]:
-    """A whole answer, unpacked, and what it says. Raises AttemptFailed if it cannot be read, NoAnswer if it is none."""
-    coding = answer.header(b"content-encoding")
-    text = plain(body, coding)
-    if text is None:
-        raise AttemptFailed(f"its answer is encoded as {coding!r} and cannot be metered", began=True)
-    if answer.until_close and not wire.is_json(text):
-        raise AttemptFailed("the connection closed inside the answer", began=True)
-    found = over.read(text)
-    if found is None:
-        raise NoAnswer(f"HTTP {answer.status} without an answer {wire.complaint(text)}".strip(), began=True)
-    return text, found

@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 import msgspec
 
+from baseload.gateway.answers import REQUEST_ID
 from baseload.gateway.endpoints import dialect_of
 from baseload.gateway.http import JSON, Exchange, Request
 from baseload.gateway.job import Job
@@ -19,8 +20,6 @@ from baseload.load.calls import Decision, Skip, Status
 from baseload.policy.policy import Policy
 from baseload.wire.body import BadBody
 from baseload.wire.problem import problem_in
-
-REQUEST_ID = b"x-request-id"
 
 _RETRY_SOON = (b"retry-after", b"1")
 _NAMED = 50
