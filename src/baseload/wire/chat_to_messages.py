@@ -181,9 +181,7 @@ class Passage:
         return back.Chunks(usage_asked=self._asked.usage_asked, created=self._created)
 
 
-def _plain(
-    chat: _Body, fields: Mapping[str, msgspec.Raw], said: Turns, stream: bool, drops: Drops
-) -> dict[str, object]:
+def _plain(chat: _Body, said: Turns, stream: bool, drops: Drops) -> dict[str, object]:
     """What is the same for every model."""
     body: dict[str, object] = {"messages": said.messages}
     if said.system:
