@@ -61,6 +61,7 @@ class Answer:
         self.status = connection.status
         self.headers = connection.headers
         self.until_close = connection.until_close  # nothing but the close of the connection says that it is whole
+        self.on_let_go: Callable[[], None] | None = None  # called once, when whoever reads it is done
         self._connection = connection
 
     def header(self, name: bytes) -> bytes:
@@ -102,6 +103,9 @@ class Answer:
         """Give the connection back when the answer has ended, else close it. `whole`: the reader has all it needs, so a
         connection whose answer only lacks its end mark is worth a short wait."""
         self._connection.let_go(whole=whole)
+        if self.on_let_go is not None:
+            self.on_let_go()
+            self.on_let_go = None
 
     def __enter__(self) -> Self:
         return self
@@ -111,15 +115,16 @@ class Answer:
 
 
 class Client:
-    """Sends requests to one upstream, over TCP, TLS or (with `unix`) a socket file."""
+    """Sends requests to one server, over TCP, TLS or (with `unix`) a socket file. Certificates are always checked:
+    against the machine's own authorities, or those in `ca_file`."""
 
-    def __init__(self, base_url: str, timeouts: Timeouts, *, unix: Path | None = None) -> None:
+    def __init__(self, base_url: str, timeouts: Timeouts, *, unix: Path | None = None, ca_file: str = "") -> None:
         url, port = _parsed(base_url)
         self.timeouts = timeouts
         self.prefix = url.path.rstrip("/")
         self.authority = url.netloc.rpartition("@")[2]
         self._host = url.hostname or ""
-        self._tls = ssl.create_default_context() if url.scheme == "https" else None
+        self._tls = _tls(ca_file) if url.scheme == "https" else None
         self._port = port or (443 if self._tls else 80)
         self._unix = unix
         self._idle: list[_Connection] = []
@@ -135,11 +140,13 @@ class Client:
         body: bytes = b"",
         *,
         host: bytes = b"",
+        within: float | None = None,
         on_sent: Callable[[], None] = lambda: None,
         on_again: Callable[[], None] = lambda: None,
     ) -> Answer:
         """Send a request and wait for the head of its answer; `on_sent` is called once a connection stands and the
-        request is on its way. Raises AttemptFailed.
+        request is on its way. With `within`, all of that may take no more than so many seconds, whatever the timeouts
+        say. Raises AttemptFailed.
 
         A kept connection may be closed by the upstream just while the request travels. When it was closed at once and
         not one byte of an answer came, `on_again` is called and the request sent once more on a fresh connection. That
@@ -153,6 +160,19 @@ class Client:
         lines += (b"\r\n\r\n", body)
         message = b"".join(lines)
         bodiless = method == "HEAD"
+        if within is None:
+            return await self._exchange(message, bodiless, on_sent, on_again)
+        try:
+            async with asyncio.timeout(within):
+                return await self._exchange(message, bodiless, on_sent, on_again)
+        except TimeoutError as error:
+            where = f"{self.authority}: no answer began before the request's deadline, {within:.3g} s later"
+            raise AttemptFailed(where, timed_out=True) from error
+
+    async def _exchange(
+        self, message: bytes, bodiless: bool, on_sent: Callable[[], None], on_again: Callable[[], None]
+    ) -> Answer:
+        """Send a request on a kept connection, or when there is none or it turns out to be stale on a fresh one."""
         kept = self._take()
         if kept is not None:
             sent_at = asyncio.get_running_loop().time()
@@ -442,6 +462,15 @@ class _Connection(asyncio.Protocol):
             self.client.keep(self)
         else:
             self.abort()
+
+
+def _tls(ca_file: str) -> ssl.SSLContext:
+    """What certificates are checked against. Raises BadConfig."""
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        remedy = "Name a file of PEM certificates that can be read."
+        raise BadConfig(f"ca_file {ca_file}: {error}", remedy=remedy) from error
 
 
 def _parsed(base_url: str) -> tuple[SplitResult, int | None]:
