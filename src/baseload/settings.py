@@ -47,13 +47,16 @@ FIRST_YEAR, LAST_YEAR = 1970, 2200
 # Shorter ones can be guessed.
 LEAST_ADMIN_KEY = 16
 
+# What hides what it holds, and where an address may hold a password.
+_SECRET = re.compile(r"(?:.*_)?(?:key|hash|secret|token|password)")
+_IN_ADDRESS = re.compile(r"(://)[^/@\s]+(@)")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 # A replay that is faster than this passes a year in half a minute.
 Times = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 # More processes than this on one machine are a slip.
-Workers = Annotated[int, msgspec.Meta(gt=0, le=512)]
+Workers = Annotated[int, msgspec.Meta(gt=0, le=64)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -303,6 +306,24 @@ def read_place(path: Path, environment: Mapping[str, str] = os.environ) -> Place
     place = _converted(wanted, environment, Place, str(path))
     _check_place(place, str(path))
     return place
+
+
+def masked(settings: Settings) -> object:
+    """Everything that is set, as plain values, with every secret as `***`."""
+    return _masked(msgspec.to_builtins(settings, order="deterministic"), secret=False)
+
+
+def _masked(value: object, *, secret: bool) -> object:
+    if isinstance(value, dict):
+        return {
+            name: _masked(each, secret=secret or name == "headers" or bool(_SECRET.fullmatch(str(name))))
+            for name, each in value.items()
+        }
+    if isinstance(value, list):
+        return [_masked(each, secret=secret) for each in value]
+    if isinstance(value, str) and value:
+        return "***" if secret else _IN_ADDRESS.sub(r"\1***\2", value)
+    return value
 
 
 def _check_names(settings: Settings, origin: str) -> None:

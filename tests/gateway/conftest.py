@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -182,8 +183,10 @@ class Bench:
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         aliases: dict[str, Bucket] | None = None,
+        **more: object,
     ) -> Running:
-        """A gateway before upstreams `u0`, `u1`, ...; without `routes`, one route to each in that order of price."""
+        """A gateway before upstreams `u0`, `u1`, ...; without `routes`, one route to each in that order of price;
+        `more` are further settings."""
         upstreams = tuple(
             Upstream(name=f"u{n}", base_url=url, api_key=f"key-{n}", timeouts=timeouts or Timeouts())
             for n, url in enumerate(urls)
@@ -193,7 +196,10 @@ class Bench:
             aliases={"auto": Bucket.JUDGMENT} if aliases is None else aliases,
             name="test",
         )
-        settings = Settings(upstreams=upstreams, policy=policy, listen="127.0.0.1:0", limits=limits or Limits())
+        if "data_dir" not in more:
+            more["data_dir"] = self.stack.enter_context(tempfile.TemporaryDirectory())
+        place = {"listen": "127.0.0.1:0", "limits": limits or Limits()}
+        settings = Settings(upstreams=upstreams, policy=policy, **(place | more))
         gateway = Gateway(settings, {f"u{n}/real": offer(n) for n in range(len(urls))}, SystemClock(), self.spool)
         _, port = await gateway.start()
         self.stack.push_async_callback(gateway.stop, 0.05)

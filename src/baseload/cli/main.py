@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from baseload import __version__
-from baseload.cli import decide, demo, explain, gpu, price, replay, serve
+from baseload.cli import decide, demo, explain, gpu, key, price, replay, serve
 from baseload.cli.output import note, say
 from baseload.errors import BaseloadError
 
@@ -35,6 +35,7 @@ app.command(
 )(explain.command)
 app.add_typer(price.app, name="price", help="What every book says a model costs, dated, with conflicts.")
 app.add_typer(gpu.app, name="gpu", help="What an hour of a GPU costs by the way it is paid, and when owning pays.")
+app.add_typer(key.app, name="key", help="The keys of clients: make, see, rotate and revoke them.")
 app.command("replay", help="What the metered calls would have cost under another policy.")(replay.command)
 
 

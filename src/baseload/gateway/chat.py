@@ -32,6 +32,7 @@ from baseload.gateway.upstream import Answer, AttemptFailed, Client
 from baseload.load.calls import Decision, Status
 from baseload.load.facts import Facts, Operation
 from baseload.policy.decide import State, decide
+from baseload.policy.keys import ClientKey, claimed, forbidden
 from baseload.policy.policy import Route
 from baseload.settings import Upstream
 from baseload.wire import answer as wire
@@ -65,11 +66,13 @@ class Chat:
         self._upstreams = dict(upstreams)
         self._headers: dict[str, Headers] = {name: own_headers(each) for name, each in upstreams.items()}
 
-    async def answer(self, operation: Operation, request: Request, exchange: Exchange) -> None:
-        """Serve one request."""
+    async def answer(
+        self, operation: Operation, request: Request, exchange: Exchange, key: ClientKey | None = None
+    ) -> None:
+        """Serve one request, made with a client's key where one was sent."""
         if request.header(REQUEST_ID) is None:
             request.headers.append((REQUEST_ID, os.urandom(16).hex().encode()))
-        job = await self._read(operation, request)
+        job = await self._read(operation, request, key)
         if not isinstance(job, Refused) and not self._meter.takes_calls():
             job = refusals.not_taken()
         if isinstance(job, Refused):
@@ -88,7 +91,7 @@ class Chat:
 
     # Understand and decide.
 
-    async def _read(self, operation: Operation, request: Request) -> Job | Refused:
+    async def _read(self, operation: Operation, request: Request, key: ClientKey | None) -> Job | Refused:
         read, large = reader(operation), len(request.body) > LARGE_BYTES
         try:
             asked = await asyncio.to_thread(read, request.body) if large else read(request.body)
@@ -96,6 +99,11 @@ class Chat:
             facts = facts_of(asked, request, snapshot.policy, self._clock.time_ns())
         except BadBody as error:
             return refusals.bad_body(error)
+        if key is not None:
+            obstacle = forbidden(key, facts)
+            if obstacle is not None:
+                return refusals.forbidden(obstacle)
+            facts = claimed(facts, key)
         if facts.model not in snapshot.models:
             return refusals.unknown_model(facts.model, snapshot.policy)
         decision = self._decide(facts, snapshot)

@@ -100,12 +100,15 @@ class KeyRing:
     def caller(self, request: Request) -> ClientKey | Unknown | None:
         """The key of a request; None for somebody without one where none is required."""
         self._look()
-        token = sent(request)
         if not self._entries and not self.required:
             return None
-        if token is None:
-            return Unknown(_NO_KEY) if self.required else None
-        return self.find(token)
+        found = tokens(request)
+        ours = next((token for token in found if token.startswith(_MARK)), None)
+        if ours is not None:
+            return self.find(ours)
+        if not self.required:
+            return None
+        return self.find(found[0]) if found else Unknown(_NO_KEY)
 
     def find(self, token: bytes) -> ClientKey | Unknown:
         """The key that a token is of."""
@@ -156,15 +159,15 @@ class KeyRing:
 _NO_KEY = "No API key was sent. Send yours as `Authorization: Bearer bl-...` or `x-api-key: bl-...`."
 
 
-def sent(request: Request) -> bytes | None:
-    """The key in a request: of both fields the one that looks like ours, else the first."""
+def tokens(request: Request) -> list[bytes]:
+    """Every key that a request carries."""
     found = []
     for name, value in request.headers:
         if name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
             found.append(value[len(_BEARER) :].strip())
         elif name == b"x-api-key":
             found.append(value.strip())
-    return next((token for token in found if token.startswith(_MARK)), found[0] if found else None)
+    return [token for token in found if token]
 
 
 def check_open(settings: Settings, ring: KeyRing) -> None:

@@ -17,6 +17,7 @@ from baseload.gateway.http import JSON, Exchange, Request
 from baseload.gateway.job import Job
 from baseload.gateway.request import Headers
 from baseload.load.calls import Decision, Skip, Status
+from baseload.policy.keys import Forbidden
 from baseload.policy.policy import Policy
 from baseload.wire.body import BadBody
 from baseload.wire.problem import problem_in
@@ -55,6 +56,17 @@ async def say(refused: Refused, request: Request, exchange: Exchange) -> None:
 def bad_body(error: BadBody) -> Refused:
     """400: the request cannot be understood."""
     return Refused(status=400, message=str(error), code=error.code, param=error.param)
+
+
+def not_known(message: str) -> Refused:
+    """401: nobody is known by the key that was sent, if one was."""
+    headers = [(b"www-authenticate", b"Bearer")]
+    return Refused(status=401, message=message, code="invalid_api_key", kind="authentication_error", headers=headers)
+
+
+def forbidden(found: Forbidden) -> Refused:
+    """403: the key may not do this; the message says what it may."""
+    return Refused(status=403, message=found.message, code=found.code, kind="permission_error", param=found.param)
 
 
 def unknown_model(model: str, policy: Policy) -> Refused:

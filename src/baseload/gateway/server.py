@@ -14,13 +14,16 @@ from baseload.catalog.entries import Offer
 from baseload.clock import Clock, now
 from baseload.errors import AddressTaken, BadConfig
 from baseload.gateway import models
+from baseload.gateway.admin import ADMIN, Admin
 from baseload.gateway.chat import Chat
 from baseload.gateway.control import ControlPlane
 from baseload.gateway.endpoints import ENDPOINTS, HEALTH, MODELS
 from baseload.gateway.http import JSON, Exchange, Request, Server, serve
+from baseload.gateway.keys import KeyRing, Unknown, check_open
 from baseload.gateway.meter import Meter, Spool
-from baseload.gateway.refusals import Refused, say, unknown_model, unknown_path, wrong_method
+from baseload.gateway.refusals import Refused, not_known, say, unknown_model, unknown_path, wrong_method
 from baseload.gateway.state import GatewayState
+from baseload.policy.keys import ClientKey
 from baseload.policy.policy import Policy
 from baseload.settings import Settings
 
@@ -62,12 +65,16 @@ class Gateway:
         self.meter = Meter(spool, clock)
         upstreams = {upstream.name: upstream for upstream in settings.upstreams}
         self._chat = Chat(upstreams, self._state, self.meter, clock)
+        self.keys = KeyRing(settings)
+        self.admin = Admin(settings, self.keys)
         self._control: ControlPlane | None = None
         self._server: Server | None = None
 
     async def start(self) -> tuple[str, int]:
-        """Listen; returns the host and port that were bound. Raises AddressTaken."""
+        """Listen; returns the host and port that were bound. Raises AddressTaken, and BadConfig where everybody on a
+        network would be let in."""
         host, port = self._settings.address
+        check_open(self._settings, self.keys)
         try:
             self._server = await serve(self.answer, host, port, self._settings.limits)
         except OSError as error:
@@ -116,15 +123,21 @@ class Gateway:
             )
             await say(Refused(status=403, message=message, code="foreign_origin"), request, exchange)
             return
+        key = self.keys.caller(request) if path == "/v1" or path.startswith("/v1/") else None
+        if isinstance(key, Unknown):
+            await say(not_known(key.message), request, exchange)
+            return
         operation = ENDPOINTS.get(path)
         if operation is not None:
-            await self._only(("POST",), request, exchange, partial(self._chat.answer, operation))
+            await self._only(("POST",), request, exchange, partial(self._chat.answer, operation, key=key))
         elif path == MODELS or path.startswith(MODELS + "/"):
-            await self._only(_READ, request, exchange, self._models)
+            await self._only(_READ, request, exchange, partial(self._models, key))
         elif path == HEALTH:
             await self._only(_READ, request, exchange, self._health)
         elif path == "/v1" or path.startswith("/v1/"):
             await say(unknown_path(path, (MODELS, *ENDPOINTS)), request, exchange)
+        elif path == ADMIN or path.startswith(ADMIN + "/"):
+            await self.admin.answer(request, exchange)
         elif self._control is not None:
             await self._control.forward(request, exchange)
         else:
@@ -143,8 +156,10 @@ class Gateway:
             return
         await say(wrong_method(request.method, request.path, ", ".join(methods)), request, exchange)
 
-    async def _models(self, request: Request, exchange: Exchange) -> None:
+    async def _models(self, key: ClientKey | None, request: Request, exchange: Exchange) -> None:
         found = models.models(self._state.snapshot, now(self._clock))
+        if key is not None:
+            found = tuple(each for each in found if key.may_name(each.id))
         if request.path == MODELS:
             await exchange.respond(200, [JSON], models.listed(found))
             return

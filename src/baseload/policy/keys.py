@@ -92,6 +92,22 @@ class ClientKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
         return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
 
 
+def state(key: ClientKey, now: datetime) -> str:
+    """Whether a key is good at an aware moment, in a few words."""
+    if key.disabled:
+        return "revoked"
+    if key.expires is None:
+        return "in force"
+    return f"{'expired' if key.expires <= now else 'until'} {key.expires:%Y-%m-%d}"
+
+
+def public(key: ClientKey, now: datetime) -> dict[str, object]:
+    """What of a key may be shown: all but the hashes."""
+    fields = {name: getattr(key, name) for name in key.__struct_fields__ if name not in ("hash", "former_hash")}
+    shown: dict[str, object] = msgspec.to_builtins(fields, order="deterministic")
+    return shown | {"state": state(key, now)}
+
+
 class Forbidden(msgspec.Struct, frozen=True):
     """Why a key may not do what was asked: a message that says what it may, and a code to test for."""
 
@@ -123,7 +139,7 @@ def check_keys(keys: Iterable[ClientKey]) -> None:
     """Every key has a prefix of its own, and a name of its own where it has one. Raises BadConfig."""
     seen: set[str] = set()
     for key in keys:
-        for word in {key.prefix, key.title}:
+        for word in dict.fromkeys((key.title, key.prefix)):
             if word in seen:
                 raise BadConfig(f"two keys are called {word!r}", remedy="Rename or remove one.")
             seen.add(word)
