@@ -26,7 +26,7 @@ from tests.gateway.conftest import (
 )
 
 from baseload.errors import LedgerUnavailable
-from baseload.gateway import meter, relaying, upstream
+from baseload.gateway import chat, meter, relaying, upstream
 from baseload.gateway.http import Exchange, Request
 from baseload.load.calls import Evidence, Status
 from baseload.load.facts import Bucket
@@ -664,6 +664,81 @@ class TestClientGone:
         assert attempt.usage.input_tokens == call.facts.input_tokens > 0
         assert attempt.usage.output_tokens == int(stream)
         assert attempt.cost_nanousd > 0
+
+    @pytest.mark.parametrize("stream", [False, True], ids=["JSON", "SSE"])
+    async def test_where_a_route_drains_the_upstream_is_read_to_its_count(self, bench: Bench, stream: bool) -> None:
+        go = asyncio.Event()
+
+        async def slow(request: Request, exchange: Exchange) -> None:
+            if not stream:
+                await go.wait()
+                await plain(request, exchange)
+                return
+            await exchange.start(200, SSE)
+            await exchange.send(chunk("hello"))
+            await go.wait()
+            await exchange.send(chunk(" there") + chunk(usage=usage(100, 20, cached=64, reasoning=5)))
+            await exchange.end(DONE)
+
+        up = await bench.upstream(slow)
+        gateway = await bench.gateway(up.url, routes=(route(0, on_client_gone="drain"),))
+        _, writer = await gateway.connect()
+        writer.write(ask(question(stream=stream)))
+        await up.reached()
+        writer.close()
+        await asyncio.sleep(0.1)
+        assert not up.cancelled.is_set()
+        assert await health(gateway.url) == {"u0": 1}
+        go.set()
+        await asyncio.sleep(0.1)
+        (call,) = bench.spool.calls
+        (attempt,) = call.attempts
+        assert call.status is attempt.status is Status.CLIENT_GONE
+        assert (attempt.evidence, attempt.usage) == (Evidence.REPORTED, REPORTED)
+        assert await health(gateway.url) == {}
+
+    async def test_draining_is_bounded(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def endless(_: Request, exchange: Exchange) -> None:
+            await exchange.start(200, SSE)
+            while True:
+                await exchange.send(chunk("x"))
+                await asyncio.sleep(0.01)
+
+        monkeypatch.setattr(chat, "DRAIN_SECONDS", 0.1)
+        up = await bench.upstream(endless)
+        gateway = await bench.gateway(up.url, routes=(route(0, on_client_gone="drain"),))
+        reader, writer = await gateway.connect()
+        writer.write(ask(question(stream=True)))
+        await reader.readuntil(b"data")
+        writer.close()
+        await asyncio.wait_for(up.cancelled.wait(), 1)
+        await asyncio.sleep(0.02)
+        (call,) = bench.spool.calls
+        assert (call.status, call.attempts[0].evidence) == (Status.CLIENT_GONE, Evidence.ESTIMATED)
+        assert call.attempts[0].usage.output_tokens > 1
+
+    @pytest.mark.parametrize("then", ["an error", "a cut"])
+    async def test_what_breaks_while_it_is_drained_is_tried_nowhere_else(self, bench: Bench, then: str) -> None:
+        go = asyncio.Event()
+
+        async def breaks(request: Request, exchange: Exchange) -> None:
+            await go.wait()
+            if then == "an error":
+                await status(500)(request, exchange)
+            else:
+                exchange.abort()
+
+        up, spare = await bench.upstream(breaks), await bench.upstream()
+        gateway = await bench.gateway(up.url, spare.url, routes=(route(0, on_client_gone="drain"), route(1)))
+        _, writer = await gateway.connect()
+        writer.write(ask(question()))
+        await up.reached()
+        writer.close()
+        await asyncio.sleep(0.05)
+        go.set()
+        await asyncio.sleep(0.1)
+        (call,) = bench.spool.calls
+        assert (call.status, len(call.attempts), spare.seen) == (Status.CLIENT_GONE, 1, [])
 
     async def test_while_an_error_is_read_nothing_is_billed(self, bench: Bench) -> None:
         async def slow(_: Request, exchange: Exchange) -> None:

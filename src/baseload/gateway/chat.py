@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+import random
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 
@@ -19,22 +22,22 @@ from baseload.clock import Clock
 from baseload.errors import BadInput
 from baseload.gateway import refusals
 from baseload.gateway.answers import REQUEST_ID
-from baseload.gateway.asking import along, facts_of, own_headers
+from baseload.gateway.asking import along, facts_of
 from baseload.gateway.ending import Ending, succeeds
 from baseload.gateway.http import Exchange, Request
 from baseload.gateway.job import Job
 from baseload.gateway.meter import Meter, Record, Try
 from baseload.gateway.refusals import Refused, say
 from baseload.gateway.relaying import Back, Relaying
-from baseload.gateway.request import Headers
+from baseload.gateway.retries import pause, seconds_of
 from baseload.gateway.state import GatewayState, Snapshot
-from baseload.gateway.upstream import Answer, AttemptFailed, Client
+from baseload.gateway.target import NoRoom
+from baseload.gateway.upstream import Answer, AttemptFailed
 from baseload.load.calls import Decision, Status
 from baseload.load.facts import Facts, Operation
 from baseload.policy.decide import State, decide
 from baseload.policy.keys import ClientKey, claimed, forbidden
 from baseload.policy.policy import Route
-from baseload.settings import Upstream
 from baseload.wire import answer as wire
 from baseload.wire.body import BadBody
 from baseload.wire.passage import Passage
@@ -49,6 +52,8 @@ _OURS = (
     HTTPStatus.FORBIDDEN,
     HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
 )
+DRAIN_SECONDS = 120.0
+"""How long an answer whose client has gone is read on, where its route says so."""
 LARGE_BYTES = 1_000_000
 """Longer requests are read in a thread, so that the others need not wait."""
 
@@ -56,15 +61,12 @@ LARGE_BYTES = 1_000_000
 class Chat:
     """Serves requests on the upstreams it is given."""
 
-    def __init__(self, upstreams: Mapping[str, Upstream], state: GatewayState, meter: Meter, clock: Clock) -> None:
+    def __init__(self, state: GatewayState, meter: Meter, clock: Clock) -> None:
         self._state = state
         self._meter = meter
         self._clock = clock
-        self._clients = {name: Client(each.base_url, each.timeouts) for name, each in upstreams.items()}
         self._ending = Ending(state, meter)
         self._relaying = Relaying(state, meter, self._ending)
-        self._upstreams = dict(upstreams)
-        self._headers: dict[str, Headers] = {name: own_headers(each) for name, each in upstreams.items()}
 
     async def answer(
         self, operation: Operation, request: Request, exchange: Exchange, key: ClientKey | None = None
@@ -80,14 +82,12 @@ class Chat:
             return
         try:
             await self._walk(job, exchange)
+        except asyncio.CancelledError:
+            self._ending.left(job)
+            raise
         except Exception as error:  # the outermost edge of a call: what nobody foresaw must not lose it
             self._ending.salvaged(job, error, exchange)
             raise
-
-    def close(self) -> None:
-        """Close every upstream connection."""
-        for client in self._clients.values():
-            client.close()
 
     # Understand and decide.
 
@@ -109,7 +109,10 @@ class Chat:
         decision = self._decide(facts, snapshot)
         if not decision.routes and not self._decide(facts, snapshot, State()).routes:
             return refusals.not_admissible(decision)
-        return Job(request, asked, snapshot, Record(facts, decision, snapshot.offers))
+        job = Job(request, asked, snapshot, Record(facts, decision, snapshot.offers))
+        if facts.deadline_seconds is not None:
+            job.until = asyncio.get_running_loop().time() + facts.deadline_seconds
+        return job
 
     def _decide(self, facts: Facts, snapshot: Snapshot, state: State | None = None) -> Decision:
         """Ask the policy. When failing upstreams are all that is left, they are tried rather than nobody."""
@@ -125,48 +128,80 @@ class Chat:
 
     async def _walk(self, job: Job, exchange: Exchange) -> None:
         for choice in job.record.decision.routes:
-            if await self._try(job, job.snapshot.routes[choice.route], exchange):
+            if await self._tries(job, job.snapshot.routes[choice.route], exchange):
                 return
+            if job.late:
+                break
         await self._give_up(job, exchange)
+
+    async def _tries(self, job: Job, route: Route, exchange: Exchange) -> bool:
+        """Try a route, and again as its upstream's `retries` say; False when the next one should be tried."""
+        retries = job.snapshot.targets[route.upstream].upstream.retries
+        for done in range(retries.times + 1):
+            job.attempt, job.retry_after = None, b""
+            if await self._try(job, route, exchange):
+                return True
+            if job.attempt is None:  # nothing was sent: there was no slot, or no way to say it there
+                return False
+            asked = seconds_of(job.retry_after, time.time())
+            seconds = pause(retries, done, job.record.attempts[-1], asked, job.left(), random.random())
+            if seconds is None:
+                return False
+            await asyncio.sleep(seconds)
+        return False
 
     async def _try(self, job: Job, route: Route, exchange: Exchange) -> bool:
         """Serve the request on a route; False when the next one should be tried. Its slot is held meanwhile."""
-        over = self._passage(job, route)
-        if over is None:
+        carried = self._carried(job, route)
+        if carried is None:
             return False
-        if not self._state.reserve(route):
+        if not await self._state.take(job.snapshot, route, job.left()):
             job.full.append(route.name)
             return False
         attempt = job.attempt = self._meter.begin(job.record, route)
         job.relay = None
+        began = asyncio.get_running_loop().time()
         try:
-            return await self._serve(job, attempt, over, exchange)
+            serving = self._serve(job, attempt, *carried, exchange)
+            return await (_to_its_end(serving) if route.on_client_gone == "drain" else serving)
+        except NoRoom:
+            job.attempt = None
+            job.full.append(route.name)
+            return False
         except (AttemptFailed, BadInput) as failure:
             return self._ending.broken(job, attempt, failure, exchange)
         except asyncio.CancelledError:
             self._ending.abandoned(job, attempt)
             raise
         finally:
-            self._state.release(route)
+            served = bool(job.record.attempts) and job.record.attempts[-1].status is Status.OK
+            took = asyncio.get_running_loop().time() - began
+            self._state.give(job.snapshot, route, took if served else None)
 
-    def _passage(self, job: Job, route: Route) -> Passage | None:
-        """How the request gets to the upstream of a route; None, and noted, when it cannot."""
-        upstream, refused = self._upstreams[route.upstream], None
+    def _carried(self, job: Job, route: Route) -> tuple[Passage, bytes] | None:
+        """How the request gets to the upstream of a route, and its bytes there; None, and noted, when it cannot."""
+        upstream, refused = job.snapshot.targets[route.upstream].upstream, None
         try:
-            found = passage(job.asked, upstream.dialect, upstream.serves)
+            over = passage(job.asked, upstream.dialect, upstream.serves)
+            if over is not None:
+                return over, over.body(route.model)
         except BadBody as error:
-            found, refused = None, error
-        if found is None:
-            job.unfit.append((route.name, refused))
-        return found
+            refused = error
+        job.unfit.append((route.name, refused))
+        return None
 
-    async def _serve(self, job: Job, attempt: Try, over: Passage, exchange: Exchange) -> bool:
+    async def _serve(self, job: Job, attempt: Try, over: Passage, body: bytes, exchange: Exchange) -> bool:
         """Send the request; relay what comes back, or note why it is left to the next route (False)."""
-        name = attempt.route.upstream
-        body = over.body(attempt.route.model)
-        headers = [*self._headers[name], *along(job.request, over.headers)]
-        on_again = partial(self._meter.again, job.record, attempt)
-        sending = self._clients[name].send("POST", over.path, headers, body, on_sent=attempt.on_sent, on_again=on_again)
+        target = job.snapshot.targets[attempt.route.upstream]
+        sending = target.send(
+            over.path,
+            along(job.request, over.headers),
+            body,
+            prompt=target.beginning(job.asked),
+            within=job.left(),
+            on_sent=attempt.on_sent,
+            on_again=partial(self._meter.again, job.record, attempt),
+        )
         with await sending as answer:
             attempt.http_status = answer.status
             if not _serves(answer.status):
@@ -195,6 +230,17 @@ class Chat:
         slow = refused.status == HTTPStatus.GATEWAY_TIMEOUT
         call = self._ending.write(job, Status.TIMEOUT if slow else Status.FAILED)
         await say(refused if call is not None else refusals.not_written(), job.request, exchange)
+
+
+async def _to_its_end(serving: Coroutine[None, None, bool]) -> bool:
+    """Let an attempt outlive its client for a while, so that the upstream can say what it bills."""
+    task = asyncio.create_task(serving)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with suppress(AttemptFailed, BadInput, TimeoutError):  # what came until then is metered by whoever cancelled
+            await asyncio.wait_for(task, DRAIN_SECONDS)
+        raise
 
 
 def _serves(status: int) -> bool:

@@ -15,6 +15,7 @@ from baseload.gateway.meter import Meter, Try
 from baseload.gateway.state import GatewayState
 from baseload.gateway.upstream import AttemptFailed
 from baseload.load.calls import Call, Evidence, Status
+from baseload.load.facts import Operation
 from baseload.usage import Usage
 
 
@@ -51,11 +52,18 @@ class Ending:
         """The client went away. What the upstream did until then is paid for all the same, unless it had refused."""
         if job.written:
             return
-        if attempt.sent and (attempt.http_status is None or succeeds(attempt.http_status)):
+        if attempt.ended:
+            pass
+        elif attempt.sent and (attempt.http_status is None or succeeds(attempt.http_status)):
             self.delivered(job, attempt, Status.CLIENT_GONE, "the client went away")
         else:
             self._meter.end(job.record, attempt, Status.CLIENT_GONE, error="the client went away")
         self.write(job, Status.CLIENT_GONE)
+
+    def left(self, job: Job) -> None:
+        """The client went away while nothing was under way: it waited for a slot, or between two tries."""
+        if not job.written:
+            self.write(job, Status.CLIENT_GONE)
 
     def salvaged(self, job: Job, error: Exception, exchange: Exchange) -> None:
         """Something failed that nobody foresaw: end what is under way and write the call down."""
@@ -86,7 +94,8 @@ class Ending:
             self._meter.end(job.record, attempt, status, estimate, Evidence.ESTIMATED, error)
         else:
             self._meter.end(job.record, attempt, status, usage, Evidence.REPORTED, error)
-            self._state.answers.learn(job.facts.bucket, usage.completion_tokens)
+            if job.facts.operation is not Operation.EMBEDDINGS:
+                self._state.answers.learn(job.facts.bucket, usage.completion_tokens)
 
     def write(self, job: Job, status: Status) -> Call | None:
         """Make the call durable; None when the ledger cannot."""

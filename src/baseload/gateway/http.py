@@ -14,13 +14,14 @@ import struct
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from http import HTTPStatus
+from pathlib import Path
 from typing import cast
 
 from baseload.gateway.request import Headers, Phase, Refusal, Request, RequestReader
 from baseload.settings import Limits
 from baseload.wire.problem import problem
 
-__all__ = ["Exchange", "Handler", "Headers", "Request", "Server", "serve"]
+__all__ = ["Exchange", "Handler", "Headers", "Request", "Server", "serve", "serve_unix"]
 
 log = logging.getLogger(__name__)
 
@@ -159,6 +160,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         self.gone = True
         self._reader.close()
+        if self._room is not None and not self._room.done():  # a handler that outlives its client writes to nobody
+            self._room.set_result(None)
         if self._task is not None:
             self._task.cancel()
         self.server.forget(self)
@@ -312,10 +315,16 @@ class Server:
         self._timer: asyncio.TimerHandle = loop.call_later(self._beat, self._sweep)
         self._stamp()
 
-    async def listen(self, host: str, port: int) -> None:
-        """Bind. Raises OSError when the address is taken."""
-        self._listening = await self.loop.create_server(lambda: Connection(self), host, port, backlog=1024)
+    async def listen(self, host: str, port: int, *, share: bool = False) -> None:
+        """Bind. With `share`, others of this user may listen there too, and the kernel spreads connections over all.
+        Raises OSError when the address is taken."""
+        make = self.loop.create_server
+        self._listening = await make(lambda: Connection(self), host, port, backlog=1024, reuse_port=share or None)
         self.address = self._listening.sockets[0].getsockname()[:2]
+
+    async def listen_unix(self, path: Path) -> None:
+        """Bind to a unix socket. Raises OSError."""
+        self._listening = await self.loop.create_unix_server(lambda: Connection(self), str(path))
 
     def close(self) -> None:
         """Stop accepting and close idle connections; answers in the making go on."""
@@ -359,8 +368,15 @@ class Server:
         self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()
 
 
-async def serve(handler: Handler, host: str, port: int, limits: Limits | None = None) -> Server:
+async def serve(handler: Handler, host: str, port: int, limits: Limits | None = None, *, share: bool = False) -> Server:
     """Listen on host:port (0 asks for a free port) and hand every request to `handler`. Raises OSError when taken."""
     server = Server(handler, limits or Limits(), asyncio.get_running_loop())
-    await server.listen(host, port)
+    await server.listen(host, port, share=share)
+    return server
+
+
+async def serve_unix(handler: Handler, path: Path) -> Server:
+    """Listen on a unix socket. Raises OSError."""
+    server = Server(handler, Limits(), asyncio.get_running_loop())
+    await server.listen_unix(path)
     return server

@@ -25,14 +25,23 @@ class Operation(StrEnum):
     COMPLETIONS = "completions"
     EMBEDDINGS = "embeddings"
 
+    @property
+    def kind(self) -> Operation:
+        """What a route must serve for it: the three dialects of a chat, and counting its tokens, are one thing.
+
+        >>> Operation.MESSAGES.kind.value, Operation.EMBEDDINGS.kind.value
+        ('chat', 'embeddings')
+        """
+        return self if self in (Operation.COMPLETIONS, Operation.EMBEDDINGS) else Operation.CHAT
+
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A request as the dispatcher sees it.
 
     `at_ns` is nanoseconds since the epoch (UTC). `input_tokens` is an estimate; the true count comes with the Usage.
     `output_cap` is the client's own limit, None when it set none. `needs` names capabilities such as `tools`,
-    `json_schema`, `vision`. `residency` empty means no constraint, and so do `residencies`, the regions that the client's
-    key allows. `deadline_seconds` None means no deadline.
+    `json_schema`, `vision`. `residency` empty means no constraint, and so do `residencies`, the regions that the
+    client's key allows. `deadline_seconds` None means no deadline.
     """
 
     at_ns: int

@@ -22,10 +22,15 @@ Estimate = Callable[[Route, Facts], int | None]
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What changes from request to request: requests in flight by upstream, and upstreams that are not healthy."""
+    """What changes from request to request, by upstream: requests in flight, which are not healthy, how many requests
+    those with replicas take at once (`room`), seconds until a slot is likely to be free where one has to wait (`waits`)
+    and seconds that an answer takes lately."""
 
     in_flight: Mapping[str, int] = msgspec.field(default_factory=dict)
     unhealthy: frozenset[str] = frozenset()
+    room: Mapping[str, int] = msgspec.field(default_factory=dict)
+    waits: Mapping[str, float] = msgspec.field(default_factory=dict)
+    answer_seconds: Mapping[str, float] = msgspec.field(default_factory=dict)
 
 
 def decide(facts: Facts, policy: Policy, state: State, estimate: Estimate, *, policy_version: str, id: str) -> Decision:
@@ -37,7 +42,7 @@ def decide(facts: Facts, policy: Policy, state: State, estimate: Estimate, *, po
         if obstacle is not None:
             skipped.append(Skip(route.name, obstacle))
             continue
-        rank, choice = _weigh(route, facts, estimate)
+        rank, choice = _weigh(route, facts, state, estimate)
         ranked.append(((rank, place), choice))
     ranked.sort(key=lambda pair: pair[0])
     return Decision(id=id, policy=policy_version, routes=tuple(choice for _, choice in ranked), skipped=tuple(skipped))
@@ -52,6 +57,8 @@ def _obstacle(route: Route, facts: Facts, policy: Policy, state: State) -> str |
         return f"its key keeps data in {allowed}, this route is in {route.residency or 'an unstated region'}"
     if facts.model not in policy.aliases and facts.model != route.model:
         return f"the request names {facts.model}"
+    if facts.operation.kind not in route.operations:
+        return f"does not serve {facts.operation}"
     if not route.success.get(facts.bucket):
         return f"does not serve {facts.bucket} tasks"
     missing = facts.needs - route.capabilities
@@ -62,17 +69,33 @@ def _obstacle(route: Route, facts: Facts, policy: Policy, state: State) -> str |
         return f"needs {wanted} tokens of context, has {route.context_tokens}"
     if route.upstream in state.unhealthy:
         return "upstream is unhealthy"
-    if route.slots is not None and state.in_flight.get(route.upstream, 0) >= route.slots:
-        return f"{FULL} {route.slots} requests in flight"
+    return _no_time(route, facts, state)
+
+
+def _no_time(route: Route, facts: Facts, state: State) -> str | None:
+    """Why a slot, or the answer of an own pool, would come too late; None when it would not."""
+    slots = min((limit for limit in (route.slots, state.room.get(route.upstream)) if limit is not None), default=None)
+    wait = state.waits.get(route.upstream)
+    if slots is not None and (wait is not None or state.in_flight.get(route.upstream, 0) >= slots):
+        if wait is None or not route.wait_seconds:
+            return f"{FULL} {slots} requests in flight"
+        if wait > route.wait_seconds:
+            return f"{FULL} {slots} requests in flight, and a slot is expected in {wait:.1f} s"
+    if facts.deadline_seconds is not None and route.own:
+        takes = (wait or 0.0) + state.answer_seconds.get(route.upstream, 0.0)
+        if takes > facts.deadline_seconds:
+            return f"would take about {takes:.1f} s, and the deadline is {facts.deadline_seconds:g} s"
     return None
 
 
-def _weigh(route: Route, facts: Facts, estimate: Estimate) -> tuple[float, Choice]:
+def _weigh(route: Route, facts: Facts, state: State, estimate: Estimate) -> tuple[float, Choice]:
     """The rank (expected nano-dollars per success; unpriced last) and the reason that explains it."""
     expected = estimate(route, facts)
     success = route.success[facts.bucket]
     if route.own:
-        return 0.0, Choice(route.name, "own capacity with a free slot: its hours are paid for", expected)
+        wait = state.waits.get(route.upstream)
+        slot = "a free slot" if wait is None else f"a slot in about {wait:.1f} s"
+        return 0.0, Choice(route.name, f"own capacity with {slot}: its hours are paid for", expected)
     if expected is None:
         return float("inf"), Choice(route.name, f"no price is known for {route.offer}: last resort", None)
     return expected / success, Choice(route.name, f"{expected} nano-USD expected, {success:.0%} succeed", expected)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from baseload.errors import BadConfig
-from baseload.load.facts import Bucket
+from baseload.load.facts import Bucket, Operation
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -21,10 +21,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     """One way to serve a request: an `upstream`, the `model` name it knows, and the `offer` that prices it.
 
     `name` stands for the route in decisions and in the ledger. `own` marks capacity that is already paid for: it comes
-    first in merit order while `slots` (requests in flight) are free. `success` is the share of tries that get the task
-    right, 0 to 1 by bucket; a bucket that is absent is not served. `context_tokens` absent means no known limit.
-    `capabilities` such as `tools`, `json_schema` or `vision` are what a request may need, `residency` where its data
-    stays.
+    first in merit order while `slots` (requests in flight) are free. When none is, a request waits its turn up to
+    `wait_seconds`, if one is likely to become free by then; else, and with 0, it goes to the next route. `success` is
+    the share of tries that get the task right, 0 to 1 by bucket; a bucket that is absent is not served. `context_tokens`
+    absent means no known limit. `capabilities` such as `tools`, `json_schema` or `vision` are what a request may need,
+    `residency` where its data stays. `operations` are what it serves: `chat` stands for chat completions, responses and messages, which are
+    translated where an upstream speaks another dialect; `completions` and `embeddings` are named one by one. When a
+    client goes away, `on_client_gone: abort` breaks the upstream's answer off, and `drain` reads it to its end, so that
+    what is billed is the upstream's own count and not an estimate.
     """
 
     name: Name
@@ -34,9 +38,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     success: dict[Bucket, Share]
     own: bool = False
     slots: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    wait_seconds: Annotated[float, msgspec.Meta(ge=0, le=3_600)] = 0.0
     context_tokens: Annotated[int, msgspec.Meta(gt=0)] | None = None
     capabilities: frozenset[str] = frozenset()
     residency: str = ""
+    operations: frozenset[Operation] = frozenset({Operation.CHAT})
+    on_client_gone: Literal["abort", "drain"] = "abort"
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
