@@ -118,8 +118,9 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `operations` what it serves without translation; left out, that is `chat`, or what Anthropic serves.
 
     The key is `api_key`, or stands in `api_key_file`, or there are several in `api_keys`; without one none is sent.
-    `auth` says how: as a bearer token, bare in the header `x-api-key` or `api-key`, or not at all. `headers` go along
-    with every request. `ca_file` is a file of certificates to trust in place of the machine's own.
+    `auth` says how: as a bearer token, bare in the header `x-api-key` or `api-key`, or not at all; left out, as its
+    dialect has it. `headers` go along with every request. `ca_file` is a file of certificates to trust in place of the
+    machine's own.
 
     An own pool names the catalog `deployment` that serves it, and `usd_per_gpu_hour` is what one of its GPUs costs an
     hour. `timeouts` say when an attempt is given up and the next route is tried, `retries` whether it is first repeated
@@ -133,7 +134,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     kind: Literal["api", "own"] = "api"
     dialect: Dialect = Dialect.OPENAI
     operations: frozenset[Operation] = frozenset()
-    auth: Auth = "bearer"
+    auth: Auth | None = None
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     api_key: str = ""
     api_key_file: str = ""
@@ -164,6 +165,11 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def serves(self) -> frozenset[Operation]:
         """What it serves without translation."""
         return self.operations or _SERVED[self.dialect]
+
+    @property
+    def sends_key_as(self) -> Auth:
+        """How a key is sent."""
+        return self.auth or ("x-api-key" if self.dialect is Dialect.ANTHROPIC else "bearer")
 
     @property
     def urls(self) -> tuple[str, ...]:

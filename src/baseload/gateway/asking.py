@@ -9,10 +9,8 @@ from baseload.gateway.request import Headers, Request
 from baseload.load.buckets import bucket_of
 from baseload.load.facts import Bucket, Facts
 from baseload.policy.policy import Policy
-from baseload.settings import Upstream
 from baseload.wire.asked import Asked, tag
 from baseload.wire.body import BadBody
-from baseload.wire.passage import Dialect
 
 BUCKET = b"x-baseload-bucket"
 RESIDENCY = b"x-baseload-residency"
@@ -49,16 +47,6 @@ def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int) -> Fact
         residency=residency,
         operation=asked.operation,
     )
-
-
-def own_headers(upstream: Upstream) -> Headers:
-    """What every request to an upstream carries. The answer must come uncompressed: its usage is read in passing."""
-    headers = [(b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
-    if upstream.api_key:
-        key = upstream.api_key.encode()
-        anthropic = upstream.dialect is Dialect.ANTHROPIC
-        headers.append((b"x-api-key", key) if anthropic else (b"authorization", b"Bearer " + key))
-    return headers
 
 
 def along(request: Request, defaults: Headers = ()) -> Headers:

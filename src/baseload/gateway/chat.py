@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
-import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
@@ -29,7 +27,6 @@ from baseload.gateway.job import Job
 from baseload.gateway.meter import Meter, Record, Try
 from baseload.gateway.refusals import Refused, say
 from baseload.gateway.relaying import Back, Relaying
-from baseload.gateway.retries import pause, seconds_of
 from baseload.gateway.state import GatewayState, Snapshot
 from baseload.gateway.target import NoRoom
 from baseload.gateway.upstream import Answer, AttemptFailed
@@ -136,19 +133,19 @@ class Chat:
 
     async def _tries(self, job: Job, route: Route, exchange: Exchange) -> bool:
         """Try a route, and again as its upstream's `retries` say; False when the next one should be tried."""
-        retries = job.snapshot.targets[route.upstream].upstream.retries
-        for done in range(retries.times + 1):
+        target = job.snapshot.targets[route.upstream]
+        tried = 0
+        while True:
             job.attempt, job.retry_after = None, b""
             if await self._try(job, route, exchange):
                 return True
             if job.attempt is None:  # nothing was sent: there was no slot, or no way to say it there
                 return False
-            asked = seconds_of(job.retry_after, time.time())
-            seconds = pause(retries, done, job.record.attempts[-1], asked, job.left(), random.random())
-            if seconds is None:
+            tried += 1
+            pause = target.again(tried, job.record.attempts[-1], job.retry_after, job.left())
+            if pause is None:
                 return False
-            await asyncio.sleep(seconds)
-        return False
+            await asyncio.sleep(pause)
 
     async def _try(self, job: Job, route: Route, exchange: Exchange) -> bool:
         """Serve the request on a route; False when the next one should be tried. Its slot is held meanwhile."""

@@ -42,8 +42,11 @@ class Credentials:
 
     def __init__(self, upstream: Upstream) -> None:
         self._all: Sequence[Credential] = [
-            Credential(_header(upstream.auth, each.key), each.weight) for each in upstream.keys
+            Credential(_header(upstream.sends_key_as, each.key), each.weight) for each in upstream.keys
         ] or [Credential(None)]
+
+    def __len__(self) -> int:
+        return len(self._all)
 
     def pick(self, now_ns: int) -> Credential:
         """The key whose turn it is among those that do not rest; when all rest, the one that is the first to be back:

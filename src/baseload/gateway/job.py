@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from baseload.gateway.meter import Record, Try
@@ -24,6 +25,7 @@ class Job:
     full: list[str] = field(default_factory=list)
     unfit: list[tuple[str, BadBody | None]] = field(default_factory=list)  # routes that cannot carry it, and why
     retry_after: bytes = b""
+    until: float | None = None  # the request's deadline, in the time of the event loop
     attempt: Try | None = None  # the one under way, or the last
     over: Passage | None = None  # how it gets to that upstream
     relay: Stream | None = None  # what it delivered of a stream
@@ -32,3 +34,13 @@ class Job:
     @property
     def facts(self) -> Facts:
         return self.record.facts
+
+    @property
+    def late(self) -> bool:
+        """Whether the deadline has passed."""
+        left = self.left()
+        return left is not None and left <= 0
+
+    def left(self) -> float | None:
+        """Seconds until the deadline, None when there is none."""
+        return None if self.until is None else self.until - asyncio.get_running_loop().time()

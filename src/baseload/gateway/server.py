@@ -23,6 +23,7 @@ from baseload.gateway.keys import KeyRing, Unknown, check_open
 from baseload.gateway.meter import Meter, Spool
 from baseload.gateway.refusals import Refused, not_known, say, unknown_model, unknown_path, wrong_method
 from baseload.gateway.state import GatewayState
+from baseload.gateway.target import Targets
 from baseload.policy.keys import ClientKey
 from baseload.policy.policy import Policy
 from baseload.settings import Settings
@@ -61,10 +62,10 @@ class Gateway:
         self._settings = settings
         self._clock = clock
         self._ledger = ledger
-        self._state = GatewayState(settings.policy, offers, clock)
+        targets = Targets({upstream.name: upstream for upstream in settings.upstreams}, clock)
+        self._state = GatewayState(settings.policy, offers, clock, targets)
         self.meter = Meter(spool, clock)
-        upstreams = {upstream.name: upstream for upstream in settings.upstreams}
-        self._chat = Chat(upstreams, self._state, self.meter, clock)
+        self._chat = Chat(self._state, self.meter, clock)
         self.keys = KeyRing(settings)
         self.admin = Admin(settings, self.keys)
         self._control: ControlPlane | None = None
@@ -83,6 +84,7 @@ class Gateway:
                 f"cannot listen on {host}:{port}: {'it is already in use' if taken else error.strerror or error}",
                 remedy="Stop what listens there, or set another `listen` in the configuration (port 0: any free one).",
             ) from error
+        self._state.targets.start()
         return self._server.address
 
     @property
@@ -110,7 +112,7 @@ class Gateway:
         """Take no more requests, let those under way end, close every connection."""
         if self._server is not None:
             await self._server.drain(drain_seconds)
-        self._chat.close()
+        self._state.targets.close()
         if self._control is not None:
             self._control.close()
 

@@ -1,7 +1,7 @@
 """What the gateway knows at a moment: the policy in force, requests in flight, failing upstreams, likely costs. Acts.
 
-One `Snapshot` is taken per request and swapped whole, so a request never sees half of two policies. Slots are counted
-here and nowhere else.
+One `Snapshot` is taken per request and swapped whole, so a request never sees half of two configurations. Slots are
+taken and given back here and nowhere else.
 """
 
 from __future__ import annotations
@@ -11,16 +11,13 @@ from dataclasses import dataclass, field
 
 from baseload.catalog.entries import Offer, Rates
 from baseload.clock import Clock, from_ns
+from baseload.gateway.target import Target, Targets
+from baseload.gateway.waiting import Lines, Service
 from baseload.load.facts import Facts
 from baseload.policy.decide import State
 from baseload.policy.expect import AnswerLengths
 from baseload.policy.policy import Policy, Route, version
 from baseload.units import NANOSECONDS_PER_SECOND, PICO_PER_NANO, SECONDS_PER_MINUTE, nanousd, pico_per_token
-
-FAILURES_TO_COOL = 3
-"""Failures in a row (5xx, timeout, no connection; never a client's own 4xx) after which an upstream is left out ..."""
-COOL_SECONDS = 5
-"""... for this long, as long as another route can serve the request."""
 
 _MINUTE_NS = SECONDS_PER_MINUTE * NANOSECONDS_PER_SECOND
 
@@ -30,59 +27,115 @@ _Prices = tuple[tuple[int, int, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A policy with its version, and the offers that price its routes. `prices` caches each offer's rates by minute."""
+    """A policy with its version, the offers that price its routes and the upstreams they go to. `patient` are the
+    routes where a request may wait for a slot; `prices` caches each offer's rates by minute."""
 
     policy: Policy
     version: str
     offers: Mapping[str, Offer]
     routes: Mapping[str, Route]
     models: frozenset[str]
+    targets: Mapping[str, Target]
+    patient: tuple[Route, ...]
     prices: dict[str, tuple[int, _Prices | None]] = field(default_factory=dict)
 
 
 class GatewayState:
     """The mutable heart, used from one event loop."""
 
-    def __init__(self, policy: Policy, offers: Mapping[str, Offer], clock: Clock) -> None:
-        self.in_flight: dict[str, int] = {}
+    def __init__(self, policy: Policy, offers: Mapping[str, Offer], clock: Clock, targets: Targets) -> None:
         self._clock = clock
         self.answers = AnswerLengths()
-        self._failures: dict[str, int] = {}
-        self._cold: dict[str, int] = {}  # upstream -> ns until which it is left out
-        self.snapshot = _snapshot(policy, offers)
+        self.targets = targets
+        self.slots = targets.slots
+        self.lines = Lines(self.slots)
+        self.service = Service()
+        self.snapshot = self._snapshot(policy, offers)
 
     def swap(self, policy: Policy, offers: Mapping[str, Offer] | None = None) -> str:
-        """Put another policy in force for every request that comes from now on; returns its version."""
-        self.snapshot = _snapshot(policy, self.snapshot.offers if offers is None else offers)
+        """Put another policy, and the targets as they are now, in force for every request that comes from now on;
+        returns its version."""
+        self.snapshot = self._snapshot(policy, self.snapshot.offers if offers is None else offers)
         return self.snapshot.version
+
+    @property
+    def in_flight(self) -> Mapping[str, int]:
+        """Requests in flight by upstream, of every worker."""
+        return self.slots.in_flight(self.snapshot.targets)
 
     def observed(self) -> State:
         """What `decide` needs to know of this moment."""
-        return State(in_flight=self.in_flight, unhealthy=self._unhealthy())
+        return State(
+            in_flight=self.in_flight,
+            unhealthy=self.targets.unhealthy(self._clock.time_ns()),
+            room={name: room for name, each in self.snapshot.targets.items() if (room := each.room()) is not None},
+            waits=self._waits(),
+            answer_seconds=self.service.all,
+        )
 
-    def reserve(self, route: Route) -> bool:
-        """Take one slot of a route's upstream; False when it is full. Every True is paired with a `release`."""
-        busy = self.in_flight.get(route.upstream, 0)
-        if route.slots is not None and busy >= route.slots:
-            return False
-        self.in_flight[route.upstream] = busy + 1
+    async def take(self, snapshot: Snapshot, route: Route, left: float | None) -> bool:
+        """Take one slot of a route's upstream, after a wait where the route allows one and it is likely to be enough;
+        False when there is none. `left` are the seconds until the request's deadline. Every True is paired with a
+        `give`."""
+        limit = self._limit(snapshot, route)
+        if not self.lines.take(route.upstream, limit):
+            longest = route.wait_seconds if left is None else min(route.wait_seconds, left)
+            if not limit or longest <= 0 or self._expected_wait(snapshot, route, limit) > longest:
+                return False
+            if not await self.lines.wait(route.upstream, limit, longest):
+                return False
+        snapshot.targets[route.upstream].begins()
         return True
 
-    def release(self, route: Route) -> None:
-        """Give the slot back."""
-        self.in_flight[route.upstream] -= 1
+    def give(self, snapshot: Snapshot, route: Route, served_seconds: float | None) -> None:
+        """Give the slot back. `served_seconds` is how long a good answer took, None when there was none."""
+        if served_seconds is not None:
+            self.service.learn(route.upstream, served_seconds)
+        snapshot.targets[route.upstream].ends()
+        self.lines.give(route.upstream)
 
     def failed(self, upstream: str) -> None:
         """An upstream gave no answer, or a 5xx."""
-        count = self._failures.get(upstream, 0) + 1
-        self._failures[upstream] = count
-        if count >= FAILURES_TO_COOL:
-            self._cold[upstream] = self._clock.time_ns() + COOL_SECONDS * NANOSECONDS_PER_SECOND
+        if upstream in self.snapshot.targets:
+            self.snapshot.targets[upstream].failed()
 
     def answered(self, upstream: str) -> None:
         """An upstream answered, if only to refuse."""
-        if self._failures.pop(upstream, 0):
-            self._cold.pop(upstream, None)
+        if upstream in self.snapshot.targets:
+            self.snapshot.targets[upstream].answered()
+
+    def _snapshot(self, policy: Policy, offers: Mapping[str, Offer]) -> Snapshot:
+        return Snapshot(
+            policy=policy,
+            version=version(policy),
+            offers=offers,
+            routes={route.name: route for route in policy.routes},
+            models=frozenset(policy.models),
+            targets=self.targets.by_name,
+            patient=tuple(route for route in policy.routes if route.wait_seconds),
+        )
+
+    def _limit(self, snapshot: Snapshot, route: Route) -> int | None:
+        """The most requests in flight at a route's upstream: what the route says, or its replicas when that is less."""
+        room = snapshot.targets[route.upstream].room()
+        if route.slots is None or room is None:
+            return room if route.slots is None else route.slots
+        return min(route.slots, room)
+
+    def _waits(self) -> Mapping[str, float]:
+        """Seconds until a slot is likely to be free, of each upstream where one has to wait."""
+        found = {}
+        for route in self.snapshot.patient:
+            limit = self._limit(self.snapshot, route)
+            if limit and (self.lines.length(route.upstream) or self.slots.busy(route.upstream) >= limit):
+                found[route.upstream] = self._expected_wait(self.snapshot, route, limit)
+        return found
+
+    def _expected_wait(self, snapshot: Snapshot, route: Route, limit: int) -> float:
+        """Seconds until those before and then this request have a slot: one becomes free every `limit`th part of the
+        time that an answer takes. Nothing before the first answer, when nobody can know."""
+        seconds = self.service.seconds(route.upstream) or 0.0
+        return (self.lines.length(route.upstream) + snapshot.targets[route.upstream].waiting + 1) * seconds / limit
 
     def estimate(self, snapshot: Snapshot, route: Route, facts: Facts) -> int | None:
         """Nano-dollars a request is likely to cost on a route; None when its offer has no price.
@@ -99,17 +152,6 @@ class GatewayState:
                 pico = facts.input_tokens * per_input + self.answers.likely(facts) * per_output
                 return (pico + PICO_PER_NANO // 2) // PICO_PER_NANO + per_request
         return None
-
-    def _unhealthy(self) -> frozenset[str]:
-        if not self._cold:
-            return frozenset()
-        now = self._clock.time_ns()
-        return frozenset(upstream for upstream, until in self._cold.items() if until > now)
-
-
-def _snapshot(policy: Policy, offers: Mapping[str, Offer]) -> Snapshot:
-    routes = {route.name: route for route in policy.routes}
-    return Snapshot(policy, version(policy), offers, routes, frozenset(policy.models))
 
 
 def _prices(offer: Offer | None, at_ns: int) -> _Prices | None:

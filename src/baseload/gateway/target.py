@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
@@ -20,13 +21,15 @@ from baseload.gateway import engine_metrics
 from baseload.gateway.breaker import Breaker
 from baseload.gateway.credentials import REFUSED_SECONDS, Credential, Credentials
 from baseload.gateway.engine_metrics import EngineLoad
-from baseload.gateway.pool import Replica, choose, room
+from baseload.gateway.pool import Replica, beginning, choose, room
 from baseload.gateway.request import Headers
-from baseload.gateway.retries import seconds_of
+from baseload.gateway.retries import pause, seconds_of
 from baseload.gateway.slots import Slots
 from baseload.gateway.upstream import Answer, AttemptFailed, Client
+from baseload.load.calls import Attempt
 from baseload.units import NANOSECONDS_PER_SECOND
 from baseload.upstreams import Timeouts, Upstream
+from baseload.wire.asked import Asked
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,10 @@ MOST_REST_SECONDS = 600.0
 PROBE_SECONDS = 2.0
 """How long a health check or a page of metrics may take."""
 
-_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN)
+# A key that is unknown or whose account is empty. 403 is not here: some say it of a prompt that they object to,
+# and then one client could rest a key for all.
+_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED)
+_OF_A_KEY = (*_REFUSED, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 class NoRoom(AttemptFailed):
@@ -67,15 +73,15 @@ class Target:
         headers: Headers,
         body: bytes,
         *,
-        beginning: bytes = b"",
+        prompt: bytes = b"",
         within: float | None = None,
         on_sent: Callable[[], None] = lambda: None,
         on_again: Callable[[], None] = lambda: None,
     ) -> Answer:
         """Send a request and wait for the head of its answer, `within` so many seconds when that is less than the
-        upstream's own timeouts. `beginning` is how its prompt begins. Raises AttemptFailed."""
+        upstream's own timeouts. `prompt` is how its prompt begins. Raises AttemptFailed."""
         now = self._clock.time_ns()
-        replica = self._take(beginning, now)
+        replica = self._take(prompt, now)
         self._under_way += 1
         credential = self._credentials.pick(now)
         ours = [*self._fixed, credential.header] if credential.header is not None else self._fixed
@@ -95,7 +101,7 @@ class Target:
         self._learn(replica, credential, answer)
         return answer
 
-    def _take(self, beginning: bytes, now_ns: int) -> Replica:
+    def _take(self, prompt: bytes, now_ns: int) -> Replica:
         """The replica for a request, with its place taken. Raises NoRoom."""
         slots, pool = self._slots, self.upstream.pool
         if len(self.replicas) == 1 and pool.replica_slots is None:
@@ -104,7 +110,7 @@ class Target:
         while True:
             for each in self.replicas:
                 each.in_flight = slots.busy(self._counter(each))
-            replica = choose(self.replicas, beginning, pool, now_ns)
+            replica = choose(self.replicas, prompt, pool, now_ns)
             if replica is None:
                 raise NoRoom(f"{self.upstream.name}: every replica has {pool.replica_slots} requests in flight")
             if slots.take(self._counter(replica), pool.replica_slots):
@@ -123,12 +129,26 @@ class Target:
         """What a replica's requests are counted under: no upstream has a name with a line break."""
         return f"{self.upstream.name}\n{replica.url}"
 
+    def beginning(self, asked: Asked) -> bytes:
+        """How a prompt begins, where that decides which replica it goes to."""
+        return beginning(asked, self.upstream.pool.prefix_bytes) if len(self.replicas) > 1 else b""
+
     def shuts_out(self, now_ns: int) -> bool:
         """Whether requests should go elsewhere: it fails, or refuses every key, or none of its servers can be asked."""
         usable = sum(each.usable(now_ns) for each in self.replicas)
         shut = self.breaker.shuts_out(now_ns) or self._credentials.all_rest(now_ns) or not usable
         self.troubled = shut or self.breaker.opened or usable < len(self.replicas)
         return shut
+
+    def again(self, tried: int, attempt: Attempt, retry_after: bytes, left: float | None) -> float | None:
+        """Seconds after which a request is sent here once more, None when it is not. `attempt` was the last of `tried`,
+        `left` are the seconds until its deadline. Where it was one key that was refused, another is tried at once."""
+        now = self._clock.time_ns()
+        if attempt.http_status in _OF_A_KEY and tried < len(self._credentials) and not self._credentials.all_rest(now):
+            return 0.0
+        asked = seconds_of(retry_after, now / NANOSECONDS_PER_SECOND)
+        chance = random.random()  # noqa: S311 (a pause is no secret)
+        return pause(self.upstream.retries, tried - 1, attempt, asked, left, chance)
 
     def failed(self) -> None:
         """An attempt got no answer, a broken one or a 5xx."""
@@ -201,13 +221,14 @@ class Target:
         if answer.status < HTTPStatus.BAD_REQUEST:
             return
         now, self.troubled = self._clock.time_ns(), True
-        if answer.status in _REFUSED:
+        others = len(self._credentials) > 1
+        if answer.status in _REFUSED and others:  # whether the only key is tried again is the breaker's to say
             credential.rest(REFUSED_SECONDS, now)
-            log.warning("%s refuses a key of ours: HTTP %d", self.upstream.name, answer.status)
+            log.warning("%s refuses one of its keys: HTTP %d", self.upstream.name, answer.status)
         elif answer.status == HTTPStatus.TOO_MANY_REQUESTS:
             asked = seconds_of(answer.header(b"retry-after"), now / NANOSECONDS_PER_SECOND)
-            if asked:
-                credential.rest(min(asked, MOST_REST_SECONDS), now)
+            seconds = asked if asked is not None else float(others)
+            credential.rest(min(seconds, MOST_REST_SECONDS), now)
         elif answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             self._broke(replica)
 
@@ -277,15 +298,10 @@ class Targets:
         self._all = {name: Target(each, clock, self.slots) for name, each in upstreams.items()}
         self._leaving: set[asyncio.Task[None]] = set()
 
-    def __getitem__(self, name: str) -> Target:
-        return self._all[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._all
-
-    def names(self) -> list[str]:
-        """Every upstream that there is."""
-        return list(self._all)
+    @property
+    def by_name(self) -> Mapping[str, Target]:
+        """Those in force. A request keeps the ones that it found; the next may find others."""
+        return self._all
 
     def unhealthy(self, now_ns: int) -> frozenset[str]:
         """The upstreams that requests should pass by at this moment."""

@@ -20,15 +20,16 @@ Name = Annotated[str, msgspec.Meta(pattern=r"^[!-~]([ -~]*[!-~])?$", max_length=
 class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One way to serve a request: an `upstream`, the `model` name it knows, and the `offer` that prices it.
 
-    `name` stands for the route in decisions and in the ledger. `own` marks capacity that is already paid for: it comes
-    first in merit order while `slots` (requests in flight) are free. When none is, a request waits its turn up to
-    `wait_seconds`, if one is likely to become free by then; else, and with 0, it goes to the next route. `success` is
-    the share of tries that get the task right, 0 to 1 by bucket; a bucket that is absent is not served. `context_tokens`
-    absent means no known limit. `capabilities` such as `tools`, `json_schema` or `vision` are what a request may need,
-    `residency` where its data stays. `operations` are what it serves: `chat` stands for chat completions, responses and messages, which are
-    translated where an upstream speaks another dialect; `completions` and `embeddings` are named one by one. When a
-    client goes away, `on_client_gone: abort` breaks the upstream's answer off, and `drain` reads it to its end, so that
-    what is billed is the upstream's own count and not an estimate.
+    `name` stands for the route in decisions and in the ledger. `own` marks capacity that is already paid for: it
+    comes first in merit order while `slots` (requests in flight) are free. When none is, a request waits its turn
+    up to `wait_seconds`, if one is likely to become free by then; else, and with 0, it goes to the next route.
+    `success` is the share of tries that get the task right, 0 to 1 by bucket; a bucket that is absent is not
+    served. `context_tokens` absent means no known limit. `capabilities` such as `tools`, `json_schema` or `vision`
+    are what a request may need, `residency` where its data stays. `operations` are what it serves: `chat` stands
+    for chat completions, responses and messages, which are translated where an upstream speaks another dialect;
+    `completions` and `embeddings` are named one by one. When a client goes away, `on_client_gone: abort` breaks the
+    upstream's answer off, and `drain` reads it to its end, so that what is billed is the upstream's own count and
+    not an estimate.
     """
 
     name: Name
