@@ -17,7 +17,8 @@ MAX_TAG_VALUE = 512
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A request. `input_tokens` is an estimate; `places` says where in `body` each value stands,
-    `end` where its closing brace does."""
+    `end` where its closing brace does. `follows` names what an upstream keeps and this request builds on: only that
+    upstream can serve it."""
 
     body: bytes
     operation: Operation = Operation.CHAT
@@ -30,6 +31,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     needs: frozenset[str]
     input_tokens: int
     tags: dict[str, str]
+    follows: str | None = None
 
 
 def tag(name: str, value: str, tags: dict[str, str]) -> None:
