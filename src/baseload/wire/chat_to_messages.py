@@ -14,7 +14,6 @@ import msgspec
 from baseload.wire import completion_from_message as back
 from baseload.wire.answer import Answered, fields_in
 from baseload.wire.anthropic import VERSION
-from baseload.wire.anthropic_answer import read_answer
 from baseload.wire.asked import Asked
 from baseload.wire.body import read_body
 from baseload.wire.carry import (
@@ -71,6 +70,7 @@ _CARRIED = frozenset(
     )
 )
 _TIERS = {"auto": "auto", "default": "standard_only"}
+_NO_THOUGHT = {"type": "disabled"}
 _NULL = msgspec.Raw(b"null")
 
 
@@ -162,14 +162,14 @@ class Passage:
     def body(self, model: str) -> bytes:
         drops = Drops(self._drops)
         wanted = _thinking(self._chat, model, self._turns, drops)
-        wanted |= _sampling(self._chat, model, "thinking" in wanted, drops)
+        wanted |= _sampling(self._chat, model, wanted.get("thinking", _NO_THOUGHT) != _NO_THOUGHT, drops)
         config = {**_config(self._plain), **_config(wanted)}
         wanted = {"model": model, **self._plain, **wanted} | ({"output_config": config} if config else {})
         self.dropped = drops.named
         return msgspec.json.encode(wanted)
 
     def read(self, answer: bytes) -> Answered | None:
-        return read_answer(answer)
+        return back.read(answer)
 
     def whole(self, answer: bytes) -> bytes:
         return back.completion(answer, created=self._created)
@@ -288,7 +288,7 @@ def _thinking(chat: _Body, model: str, said: Turns, drops: Drops) -> dict[str, o
     if effort is None:
         return plain
     if effort == "none":
-        return plain | {"thinking": {"type": "disabled"}}
+        return plain | {"thinking": _NO_THOUGHT}
     if effort not in BUDGETS:
         raise uncarried("reasoning_effort", "Send none, minimal, low, medium, high, xhigh or max.")
     forced = _forces(chat)

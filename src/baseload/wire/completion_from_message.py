@@ -6,11 +6,13 @@ is sent back with them thinks on where it stopped. A stream that ends without it
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from baseload.usage import Usage
-from baseload.wire.answer import complaint, decoded
-from baseload.wire.anthropic_answer import Event, Reader, usage_in
+from baseload.wire.answer import Answered, complaint, decoded
+from baseload.wire.anthropic_answer import Event, Reader, read_answer, usage_in
 from baseload.wire.events import LATE_LINE_FEED, Splitter, payload
 from baseload.wire.problem import problem
 
@@ -52,7 +54,7 @@ class _Details(msgspec.Struct):
 class _Message(msgspec.Struct):
     id: str = ""
     model: str = ""
-    content: list[msgspec.Raw] = []
+    content: list[_Block] | None = None
     stop_reason: str | None = None
     stop_details: _Details | None = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
@@ -75,6 +77,12 @@ _BLOCK = msgspec.json.Decoder(_Block)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _DELTA = msgspec.json.Decoder(_Delta)
 _ERROR = msgspec.json.Decoder(_Error)
+
+
+def read(answer: bytes) -> Answered | None:
+    """What a whole answer consumed and wrote; None when it is none that can be told as a chat completion."""
+    message = decoded(_MESSAGE, answer)
+    return read_answer(answer) if message is not None and message.content is not None else None
 
 
 def completion(answer: bytes, *, created: int = 0) -> bytes:
@@ -130,8 +138,7 @@ def _code(fault: _Fault) -> str:
 
 def _said(message: _Message) -> dict[str, object]:
     """The message of a choice."""
-    found = (decoded(_BLOCK, bytes(raw)) for raw in message.content)
-    blocks = [block for block in found if block is not None]
+    blocks = message.content or []
     texts = [block.text for block in blocks if block.type == "text"]
     thoughts = [block for block in blocks if block.type in ("thinking", "redacted_thinking")]
     calls = [_call(block) for block in blocks if block.type == "tool_use"]
@@ -186,8 +193,7 @@ class Chunks(Reader):
         if self.failed:
             return out
         if not self._stopped and not self.done:
-            self.failed, self.complaint = True, "the stream ended before the message did"
-            return out + _failure(_Fault("api_error", "The upstream's stream ended before its message did. Try again."))
+            return out + self._fail("The upstream's stream ended before its message did. Try again.")
         if not self._stopped:
             out += self._finish("stop")
         usage = self.usage if self._usage_asked else None
@@ -196,9 +202,11 @@ class Chunks(Reader):
     def _event(self, event: bytes) -> bytes:
         """The chunks that one event becomes."""
         data = payload(event)
-        found = self._take(data) if data and not self.failed and not self.done else None
-        if found is None:
+        if not data or self.failed or self.done:
             return b""
+        found = self._take(data)
+        if found is None:
+            return self._fail("The upstream sent what is no part of a message.")
         if self.failed:
             error = decoded(_ERROR, data)
             return _failure(error.error if error is not None else _Fault(message=self.complaint))
@@ -208,14 +216,22 @@ class Chunks(Reader):
             case "message_start":
                 return self._start(found)
             case "content_block_start":
-                return self._begin(decoded(_BLOCK, bytes(found.content_block)) or _Block())
+                return self._whole(self._begin, bytes(found.content_block))
             case "content_block_delta":
-                return self._piece(decoded(_BLOCK, bytes(found.delta)) or _Block())
+                return self._whole(self._piece, bytes(found.delta))
             case "content_block_stop":
                 return self._end()
             case "message_delta":
                 return self._stop(found)
         return b""
+
+    def _whole(self, take: Callable[[_Block], bytes], raw: bytes) -> bytes:
+        block = decoded(_BLOCK, raw)
+        return take(block) if block is not None else self._fail("The upstream sent what is no part of a message.")
+
+    def _fail(self, why: str) -> bytes:
+        self.failed, self.complaint = True, why
+        return _failure(_Fault("api_error", why))
 
     def _start(self, event: Event) -> bytes:
         message = decoded(_MESSAGE, bytes(event.message)) or _Message()
