@@ -319,7 +319,7 @@ def _masked(value: object, *, secret: bool) -> object:
             name: _masked(each, secret=secret or name == "headers" or bool(_SECRET.fullmatch(str(name))))
             for name, each in value.items()
         }
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_masked(each, secret=secret) for each in value]
     if isinstance(value, str) and value:
         return "***" if secret else _IN_ADDRESS.sub(r"\1***\2", value)

@@ -106,7 +106,7 @@ class Chat:
         decision = self._decide(facts, snapshot)
         if not decision.routes and not self._decide(facts, snapshot, State()).routes:
             return refusals.not_admissible(decision)
-        job = Job(request, asked, snapshot, Record(facts, decision, snapshot.offers))
+        job = Job(request, asked, snapshot, Record(facts, decision, snapshot.offers, asked.body))
         if facts.deadline_seconds is not None:
             job.until = asyncio.get_running_loop().time() + facts.deadline_seconds
         return job

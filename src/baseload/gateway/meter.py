@@ -18,6 +18,7 @@ from baseload.load.facts import Facts
 from baseload.policy.policy import Route
 from baseload.units import NANOSECONDS_PER_SECOND
 from baseload.usage import Usage
+from baseload.wire.quoting import unquoted
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class Record:
     facts: Facts
     decision: Decision
     offers: Mapping[str, Offer]
+    body: bytes = b""  # what the client sent: nothing that an upstream quotes of it is kept
     attempts: list[Attempt] = field(default_factory=list)
 
 
@@ -121,7 +123,7 @@ class Meter:
             evidence=evidence,
             cost_nanousd=cost,
             book=book,
-            error=error[:MAX_ERROR],
+            error=unquoted(error, record.body)[:MAX_ERROR],
         )
         record.attempts.append(ended)
         return ended
