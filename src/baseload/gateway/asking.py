@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from baseload.errors import BadInput
 from baseload.gateway.request import Headers, Request
+from baseload.gateway.tracing import TRACEPARENT, read_trace
 from baseload.load.buckets import bucket_of
 from baseload.load.facts import Bucket, Facts
 from baseload.policy.policy import Policy
@@ -14,7 +15,13 @@ from baseload.wire.body import BadBody
 
 BUCKET = b"x-baseload-bucket"
 RESIDENCY = b"x-baseload-residency"
+DEADLINE = b"x-baseload-deadline-seconds"
 TAG = b"x-baseload-tag-"
+REQUEST_ID = b"x-request-id"
+MOST_ID = 128
+"""Characters of a client's own name for a request that are kept."""
+LONGEST_SECONDS = 86_400
+"""The longest deadline: no request takes a day."""
 
 # Fields of the client that mean the same to an upstream. Its authorization is ours to give, never the client's.
 _ALONG = frozenset(
@@ -24,15 +31,22 @@ _ALONG = frozenset(
 
 def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int) -> Facts:
     """The request as the dispatcher sees it. Raises BadBody on a header that cannot be understood."""
-    tags, residency, bucket = asked.tags, "", ""
+    tags, residency, bucket, deadline = asked.tags, "", "", policy.deadline_seconds
+    request_id = trace = ""
     for name, value in request.headers:
         if not name.startswith(b"x-baseload-"):
+            if name == REQUEST_ID:
+                request_id = _line(_text(value))
+            elif name == TRACEPARENT:
+                trace = read_trace(value)
             continue
         text = _text(value)
         if name == BUCKET:
             bucket = text
         elif name == RESIDENCY:
             residency = text
+        elif name == DEADLINE:
+            deadline = _seconds(text)
         elif name.startswith(TAG):
             tag(_text(name[len(TAG) :]), text, tags)
     return Facts(
@@ -46,6 +60,9 @@ def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int) -> Fact
         tags=tags,
         residency=residency,
         operation=asked.operation,
+        deadline_seconds=deadline,
+        request_id=request_id,
+        trace=trace,
     )
 
 
@@ -58,12 +75,34 @@ def along(request: Request, defaults: Headers = ()) -> Headers:
     return found
 
 
+def _line(text: str) -> str:
+    """What a client wrote, short enough and plain enough for a log."""
+    return "".join(character for character in text[:MOST_ID] if character.isprintable() and character != " ")
+
+
 def _text(value: bytes) -> str:
     """A header as text: UTF-8 as today's programs send it, else Latin-1 as HTTP once said."""
     try:
         return value.decode()
     except UnicodeDecodeError:
         return value.decode("latin-1")
+
+
+def _seconds(text: str) -> float:
+    """A deadline. Raises BadBody when it is none."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= LONGEST_SECONDS:
+        name = DEADLINE.decode()
+        raise BadBody(
+            f"{name}: {text[:40]!r} is no number of seconds",
+            remedy=f"Send a number above 0, up to {LONGEST_SECONDS:,}.",
+            param=name,
+            code="bad_deadline",
+        )
+    return seconds
 
 
 def _bucket(said: str, tags: Mapping[str, str], model: str, policy: Policy) -> Bucket:
@@ -80,7 +119,7 @@ def _default(model: str, policy: Policy) -> Bucket:
     success: Mapping[Bucket, float] = {
         bucket: share
         for route in policy.routes
-        if route.model == model
+        if route.is_named(model)
         for bucket, share in route.success.items()
         if share
     }

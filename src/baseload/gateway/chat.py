@@ -16,11 +16,14 @@ from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 
+import msgspec
+
 from baseload.clock import Clock
 from baseload.errors import BadInput
 from baseload.gateway import refusals
 from baseload.gateway.answers import REQUEST_ID
 from baseload.gateway.asking import along, facts_of
+from baseload.gateway.counting import count
 from baseload.gateway.ending import Ending, succeeds
 from baseload.gateway.http import Exchange, Request
 from baseload.gateway.job import Job
@@ -28,6 +31,7 @@ from baseload.gateway.meter import Meter, Record, Try
 from baseload.gateway.refusals import Refused, say
 from baseload.gateway.relaying import Back, Relaying
 from baseload.gateway.state import GatewayState, Snapshot
+from baseload.gateway.stored import Stored
 from baseload.gateway.target import NoRoom
 from baseload.gateway.upstream import Answer, AttemptFailed
 from baseload.load.calls import Decision, Status
@@ -35,6 +39,7 @@ from baseload.load.facts import Facts, Operation
 from baseload.policy.decide import State, decide
 from baseload.policy.keys import ClientKey, claimed, forbidden
 from baseload.policy.policy import Route
+from baseload.units import NANOSECONDS_PER_SECOND
 from baseload.wire import answer as wire
 from baseload.wire.body import BadBody
 from baseload.wire.passage import Passage
@@ -58,12 +63,13 @@ LARGE_BYTES = 1_000_000
 class Chat:
     """Serves requests on the upstreams it is given."""
 
-    def __init__(self, state: GatewayState, meter: Meter, clock: Clock) -> None:
+    def __init__(self, state: GatewayState, meter: Meter, clock: Clock, stored: Stored) -> None:
         self._state = state
         self._meter = meter
         self._clock = clock
+        self._stored = stored
         self._ending = Ending(state, meter)
-        self._relaying = Relaying(state, meter, self._ending)
+        self._relaying = Relaying(state, meter, self._ending, stored)
 
     async def answer(
         self, operation: Operation, request: Request, exchange: Exchange, key: ClientKey | None = None
@@ -76,6 +82,9 @@ class Chat:
             job = refusals.not_taken()
         if isinstance(job, Refused):
             await say(job, request, exchange)
+            return
+        if operation is Operation.COUNT_TOKENS:
+            await count(job, exchange)
             return
         try:
             await self._walk(job, exchange)
@@ -103,10 +112,16 @@ class Chat:
             facts = claimed(facts, key)
         if facts.model not in snapshot.models:
             return refusals.unknown_model(facts.model, snapshot.policy)
+        owner = key.prefix if key is not None else ""
+        if asked.follows is not None:
+            keeper = self._stored.find(asked.follows, owner)
+            if keeper is None:
+                return refusals.not_kept(asked.follows)
+            facts = msgspec.structs.replace(facts, keeper=keeper)
         decision = self._decide(facts, snapshot)
         if not decision.routes and not self._decide(facts, snapshot, State()).routes:
             return refusals.not_admissible(decision)
-        job = Job(request, asked, snapshot, Record(facts, decision, snapshot.offers, asked.body))
+        job = Job(request, asked, snapshot, Record(facts, decision, snapshot.offers, asked.body), owner=owner)
         if facts.deadline_seconds is not None:
             job.until = asyncio.get_running_loop().time() + facts.deadline_seconds
         return job
@@ -179,7 +194,7 @@ class Chat:
         """How the request gets to the upstream of a route, and its bytes there; None, and noted, when it cannot."""
         upstream, refused = job.snapshot.targets[route.upstream].upstream, None
         try:
-            over = passage(job.asked, upstream.dialect, upstream.serves)
+            over = passage(job.asked, upstream.dialect, upstream.serves, job.facts.at_ns // NANOSECONDS_PER_SECOND)
             if over is not None:
                 return over, over.body(route.model)
         except BadBody as error:

@@ -13,7 +13,7 @@ from baseload.gateway.http import Exchange
 from baseload.gateway.job import Job
 from baseload.gateway.meter import Meter, Try
 from baseload.gateway.state import GatewayState
-from baseload.gateway.upstream import AttemptFailed
+from baseload.gateway.upstream import AttemptFailed, DeadlinePassed
 from baseload.load.calls import Call, Evidence, Status
 from baseload.load.facts import Operation
 from baseload.usage import Usage
@@ -33,7 +33,10 @@ class Ending:
     def broken(self, job: Job, attempt: Try, failure: BaseloadError, exchange: Exchange) -> bool:
         """The upstream gave no whole answer. Before the first byte the next route is tried (False); after it, the
         client must see a broken stream, never a clean end."""
-        self._state.failed(attempt.route.upstream)
+        if isinstance(failure, DeadlinePassed):
+            self._state.too_late(attempt.route.upstream, failure.seconds)
+        else:
+            self._state.failed(attempt.route.upstream)
         slow = isinstance(failure, AttemptFailed) and failure.timed_out
         status = Status.TIMEOUT if slow else Status.FAILED
         if exchange.started:

@@ -5,20 +5,18 @@ from __future__ import annotations
 from baseload.gateway.request import Headers
 from baseload.load.facts import Operation
 from baseload.wire.passage import Dialect
-from baseload.wire.passages import OPERATIONS
 
 MODELS = "/v1/models"
-HEALTH = "/healthz"
 MESSAGES = "/v1/messages"
-_PATHS = {
+RESPONSES = "/v1/responses"
+ENDPOINTS = {
     "/v1/chat/completions": Operation.CHAT,
-    "/v1/responses": Operation.RESPONSES,
+    RESPONSES: Operation.RESPONSES,
     MESSAGES: Operation.MESSAGES,
     f"{MESSAGES}/count_tokens": Operation.COUNT_TOKENS,
     "/v1/completions": Operation.COMPLETIONS,
     "/v1/embeddings": Operation.EMBEDDINGS,
 }
-ENDPOINTS = {path: operation for path, operation in _PATHS.items() if operation in OPERATIONS}
 """What is asked with POST."""
 
 

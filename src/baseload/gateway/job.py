@@ -24,6 +24,8 @@ class Job:
     record: Record
     full: list[str] = field(default_factory=list)
     unfit: list[tuple[str, BadBody | None]] = field(default_factory=list)  # routes that cannot carry it, and why
+    owner: str = ""  # the client's key that it was made with
+    kept: bool = False  # where its answer is kept is remembered
     retry_after: bytes = b""
     until: float | None = None  # the request's deadline, in the time of the event loop
     attempt: Try | None = None  # the one under way, or the last

@@ -104,10 +104,24 @@ def not_carried(job: Job) -> Refused:
     return Refused(status=400, message=f"{message} Add a route to one that does.", code="no_admissible_route")
 
 
+def not_kept(name: str) -> Refused:
+    """400: what the request builds on was not made here, or not with this key."""
+    message = (
+        f"Previous response with id '{name}' not found. Build on one that was made through this gateway, with the same "
+        "key, in the last 30 days, and stored."
+    )
+    return Refused(status=400, message=message, code="previous_response_not_found", param="previous_response_id")
+
+
 def all_failed(job: Job) -> Refused:
     """Every route was tried: 504 when all were too slow, 429 when all asked for patience, 503 when full, else 502."""
     attempts = job.record.attempts
     tried = [f"{each.route}: {each.error}." for each in attempts] + [f"{name}: full by now." for name in job.full]
+    if not attempts and job.late:
+        message = (
+            f"The deadline of {job.facts.deadline_seconds:g} s passed while it waited for a slot. {' '.join(tried)}"
+        )
+        return Refused(status=504, message=f"{message} Give it more time, or add capacity.", code="deadline_passed")
     if not attempts:
         reasons = " ".join([*tried, _reasons(job.record.decision.skipped)])
         message = f"No route is free at this moment. {reasons} Send the request again, or add capacity."

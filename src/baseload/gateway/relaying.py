@@ -17,6 +17,7 @@ from baseload.gateway.job import Job
 from baseload.gateway.meter import Meter, Try
 from baseload.gateway.refusals import say
 from baseload.gateway.state import GatewayState
+from baseload.gateway.stored import Stored
 from baseload.gateway.upstream import Answer, AttemptFailed
 from baseload.load.calls import Status
 from baseload.wire import answer as wire
@@ -43,10 +44,11 @@ class Back:
 class Relaying:
     """Brings answers back."""
 
-    def __init__(self, state: GatewayState, meter: Meter, ending: Ending) -> None:
+    def __init__(self, state: GatewayState, meter: Meter, ending: Ending, stored: Stored) -> None:
         self._state = state
         self._meter = meter
         self._ending = ending
+        self._stored = stored
 
     async def relay(self, back: Back) -> None:
         """Bring back what an upstream answered. Raises AttemptFailed when that breaks or is no answer."""
@@ -65,6 +67,7 @@ class Relaying:
         self._state.answered(back.attempt.route.upstream)
         status = _ok(back.exchange)
         self._ending.consumed(back.job, back.attempt, status, found.usage, found.written_tokens)
+        self._remember(back, found.made)
         said = back.over.whole(text)
         await self._deliver(back, status, body, None if said is text else said)
 
@@ -100,6 +103,7 @@ class Relaying:
         opening = b""
         while data:
             opening += relay.feed(data)
+            self._remember(back, relay.made)  # known at its beginning: it may be cancelled by it
             if relay.began or exchange.started or len(opening) > OPENING_BYTES:
                 await _start(back)
                 await exchange.send(opening)
@@ -119,6 +123,12 @@ class Relaying:
             exchange.abort()
         else:
             await exchange.end(tail)
+
+    def _remember(self, back: Back, made: str | None) -> None:
+        """Note which upstream keeps the answer, once it has a name."""
+        if made is not None and not back.job.kept:
+            back.job.kept = True
+            self._stored.remember(made, back.attempt.route.upstream, back.job.owner)
 
 
 async def _start(back: Back) -> None:

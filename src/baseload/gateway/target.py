@@ -25,7 +25,7 @@ from baseload.gateway.pool import Replica, beginning, choose, room
 from baseload.gateway.request import Headers
 from baseload.gateway.retries import pause, seconds_of
 from baseload.gateway.slots import Slots
-from baseload.gateway.upstream import Answer, AttemptFailed, Client
+from baseload.gateway.upstream import Answer, AttemptFailed, Client, DeadlinePassed
 from baseload.load.calls import Attempt
 from baseload.units import NANOSECONDS_PER_SECOND
 from baseload.upstreams import Timeouts, Upstream
@@ -73,6 +73,7 @@ class Target:
         headers: Headers,
         body: bytes,
         *,
+        method: str = "POST",
         prompt: bytes = b"",
         within: float | None = None,
         on_sent: Callable[[], None] = lambda: None,
@@ -90,11 +91,11 @@ class Target:
             headers = [field for field in headers if field[0] not in named]
         try:
             answer = await self._clients[replica.url].send(
-                "POST", path, [*ours, *headers], body, within=within, on_sent=on_sent, on_again=on_again
+                method, path, [*ours, *headers], body, within=within, on_sent=on_sent, on_again=on_again
             )
         except BaseException as error:
             self._give(replica)
-            if isinstance(error, AttemptFailed):
+            if isinstance(error, AttemptFailed) and not isinstance(error, DeadlinePassed):
                 self._broke(replica)
             raise
         answer.on_let_go = partial(self._give, replica)

@@ -41,7 +41,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `at_ns` is nanoseconds since the epoch (UTC). `input_tokens` is an estimate; the true count comes with the Usage.
     `output_cap` is the client's own limit, None when it set none. `needs` names capabilities such as `tools`,
     `json_schema`, `vision`. `residency` empty means no constraint, and so do `residencies`, the regions that the
-    client's key allows. `deadline_seconds` None means no deadline.
+    client's key allows. `deadline_seconds` None means no deadline. `keeper` is the upstream
+    that keeps what the request builds on, and the only one that can serve it; empty when it builds on nothing.
     """
 
     at_ns: int
@@ -56,3 +57,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     residencies: frozenset[str] = frozenset()
     deadline_seconds: float | None = None
     operation: Operation = Operation.CHAT
+    request_id: str = ""
+    trace: str = ""
+    keeper: str = ""

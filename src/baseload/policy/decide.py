@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from baseload.load.calls import Choice, Decision, Skip
-from baseload.load.facts import Facts
+from baseload.load.facts import Bucket, Facts
 from baseload.policy.policy import Policy, Route
 
 # How the reason begins when a route has no free slot: what makes a call an overflow.
 FULL = "full:"
+# How it begins when the prompt, or the answer that may follow, is too long for a route.
+TOO_LONG = "needs"
 # What the gateway knows about price at decision time: (route, facts) -> expected nano-dollars, None if unpriced.
 Estimate = Callable[[Route, Facts], int | None]
 
@@ -34,7 +36,18 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decide(facts: Facts, policy: Policy, state: State, estimate: Estimate, *, policy_version: str, id: str) -> Decision:
-    """Order every admissible route by expected cost per success and give each one, and each one skipped, a reason."""
+    """Order every admissible route by expected cost per success and give each one, and each one skipped, a reason.
+
+    Routes of the models that the policy names as fallbacks come after all of those.
+    """
+    choices, skipped = _ordered(facts, policy, state, estimate)
+    if policy.fallbacks or policy.context_fallbacks:
+        choices, skipped = _fall_back(facts, policy, state, estimate, choices, skipped)
+    return Decision(id=id, policy=policy_version, routes=tuple(choices), skipped=tuple(skipped))
+
+
+def _ordered(facts: Facts, policy: Policy, state: State, estimate: Estimate) -> tuple[list[Choice], list[Skip]]:
+    """The admissible routes of the model that is asked for, best first, and the others."""
     skipped: list[Skip] = []
     ranked: list[tuple[tuple[float, int], Choice]] = []
     for place, route in enumerate(policy.routes):
@@ -45,7 +58,41 @@ def decide(facts: Facts, policy: Policy, state: State, estimate: Estimate, *, po
         rank, choice = _weigh(route, facts, state, estimate)
         ranked.append(((rank, place), choice))
     ranked.sort(key=lambda pair: pair[0])
-    return Decision(id=id, policy=policy_version, routes=tuple(choice for _, choice in ranked), skipped=tuple(skipped))
+    return [choice for _, choice in ranked], skipped
+
+
+def _fall_back(
+    facts: Facts, policy: Policy, state: State, estimate: Estimate, choices: list[Choice], skipped: list[Skip]
+) -> tuple[list[Choice], list[Skip]]:
+    """The same with the routes of each fallback model after those of the model that is asked for, in the policy's
+    order; models for longer prompts first, when this one fits none of its own."""
+    too_long = not choices and any(skip.reason.startswith(TOO_LONG) for skip in skipped)
+    longer = policy.context_fallbacks.get(facts.model, ()) if too_long else ()
+    taken = {choice.route for choice in choices}
+    found = list(choices)
+    for model in (*longer, *policy.fallbacks.get(facts.model, ())):
+        more, _ = _ordered(_asked_as(facts, model, policy), policy, state, estimate)
+        because = "whose context is too short" if model in longer else "should it fail"
+        why = f"{model} in place of {facts.model}, {because}"
+        found += [
+            Choice(each.route, f"{why}: {each.reason}", each.expected_nanousd)
+            for each in more
+            if each.route not in taken
+        ]
+        taken |= {each.route for each in more}
+    return found, [skip for skip in skipped if skip.route not in taken]
+
+
+def _asked_as(facts: Facts, model: str, policy: Policy) -> Facts:
+    """The same request for another model, in the bucket that it serves best when it does not serve this one."""
+    shares: dict[Bucket, float] = {}
+    for route in policy.routes:
+        if route.is_named(model):
+            shares |= {bucket: max(share, shares.get(bucket, 0.0)) for bucket, share in route.success.items()}
+    bucket = facts.bucket
+    if model not in policy.aliases and not shares.get(bucket) and shares:
+        bucket = max(shares, key=lambda each: shares[each])
+    return msgspec.structs.replace(facts, model=model, bucket=bucket)
 
 
 def _obstacle(route: Route, facts: Facts, policy: Policy, state: State) -> str | None:
@@ -55,8 +102,10 @@ def _obstacle(route: Route, facts: Facts, policy: Policy, state: State) -> str |
     if facts.residencies and route.residency not in facts.residencies:
         allowed = ", ".join(sorted(facts.residencies))
         return f"its key keeps data in {allowed}, this route is in {route.residency or 'an unstated region'}"
-    if facts.model not in policy.aliases and facts.model != route.model:
+    if facts.model not in policy.aliases and not route.is_named(facts.model):
         return f"the request names {facts.model}"
+    if facts.keeper and route.upstream != facts.keeper:
+        return f"what the request builds on is kept by {facts.keeper}"
     if facts.operation.kind not in route.operations:
         return f"does not serve {facts.operation}"
     if not route.success.get(facts.bucket):
@@ -66,7 +115,7 @@ def _obstacle(route: Route, facts: Facts, policy: Policy, state: State) -> str |
         return f"lacks {', '.join(sorted(missing))}"
     wanted = facts.input_tokens + (facts.output_cap or 0)
     if route.context_tokens is not None and wanted > route.context_tokens:
-        return f"needs {wanted} tokens of context, has {route.context_tokens}"
+        return f"{TOO_LONG} {wanted} tokens of context, has {route.context_tokens}"
     if route.upstream in state.unhealthy:
         return "upstream is unhealthy"
     return _no_time(route, facts, state)
@@ -74,6 +123,8 @@ def _obstacle(route: Route, facts: Facts, policy: Policy, state: State) -> str |
 
 def _no_time(route: Route, facts: Facts, state: State) -> str | None:
     """Why a slot, or the answer of an own pool, would come too late; None when it would not."""
+    if route.slots is None and not state.room and facts.deadline_seconds is None:
+        return None
     slots = min((limit for limit in (route.slots, state.room.get(route.upstream)) if limit is not None), default=None)
     wait = state.waits.get(route.upstream)
     if slots is not None and (wait is not None or state.in_flight.get(route.upstream, 0) >= slots):

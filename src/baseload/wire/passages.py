@@ -9,31 +9,53 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from baseload.wire import openai
+from baseload.wire import anthropic, chat_to_messages, completions, embeddings, messages_to_chat, openai, responses
 from baseload.wire.asked import Asked, Operation
 from baseload.wire.passage import Dialect, Passage
 
 Reader = Callable[[bytes], Asked]
 Maker = Callable[[Asked], Passage]
+Translator = Callable[[Asked, int], Passage]
+"""Some dialects say in an answer when it was made (seconds since the epoch), which others leave out."""
 
 _READERS: Mapping[Operation, Reader] = MappingProxyType(
     {
         Operation.CHAT: openai.read,
+        Operation.RESPONSES: responses.read,
+        Operation.MESSAGES: anthropic.read,
+        Operation.COUNT_TOKENS: anthropic.read_count,
+        Operation.COMPLETIONS: completions.read,
+        Operation.EMBEDDINGS: embeddings.read,
     }
 )
 
 _NATIVE: Mapping[Operation, Maker] = MappingProxyType(
     {
         Operation.CHAT: openai.Passage,
+        Operation.RESPONSES: responses.Passage,
+        Operation.MESSAGES: anthropic.Passage,
+        Operation.COUNT_TOKENS: anthropic.CountPassage,
+        Operation.COMPLETIONS: completions.Passage,
+        Operation.EMBEDDINGS: embeddings.Passage,
     }
 )
 
+
+def _chat_to_messages(asked: Asked, created: int) -> Passage:
+    return chat_to_messages.Passage(asked, created=created)
+
+
+def _messages_to_chat(asked: Asked, _: int) -> Passage:
+    return messages_to_chat.Passage(asked)
+
+
 # (what the client asks, what the upstream speaks): what the upstream must serve for it, and the translation.
-_OVER: Mapping[tuple[Operation, Dialect], tuple[Operation, Maker]] = MappingProxyType({})
-
-
-OPERATIONS = frozenset(_READERS)
-"""What clients may ask for."""
+_OVER: Mapping[tuple[Operation, Dialect], tuple[Operation, Translator]] = MappingProxyType(
+    {
+        (Operation.CHAT, Dialect.ANTHROPIC): (Operation.MESSAGES, _chat_to_messages),
+        (Operation.MESSAGES, Dialect.OPENAI): (Operation.CHAT, _messages_to_chat),
+    }
+)
 
 
 def reader(operation: Operation) -> Reader:
@@ -41,14 +63,20 @@ def reader(operation: Operation) -> Reader:
     return _READERS[operation]
 
 
-def passage(asked: Asked, dialect: Dialect, operations: frozenset[Operation]) -> Passage | None:
-    """How a request gets to an upstream that speaks `dialect` and serves `operations`; None when it cannot.
+def carries(operation: Operation, dialect: Dialect, operations: frozenset[Operation]) -> bool:
+    """Whether an operation can be said at all to an upstream that speaks `dialect` and serves `operations`."""
+    needed, _ = _OVER.get((operation, dialect), (None, None))
+    return operation in operations or needed in operations
+
+
+def passage(asked: Asked, dialect: Dialect, operations: frozenset[Operation], created: int = 0) -> Passage | None:
+    """How a request gets to an upstream that speaks `dialect` and serves `operations`; None when it cannot. `created`
+    are seconds since the epoch, for answers that say when they were made.
 
     Raises BadBody when the request holds something that must not be lost and has no counterpart there.
     """
     asks = asked.operation
     if asks in operations:
-        maker = _NATIVE.get(asks)
-        return maker(asked) if maker is not None else None
-    needed, maker = _OVER.get((asks, dialect), (None, None))
-    return maker(asked) if maker is not None and needed in operations else None
+        return _NATIVE[asks](asked)
+    needed, translator = _OVER.get((asks, dialect), (None, None))
+    return translator(asked, created) if translator is not None and needed in operations else None
