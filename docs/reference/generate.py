@@ -171,6 +171,8 @@ def _field_default(field: shapes.Field) -> str:
         return "its defaults"
     if default is False:
         return "`false`"
+    if isinstance(default, dict) and default:
+        return ", ".join(f"`{name}: {each}`" for name, each in default.items())
     if isinstance(default, tuple):
         return ", ".join(f"`{each}`" for each in default)
     return f"`{default}`" if default else ""

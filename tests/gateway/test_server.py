@@ -17,7 +17,7 @@ from tests.gateway.conftest import Bench, Running, ask, question, route
 
 from baseload.errors import AddressTaken, BadConfig
 from baseload.gateway.server import Gateway
-from baseload.policy.policy import Policy
+from baseload.policy.policy import AUTO, Policy
 
 
 @pytest.fixture
@@ -49,6 +49,21 @@ class TestModels:
         up = await bench.upstream()
         gateway = await bench.gateway(up.url, routes=(route(0, model="a/b c"),))
         assert (await get(f"{gateway.url}/v1/models/a/b%20c")).json()["id"] == "a/b c"
+
+
+    async def test_the_virtual_models_and_names_of_ones_own(self, bench: Bench) -> None:
+        up = await bench.upstream()
+        routes = (route(0, names=("chat-large",), success={"bandwidth": 1.0}),)
+        gateway = await bench.gateway(up.url, routes=routes, aliases=dict(AUTO))
+        client = gateway.client()
+        listed = {model.id: model.model_dump() for model in (await client.models.list()).data}
+        assert [*listed] == ["auto", "auto:economy", "auto:standard", "auto:flagship", "real", "chat-large"]
+        assert listed["auto:economy"]["bucket"] == "bandwidth"
+        assert listed["chat-large"]["routes"] == ["r0"]
+        for name in ("auto:economy", "chat-large"):
+            await client.chat.completions.create(model=name, messages=question()["messages"])
+        assert [body["model"] for body in up.bodies] == ["real", "real"]
+        assert [call.facts.bucket for call in bench.spool.calls] == ["bandwidth", "bandwidth"]
 
 
 @pytest.mark.parametrize(

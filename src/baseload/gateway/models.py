@@ -44,8 +44,9 @@ def models(snapshot: Snapshot, when: datetime) -> tuple[Model, ...]:
     aliases = [Model(alias, "baseload", bucket=bucket.value) for alias, bucket in snapshot.policy.aliases.items()]
     by_model: dict[str, list[Route]] = {}
     for route in snapshot.policy.routes:
-        if route.model not in snapshot.policy.aliases:
-            by_model.setdefault(route.model, []).append(route)
+        for name in dict.fromkeys((route.model, *route.names)):
+            if name not in snapshot.policy.aliases:
+                by_model.setdefault(name, []).append(route)
     return (*aliases, *(_model(name, routes, snapshot, when) for name, routes in by_model.items()))
 
 
