@@ -220,7 +220,8 @@ def _distributions() -> Mapping[str, list[str]]:
 
 def _declared() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return {_normal(re.split(r"[^A-Za-z0-9._-]", each)[0]) for each in project["dependencies"]}
+    extras = [each for name, extra in project["optional-dependencies"].items() if name != "dev" for each in extra]
+    return {_normal(re.split(r"[^A-Za-z0-9._-]", each)[0]) for each in (*project["dependencies"], *extras)}
 
 
 def _normal(name: str) -> str:

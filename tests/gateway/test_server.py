@@ -95,7 +95,11 @@ async def test_health(gateway: Running, bench: Bench) -> None:
         "calls_written": 1,
         "calls_unwritten": 0,
         "unpriced": 0,
+        "workers": 1,
+        "restarts": 0,
+        "reload": answer.json()["reload"],
     }
+    assert answer.json()["reload"]["ok"] is True
 
 
 @pytest.mark.parametrize(
