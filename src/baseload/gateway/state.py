@@ -19,6 +19,11 @@ from baseload.policy.expect import AnswerLengths
 from baseload.policy.policy import Policy, Route, version
 from baseload.units import NANOSECONDS_PER_SECOND, PICO_PER_NANO, SECONDS_PER_MINUTE, nanousd, pico_per_token
 
+UNUSUAL = 3
+"""How many times as long as usual is a failure when a request's deadline comes first ..."""
+UNUSUAL_SECONDS = 10.0
+"""... and how long it is where nobody knows what is usual."""
+
 _MINUTE_NS = SECONDS_PER_MINUTE * NANOSECONDS_PER_SECOND
 
 # (prompt longer than, pico-USD per input token, per output token, nano-USD per request), the steepest tier first.
@@ -98,6 +103,13 @@ class GatewayState:
         """An upstream gave no answer, or a 5xx."""
         if upstream in self.snapshot.targets:
             self.snapshot.targets[upstream].failed()
+
+    def too_late(self, upstream: str, seconds: float) -> None:
+        """An attempt was given up after so long because its client would wait no longer. Only where that is far longer
+        than usual has the upstream failed: else a client in a hurry could have it left out for everybody."""
+        usual = self.service.seconds(upstream)
+        if seconds >= (UNUSUAL_SECONDS if usual is None else UNUSUAL * usual):
+            self.failed(upstream)
 
     def answered(self, upstream: str) -> None:
         """An upstream answered, if only to refuse."""

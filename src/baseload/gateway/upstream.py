@@ -54,6 +54,14 @@ class AttemptFailed(BaseloadError):
         self.began = began
 
 
+class DeadlinePassed(AttemptFailed):
+    """The request's own deadline came before an answer began, after so many `seconds`."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message, timed_out=True)
+        self.seconds = seconds
+
+
 class Answer:
     """One answer of an upstream: head at once, body as it comes. Use as a context manager, which lets go of it."""
 
@@ -167,7 +175,7 @@ class Client:
                 return await self._exchange(message, bodiless, on_sent, on_again)
         except TimeoutError as error:
             where = f"{self.authority}: no answer began before the request's deadline, {within:.3g} s later"
-            raise AttemptFailed(where, timed_out=True) from error
+            raise DeadlinePassed(where, within) from error
 
     async def _exchange(
         self, message: bytes, bodiless: bool, on_sent: Callable[[], None], on_again: Callable[[], None]
