@@ -46,7 +46,7 @@ def seconds_of(retry_after: bytes, now: float) -> float | None:
         return None
     try:
         return max(0.0, float(text)) if text[0] in "0123456789." else _until(text, now)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError, IndexError):  # the date parser's
         return None
 
 
