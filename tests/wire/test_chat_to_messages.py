@@ -43,8 +43,9 @@ def sent(model: str = OLD, **chat: object) -> dict[str, Any]:
     return found
 
 
-def blocks(*messages: dict[str, object]) -> Any:
-    return sent(messages=list(messages))["messages"]
+def blocks(*messages: dict[str, object]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = sent(messages=list(messages))["messages"]
+    return found
 
 
 # The request.

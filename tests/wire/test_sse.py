@@ -113,6 +113,9 @@ def test_what_was_delivered_is_estimated() -> None:
     [
         ('{"content":[{"type":"text","text":"12345678"}]}', 2),
         ('{"content":"x","tool_calls":null}', 1),
+        ('{"refusal":"12345678"}', 2),
+        ('{"reasoning":"12345678"}', 2),
+        ('{"reasoning":"12345678","reasoning_content":"12345678"}', 2),
         ('"12345678"', 6),
     ],
 )

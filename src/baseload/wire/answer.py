@@ -32,14 +32,17 @@ class Written(msgspec.Struct):
     """What a message or a delta holds that a model wrote."""
 
     content: msgspec.Raw = msgspec.Raw(b"")
+    refusal: msgspec.Raw = msgspec.Raw(b"")
     reasoning_content: msgspec.Raw = msgspec.Raw(b"")
+    reasoning: msgspec.Raw = msgspec.Raw(b"")  # the same, as some upstreams call it
     tool_calls: msgspec.Raw = msgspec.Raw(b"")
 
     @property
     def length(self) -> int:
         """Characters of its texts, bytes of its tool calls."""
         calls = bytes(self.tool_calls)
-        texts = text_length(bytes(self.content)) + text_length(bytes(self.reasoning_content))
+        thought = text_length(bytes(self.reasoning_content)) or text_length(bytes(self.reasoning))
+        texts = text_length(bytes(self.content)) + text_length(bytes(self.refusal)) + thought
         return texts + (len(calls) if calls not in NOTHING else 0)
 
 

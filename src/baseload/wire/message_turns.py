@@ -81,7 +81,7 @@ def _user(turn: Turn, where: str, drops: Drops) -> list[Part]:
             results.append(result)
             parts += seen
         else:
-            parts += _parts([block], f"{where}[{at}]", drops)
+            parts.append(_part(block, f"{where}[{at}]", drops))
     if parts or not results:
         results.append({"role": "user", "content": _joined(parts)})
     return results
@@ -112,7 +112,7 @@ def _assistant(turn: Turn, where: str, drops: Drops) -> Part:
         elif block.type in ("thinking", "redacted_thinking"):
             drops.add("messages.content.thinking", "only the model that signed it can read it")
         else:
-            texts += _parts([block], f"{where}[{at}]", drops)
+            texts.append(_part(block, f"{where}[{at}]", drops))
     message: Part = {"role": "assistant", "content": _joined(texts) if texts else None}
     if thoughts:
         message["reasoning_content"] = "".join(thoughts)
