@@ -32,6 +32,7 @@ ACTS = (
     "pricebooks",
     "documents",
     "child",
+    "client",
     "ledger",
     "measure",
     "gateway",
