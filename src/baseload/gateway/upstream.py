@@ -231,7 +231,7 @@ class Client:
         except TimeoutError as error:
             limit = self.timeouts.connect
             raise AttemptFailed(f"no connection to {self.authority} within {limit:g} s", timed_out=True) from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: a name that no name server can be asked for
             raise AttemptFailed(f"no connection to {self.authority}: {error}") from error
         self._open.add(connection)
         if self._timer is None:
