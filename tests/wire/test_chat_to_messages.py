@@ -27,6 +27,7 @@ OLD, NEW = "claude-haiku-4-5", "claude-opus-4-8"
 USER = {"role": "user", "content": "Hello"}
 TOOL = {"type": "function", "function": {"name": "f", "description": "Does f.", "parameters": {"type": "object"}}}
 CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1.50}'}}
+CLOSED = {"type": "object", "additionalProperties": False}
 ANTHROPIC = TypeAdapter(MessageCreateParams)
 
 
@@ -203,8 +204,8 @@ def test_tools(choice: object, parallel: bool | None, found: object) -> None:
         ({"top_p": 0.5, "top_k": 3}, {"top_p": 0.5, "top_k": 3}),
         ({"response_format": {"type": "text"}}, {}),
         (
-            {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}},
-            {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}},
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": CLOSED}}},
+            {"output_config": {"format": {"type": "json_schema", "schema": CLOSED}}},
         ),
         ({"modalities": ["text"], "store": False}, {}),
         ({"cache_control": {"type": "ephemeral"}}, {"cache_control": {"type": "ephemeral"}}),
@@ -255,9 +256,24 @@ def test_how_hard_to_think(model: str, chat: dict[str, object], found: dict[str,
 
 
 def test_effort_and_schema_stand_side_by_side() -> None:
-    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
+    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": CLOSED}}
     config = sent(NEW, reasoning_effort="low", response_format=form)["output_config"]
-    assert config == {"effort": "low", "format": {"type": "json_schema", "schema": {"type": "object"}}}
+    assert config == {"effort": "low", "format": {"type": "json_schema", "schema": CLOSED}}
+
+
+def test_the_objects_of_a_schema_are_closed() -> None:
+    inner = {"type": ["object", "null"], "properties": {"type": {"enum": [{"type": "object"}]}}}
+    schema = {"type": "object", "properties": {"a": inner, "b": {"type": "object", "additionalProperties": {}}}}
+    made = passage(response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": schema}})
+    assert json.loads(made.body(OLD))["output_config"]["format"]["schema"] == {
+        "type": "object",
+        "properties": {
+            "a": inner | {"additionalProperties": False},
+            "b": {"type": "object", "additionalProperties": {}},
+        },
+        "additionalProperties": False,
+    }
+    assert made.dropped == ("response_format: objects take only the properties that they name",)
 
 
 def test_an_old_model_does_not_think_on_calls_whose_thinking_is_lost() -> None:

@@ -498,6 +498,7 @@ def test_the_same_events_however_it_is_cut(cuts: list[int], end: str) -> None:
         (chunk("stop", content="x") + ONLY_USAGE + DONE, "end_turn", 8),
         (chunk(refusal="No.") + chunk("stop") + DONE, "refusal", 1),
         (chunk("stop") + DONE, "end_turn", 0),
+        (chunk("", content="x" * 40) + chunk("length") + DONE, "max_tokens", 10),
         (piece(0, "{}", id="c", name="f") + chunk("stop") + DONE, "tool_use", 31),
     ],
 )

@@ -19,6 +19,7 @@ from baseload.wire.body import read_body
 from baseload.wire.carry import (
     BUDGETS,
     Drops,
+    closed,
     effort_word,
     sort_out,
     takes_sampling,
@@ -197,7 +198,7 @@ def _plain(chat: _Body, said: Turns, stream: bool, drops: Drops) -> dict[str, ob
     if (user := chat.safety_identifier or chat.user) is not None:
         body["metadata"] = {"user_id": user}
     if chat.response_format is not None:
-        body |= _format(chat.response_format)
+        body |= _format(chat.response_format, drops)
     if chat.service_tier in _TIERS:
         body["service_tier"] = _TIERS[chat.service_tier]
     elif chat.service_tier is not None:
@@ -212,13 +213,18 @@ def _config(body: Mapping[str, object]) -> dict[str, object]:
     return config if isinstance(config, dict) else {}
 
 
-def _format(wanted: _Format) -> dict[str, object]:
-    """Structured outputs (Anthropic, read 2026-11): the schema goes over as it is. There is no plain JSON mode."""
+def _format(wanted: _Format, drops: Drops) -> dict[str, object]:
+    """Structured outputs (Anthropic, read 2026-11): the schema goes over, its objects closed. There is no plain JSON
+    mode."""
     if wanted.type == "text":
         return {}
     if wanted.type != "json_schema" or wanted.json_schema is None or bytes(wanted.json_schema.schema) == b"null":
         raise uncarried("response_format", "Send a json_schema, which Anthropic takes, or name another model.")
-    return {"output_config": {"format": {"type": "json_schema", "schema": wanted.json_schema.schema}}}
+    given = bytes(wanted.json_schema.schema)
+    schema = closed(given)
+    if schema != given:
+        drops.add("response_format", "objects take only the properties that they name")
+    return {"output_config": {"format": {"type": "json_schema", "schema": msgspec.Raw(schema)}}}
 
 
 # Tools.

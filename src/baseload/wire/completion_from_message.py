@@ -284,7 +284,7 @@ class Chunks(Reader):
     def _stop(self, event: Event) -> bytes:
         """The reason to stop, which OpenAI says once."""
         delta = decoded(_DELTA, bytes(event.delta)) or _Delta()
-        if self._stopped or delta.stop_reason is None:
+        if self._stopped or not delta.stop_reason:
             return b""
         self._stopped = True
         return self._finish(_STOPS.get(delta.stop_reason, "stop"))

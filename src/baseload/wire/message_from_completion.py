@@ -241,7 +241,7 @@ class Events(Reader):
 
     def _piece(self, choice: _Choice) -> bytes:
         """What one chunk adds to the message."""
-        if choice.finish_reason is not None and self._choice is None:
+        if choice.finish_reason and self._choice is None:
             self._choice = choice
         delta = choice.delta
         if delta is None:
