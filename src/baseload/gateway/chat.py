@@ -25,7 +25,7 @@ from baseload.gateway.answers import REQUEST_ID
 from baseload.gateway.asking import along, facts_of
 from baseload.gateway.counting import count
 from baseload.gateway.ending import Ending, succeeds
-from baseload.gateway.http import Exchange, Request
+from baseload.gateway.http import Exchange, Headers, Request
 from baseload.gateway.job import Job
 from baseload.gateway.meter import Meter, Record, Try
 from baseload.gateway.refusals import Refused, say
@@ -33,6 +33,7 @@ from baseload.gateway.relaying import Back, Relaying
 from baseload.gateway.state import GatewayState, Snapshot
 from baseload.gateway.stored import Stored
 from baseload.gateway.target import NoRoom
+from baseload.gateway.tracing import TRACEPARENT, outgoing
 from baseload.gateway.upstream import Answer, AttemptFailed
 from baseload.load.calls import Decision, Status
 from baseload.load.facts import Facts, Operation
@@ -68,6 +69,7 @@ class Chat:
         self._meter = meter
         self._clock = clock
         self._stored = stored
+        self.traces = False  # whether spans are made of calls
         self._ending = Ending(state, meter)
         self._relaying = Relaying(state, meter, self._ending, stored)
 
@@ -207,7 +209,7 @@ class Chat:
         target = job.snapshot.targets[attempt.route.upstream]
         sending = target.send(
             over.path,
-            along(job.request, over.headers),
+            self._along(job, attempt, over),
             body,
             prompt=target.beginning(job.asked),
             within=job.left(),
@@ -221,6 +223,14 @@ class Chat:
                 return False
             await self._relaying.relay(Back(job, attempt, over, answer, exchange))
         return True
+
+    def _along(self, job: Job, attempt: Try, over: Passage) -> Headers:
+        """The client's headers that go along; where spans are made, an upstream's are part of the attempt's."""
+        headers = along(job.request, over.headers)
+        if self.traces:
+            ours = outgoing(job.record.decision.id, job.facts.trace, attempt.number)
+            headers = [*(field for field in headers if field[0] != TRACEPARENT), (TRACEPARENT, ours)]
+        return headers
 
     async def _leave(self, job: Job, attempt: Try, answer: Answer) -> None:
         """Note why the upstream could not serve."""

@@ -59,6 +59,7 @@ class Gateway:
         self.meter = Meter(spool, clock)
         self._stored = Stored(settings.directory / STORED)
         self._chat = Chat(self._state, self.meter, clock, self._stored)
+        self._chat.traces = settings.otel is not None
         self._following = Following(self._state, self._stored)
         self.keys = KeyRing(settings)
         self.admin = Admin(settings, self.keys)
