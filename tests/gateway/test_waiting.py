@@ -87,6 +87,21 @@ async def test_a_slot_that_another_worker_gives_back_is_found(tmp_path: Path) ->
     other.close()
 
 
+async def test_those_who_wait_are_counted_over_all_workers(tmp_path: Path) -> None:
+    own, other = Slots(Table(tmp_path)), Slots(Table(tmp_path))
+    here, there = Lines(own), Lines(other)
+    assert here.take("pool", 1)
+    waiting = [asyncio.create_task(each.wait("pool", 1, 5)) for each in (here, there, there)]
+    await settle()
+    assert here.length("pool") == there.length("pool") == 3
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert here.length("pool") == 0
+    own.close()
+    other.close()
+
+
 async def test_without_a_limit_nobody_waits() -> None:
     lines = Lines(Slots())
     assert all(lines.take("api", None) for _ in range(100))

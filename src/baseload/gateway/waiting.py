@@ -1,6 +1,7 @@
 """Waiting for a free slot: one line per upstream, first come first served, as long as it is worth it. Acts (timers).
 
-A slot that is given back goes to whoever has waited longest. How long a wait is likely to be follows from how long
+A slot that is given back goes to whoever has waited longest in this worker; over several workers, to whoever looks
+first. How long a wait is likely to be follows from how long
 answers took lately and how many stand in the line; nothing is known before the first answer.
 """
 
@@ -54,8 +55,8 @@ class Lines:
         self._look: asyncio.TimerHandle | None = None
 
     def length(self, upstream: str) -> int:
-        """How many wait."""
-        return len(self._lines.get(upstream, ()))
+        """How many wait, in every worker."""
+        return self._slots.busy(_waiting(upstream))
 
     def take(self, upstream: str, limit: int | None) -> bool:
         """A slot at once, unless there is none or others wait for one."""
@@ -68,6 +69,7 @@ class Lines:
         waiter = _Waiter(limit, asyncio.get_running_loop().create_future())
         line = self._lines.setdefault(upstream, deque())
         line.append(waiter)
+        self._slots.take(_waiting(upstream), None)
         self._hand_on(upstream)
         self._look_on()
         try:
@@ -92,6 +94,7 @@ class Lines:
         line = self._lines[upstream]
         if waiter in line:
             line.remove(waiter)
+            self._slots.give(_waiting(upstream))
             return False
         return not waiter.granted.cancelled()
 
@@ -99,6 +102,7 @@ class Lines:
         line = self._lines[upstream]
         while line and self._slots.take(upstream, line[0].limit):
             waiter = line.popleft()
+            self._slots.give(_waiting(upstream))
             waiter.granted.set_result(None)
 
     def _look_on(self) -> None:
@@ -111,3 +115,8 @@ class Lines:
         for upstream in [name for name, line in self._lines.items() if line]:
             self._hand_on(upstream)
         self._look_on()
+
+
+def _waiting(upstream: str) -> str:
+    """What those who wait are counted under: no upstream has a name with a line break."""
+    return f"{upstream}\nwaiting"
