@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Literal, NamedTuple
 
 from baseload.load.calls import Attempt, Call, Evidence, Status
-from baseload.policy.decide import FULL
+from baseload.policy.decide import FULL, LATE, UNHEALTHY
 from baseload.units import NANO_PER_USD, NANOSECONDS_PER_SECOND
 
 PLAIN = b"text/plain; version=0.0.4; charset=utf-8"
@@ -63,7 +63,7 @@ UNPRICED = Family(
 OVERFLOW = Family(
     "baseload_overflow_requests",
     "counter",
-    "Calls that an own pool could have served and another route did: it was `full`, `unhealthy` or had `failed`.",
+    "Calls that an own pool could have served and another route did: it was `full`, `unhealthy`, `late` or had `failed`.",
     ("reason",),
 )
 DURATION = Family(
@@ -283,7 +283,7 @@ def overflow(call: Call, own_routes: frozenset[str]) -> str:
     return "full" if any(choice.route in own_routes for choice in call.decision.routes) else ""
 
 
-_OVERFLOWS = {FULL: "full", "upstream is unhealthy": "unhealthy"}
+_OVERFLOWS = {FULL: "full", UNHEALTHY: "unhealthy", LATE: "late"}
 
 
 def wants_open_metrics(accept: bytes) -> bool:

@@ -19,6 +19,8 @@ from baseload.policy.policy import Policy, Route
 FULL = "full:"
 # How it begins when the prompt, or the answer that may follow, is too long for a route.
 TOO_LONG = "needs"
+UNHEALTHY = "upstream is unhealthy"
+LATE = "would take"
 # What the gateway knows about price at decision time: (route, facts) -> expected nano-dollars, None if unpriced.
 Estimate = Callable[[Route, Facts], int | None]
 
@@ -117,7 +119,7 @@ def _obstacle(route: Route, facts: Facts, policy: Policy, state: State) -> str |
     if route.context_tokens is not None and wanted > route.context_tokens:
         return f"{TOO_LONG} {wanted} tokens of context, has {route.context_tokens}"
     if route.upstream in state.unhealthy:
-        return "upstream is unhealthy"
+        return UNHEALTHY
     return _no_time(route, facts, state)
 
 
@@ -135,7 +137,7 @@ def _no_time(route: Route, facts: Facts, state: State) -> str | None:
     if facts.deadline_seconds is not None and route.own:
         takes = (wait or 0.0) + state.answer_seconds.get(route.upstream, 0.0)
         if takes > facts.deadline_seconds:
-            return f"would take about {takes:.1f} s, and the deadline is {facts.deadline_seconds:g} s"
+            return f"{LATE} about {takes:.1f} s, and the deadline is {facts.deadline_seconds:g} s"
     return None
 
 
