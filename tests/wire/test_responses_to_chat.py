@@ -305,6 +305,11 @@ def test_why_an_answer_ended(reason: str | None, status: str, why: str | None) -
     assert found.usage is None
 
 
+@pytest.mark.parametrize(("tier", "said"), [("flex", "flex"), (None, None), (7, None)])
+def test_the_tier_that_served_is_told(tier: object, said: str | None) -> None:
+    assert whole({**COMPLETION, "service_tier": tier}).service_tier == said
+
+
 def test_a_refusal_of_the_model_is_a_part_of_its_own() -> None:
     choice = {"finish_reason": "stop", "message": {"content": None, "refusal": "no"}}
     assert whole({**COMPLETION, "choices": [choice]}).output[0].content[0].refusal == "no"  # type: ignore[union-attr, index]
@@ -358,7 +363,7 @@ anything = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["id", "created", "model", "choices", "usage", "service_tier"]), anything))
+@given(st.dictionaries(st.sampled_from(["id", "created", "model", "choices", "usage"]), anything))
 def test_an_answer_of_any_shape_makes_a_response(answer: dict[str, object]) -> None:
     Response.model_validate_json(passage().whole(json.dumps(answer).encode()))
 

@@ -7,9 +7,19 @@ names what it must serve instead and who translates, by the upstream's dialect.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
-from baseload.wire import anthropic, chat_to_messages, completions, embeddings, messages_to_chat, openai, responses
+from baseload.wire import (
+    anthropic,
+    chat_to_messages,
+    completions,
+    embeddings,
+    messages_to_chat,
+    openai,
+    responses,
+    responses_to_chat,
+)
 from baseload.wire.asked import Asked, Operation
 from baseload.wire.passage import Dialect, Passage
 
@@ -49,10 +59,20 @@ def _messages_to_chat(asked: Asked, _: int) -> Passage:
     return messages_to_chat.Passage(asked)
 
 
+def _responses_to_chat(asked: Asked, _: int) -> Passage:
+    return responses_to_chat.Passage(asked)
+
+
+def _responses_to_messages(asked: Asked, created: int) -> Passage:
+    return responses_to_chat.Passage(asked, partial(chat_to_messages.Passage, created=created))
+
+
 # (what the client asks, what the upstream speaks): what the upstream must serve for it, and the translation.
 _OVER: Mapping[tuple[Operation, Dialect], tuple[Operation, Translator]] = MappingProxyType(
     {
         (Operation.CHAT, Dialect.ANTHROPIC): (Operation.MESSAGES, _chat_to_messages),
+        (Operation.RESPONSES, Dialect.OPENAI): (Operation.CHAT, _responses_to_chat),
+        (Operation.RESPONSES, Dialect.ANTHROPIC): (Operation.MESSAGES, _responses_to_messages),
         (Operation.MESSAGES, Dialect.OPENAI): (Operation.CHAT, _messages_to_chat),
     }
 )
