@@ -524,8 +524,9 @@ def test_an_error_in_the_stream() -> None:
     assert events(early)[-1] == {"type": "error", "error": {"type": "api_error", "message": "out of memory"}}
 
 
-def test_calls_whose_pieces_are_mixed_cannot_be_told() -> None:
-    made, early, _ = fed(piece(0, "{", id="a", name="f") + piece(1, "{", id="b", name="g") + piece(0, "}"))
+@pytest.mark.parametrize("between", [piece(1, "{", id="b", name="g"), chunk(content="x")])
+def test_calls_whose_pieces_are_mixed_cannot_be_told(between: bytes) -> None:
+    made, early, _ = fed(piece(0, "{", id="a", name="f") + between + piece(0, "}"))
     assert made.failed
     assert events(early)[-1]["type"] == "error"
 

@@ -270,7 +270,7 @@ class Events(Reader):
             self._calls[number] = self._blocks
         if not called.arguments:
             return out
-        if self._kind != "tool_use" or self._calls[number] != self._blocks:
+        if self._calls[number] != self._blocks:
             return out + self._fail("The upstream mixed the pieces of several calls.")
         return out + self._delta({"type": "input_json_delta", "partial_json": called.arguments})
 
