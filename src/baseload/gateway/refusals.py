@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from baseload.gateway.answers import REQUEST_ID
+from baseload.gateway.answers import identified
 from baseload.gateway.endpoints import dialect_of
 from baseload.gateway.http import JSON, Exchange, Request
 from baseload.gateway.job import Job
@@ -48,9 +48,7 @@ async def say(refused: Refused, request: Request, exchange: Exchange) -> None:
         kind=refused.kind,
         param=refused.param,
     )
-    named = request.header(REQUEST_ID)
-    known = [(REQUEST_ID, named)] if named else []
-    await exchange.respond(refused.status, [JSON, *refused.headers, *known], body)
+    await exchange.respond(refused.status, identified([JSON, *refused.headers], request), body)
 
 
 def bad_body(error: BadBody) -> Refused:

@@ -160,7 +160,7 @@ class Simulated:
         else:
             body = simulated_openai.embeddings(embed, job)
             self._book(job, 0)
-        await exchange.respond(200, JSON_HEADERS, GARBAGE if faults.garbage else body)
+        await _send(GARBAGE if faults.garbage else body, faults, exchange)
 
     async def _follow_up(self, request: Request, exchange: Exchange) -> None:
         """What is asked about a response that was made."""
@@ -223,12 +223,7 @@ class Simulated:
             body = simulated_openai.refusal(500, "simulated error")
         else:
             self._book(job, job.completion_tokens)
-        if faults.cut_after is not None:
-            await exchange.start(200, [*JSON_HEADERS, (b"content-length", b"%d" % len(body))])
-            await exchange.send(body[: len(body) // 2])
-            exchange.abort()
-            return
-        await exchange.respond(200, JSON_HEADERS, body)
+        await _send(body, faults, exchange)
 
     async def _stream(self, tongue: Tongue, job: Job, faults: Faults, exchange: Exchange) -> None:
         written = 0
@@ -257,6 +252,16 @@ class Simulated:
         self.count.requests += 1
         self.count.prompt_tokens += job.prompt_tokens
         self.count.completion_tokens += written
+
+
+async def _send(body: bytes, faults: Faults, exchange: Exchange) -> None:
+    """A whole answer, or the half of it."""
+    if faults.cut_after is None:
+        await exchange.respond(200, JSON_HEADERS, body)
+        return
+    await exchange.start(200, [*JSON_HEADERS, (b"content-length", b"%d" % len(body))])
+    await exchange.send(body[: len(body) // 2])
+    exchange.abort()
 
 
 def _read(read: Callable[[bytes], _Read], body: bytes) -> _Read:
