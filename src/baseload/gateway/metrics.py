@@ -63,7 +63,7 @@ UNPRICED = Family(
 OVERFLOW = Family(
     "baseload_overflow_requests",
     "counter",
-    "Calls that an own pool could have served and another route did: it was `full`, `unhealthy`, `late` or had `failed`.",
+    "Calls an own pool could have served and another route did: the pool was `full`, `unhealthy`, `late` or `failed`.",
     ("reason",),
 )
 DURATION = Family(
