@@ -168,8 +168,8 @@ def test_reasoning_then_text_then_calls_mixed() -> None:
         (call(0, None, "{}", "a"), [("a", "", "{}")]),
         # No arguments.
         (call(0, "f", None, "a"), [("a", "f", "")]),
-        # What cannot be read is no call.
-        (chunk(tool_calls=[7, {"function": 7}]) + call(1, "f", "{}", "a"), [("a", "f", "{}")]),
+        # The arguments are no text.
+        (chunk(tool_calls=[{"id": "a", "function": {"name": "f", "arguments": {"a": 1}}}]), [("a", "f", '{"a": 1}')]),
     ],
 )
 def test_calls_as_upstreams_send_them(data: bytes, calls: list[tuple[str, str, str]]) -> None:
@@ -198,6 +198,9 @@ def test_what_was_cut_is_incomplete() -> None:
     [
         (chunk(content="a") + b'data: {"error":{"message":"out of memory"}}\n\n', "out of memory"),
         (chunk(content="a") + b"data: not json\n\n" + chunk("stop") + DONE, "no part of an answer"),
+        (chunk(content="a") + chunk(tool_calls=[7]) + DONE, "no part of an answer"),
+        (chunk(content="a") + b'data: {"choices":[{"delta":7}]}\n\n' + DONE, "no part of an answer"),
+        (chunk(content="a") + chunk(content="half a letter: \ud83d") + chunk("stop") + DONE, "no part of an answer"),
         (chunk(content="a"), "ended before its answer did"),
         (b"", "ended before its answer did"),
         (b'data: {"error":{"message":"overloaded"}}\n\n', "overloaded"),

@@ -320,6 +320,13 @@ def test_a_refusal_of_the_upstream_stays_as_it_is() -> None:
     assert passage().read(b'{"error":{"message":"no"}}') is None
 
 
+@pytest.mark.parametrize(
+    "choices", [[], {}, [7], [{"message": None}], [{"message": {"content": "x", "tool_calls": [{"function": 7}]}}]]
+)
+def test_an_answer_of_which_something_would_be_lost_is_none(choices: object) -> None:
+    assert passage().read(json.dumps({**COMPLETION, "choices": choices}).encode()) is None
+
+
 def test_over_a_chat_to_an_anthropic_upstream() -> None:
     body = {"model": "auto", "input": [USER, CALL, OUTPUT], "instructions": "be brief", "tools": [FUNCTION]}
     asked = responses.read(json.dumps({**body, "metadata": {"team": "a"}, "max_output_tokens": 9}).encode())

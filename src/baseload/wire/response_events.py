@@ -128,18 +128,17 @@ class Events:
         if data == b"[DONE]" or self._broken:
             return b""
         chunk = decoded(COMPLETION, data)
-        if chunk is None:
-            self._broken = "The upstream sent what is no part of an answer."
-            return b""
-        choice = chunk.choice
-        if choice is None:
+        choice = chunk.choice if chunk is not None else None
+        if chunk is None or choice is None:
+            if chunk is None or not chunk.silent:
+                self._broken = "The upstream sent what is no part of an answer."
             return b""
         out = self._begin(chunk)
         if (delta := choice.delta) is not None:
             out += self._say("reasoning", "reasoning_text", delta.thought)
             out += self._say("message", "output_text", text_in(delta.content))
             out += self._say("message", "refusal", text_in(delta.refusal))
-            for at, call in enumerate(delta.calls):
+            for at, call in enumerate(delta.calls or ()):
                 out += self._call(call, call.index if call.index is not None else at)
         self._reason = choice.finish_reason or self._reason
         return out
@@ -218,11 +217,11 @@ class Events:
             self._calls.append(calling)
         calling.call_id = calling.call_id or call.id or ""
         calling.name = calling.name or function.name or ""
-        if function.arguments:
-            self._keep(len(function.arguments))
-            calling.pieces.append(function.arguments)
+        if piece := function.text:
+            self._keep(len(piece))
+            calling.pieces.append(piece)
         if calling.place >= 0:
-            return self._argue(calling, function.arguments or "")
+            return self._argue(calling, piece)
         return self._announce(calling) if calling.name else b""
 
     def _announce(self, calling: _Calling) -> bytes:

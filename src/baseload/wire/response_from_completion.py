@@ -35,16 +35,24 @@ _ECHOED: dict[str, object] = {
 }
 """What a response repeats of its request, and what it says where that was silent."""
 
+_NOTHING = (b"", b"null", b"[]")
 _PREFIXES = {"message": "msg", "reasoning": "rs", "function_call": "fc"}
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]")
 MAX_NAME = 64
 
 
 class Called(msgspec.Struct):
-    """What is called."""
+    """What is called. Some upstreams give the arguments as they are and not as a text."""
 
     name: str | None = None
-    arguments: str | None = None
+    arguments: msgspec.Raw = msgspec.Raw(b"null")
+
+    @property
+    def text(self) -> str:
+        raw = bytes(self.arguments)
+        if raw.startswith(b'"'):
+            return text_in(self.arguments)
+        return raw.decode(errors="replace") if raw != b"null" else ""
 
 
 class Call(msgspec.Struct):
@@ -69,10 +77,9 @@ class Written(msgspec.Struct):
         return text_in(self.reasoning_content) or text_in(self.reasoning)
 
     @property
-    def calls(self) -> list[Call]:
-        """The calls that can be read."""
-        raws = decoded(_RAWS, bytes(self.tool_calls)) or ()
-        return [call for raw in raws if (call := decoded(_CALL, bytes(raw))) is not None]
+    def calls(self) -> list[Call] | None:
+        """The calls of tools; None when they cannot be read."""
+        return decoded(_CALLS, bytes(self.tool_calls)) if bytes(self.tool_calls) not in _NOTHING else []
 
 
 class Choice(msgspec.Struct):
@@ -93,10 +100,17 @@ class Completion(msgspec.Struct):
     choices: msgspec.Raw = msgspec.Raw(b"")
 
     @property
+    def silent(self) -> bool:
+        """Whether there is no choice at all, as beside the usage."""
+        return bytes(self.choices) in _NOTHING
+
+    @property
     def choice(self) -> Choice | None:
-        """The first choice, if it can be read: a response has no second."""
+        """The first choice, a response has no second; None when it, or a call in it, cannot be read."""
         raws = decoded(_RAWS, bytes(self.choices))
-        return decoded(_CHOICE, bytes(raws[0])) if raws else None
+        found = decoded(_CHOICE, bytes(raws[0])) if raws else None
+        written = found and (found.message or found.delta)
+        return None if written and written.calls is None else found
 
 
 class _Part(msgspec.Struct):
@@ -104,12 +118,19 @@ class _Part(msgspec.Struct):
 
 
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
-_CALL = msgspec.json.Decoder(Call)
+_CALLS = msgspec.json.Decoder(list[Call])
 _CHOICE = msgspec.json.Decoder(Choice)
 COMPLETION = msgspec.json.Decoder(Completion)
 _TEXT = msgspec.json.Decoder(str | list[_Part])
 _NAME = msgspec.json.Decoder(str)
 _NUMBER = msgspec.json.Decoder(int)
+
+
+def readable(answer: bytes) -> bool:
+    """Whether a completion can be told as a response without losing what was written."""
+    completion = decoded(COMPLETION, answer)
+    choice = completion.choice if completion is not None else None
+    return choice is not None and choice.message is not None
 
 
 def response(answer: bytes, usage: Usage | None, asked: Fields) -> bytes:
@@ -230,10 +251,10 @@ def _items(written: Written, name: str, status: str) -> list[Item]:
     texts = (("output_text", text_in(written.content)), ("refusal", text_in(written.refusal)))
     if parts := [part(kind, text) for kind, text in texts if text]:
         items.append(spoken("message", item_id("message", name, len(items)), COMPLETED, parts))
-    for call in written.calls:
+    for call in written.calls or ():
         function = call.function or Called()
         at = len(items)
-        said = (call.id or call_name(name, at), function.name or "", function.arguments or "")
+        said = (call.id or call_name(name, at), function.name or "", function.text)
         items.append(called(item_id("function_call", name, at), COMPLETED, *said))
     if items:
         items[-1]["status"] = status

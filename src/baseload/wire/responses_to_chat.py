@@ -147,7 +147,8 @@ class Passage:
         return body
 
     def read(self, answer: bytes) -> Answered | None:
-        return self._inner.read(answer)
+        found = self._inner.read(answer)
+        return found if found is not None and back.readable(self._inner.whole(answer)) else None
 
     def whole(self, answer: bytes) -> bytes:
         found = self._inner.read(answer)
