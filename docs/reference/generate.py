@@ -173,8 +173,8 @@ def _field_default(field: shapes.Field) -> str:
         return "`false`"
     if isinstance(default, dict) and default:
         return ", ".join(f"`{name}: {each}`" for name, each in default.items())
-    if isinstance(default, tuple):
-        return ", ".join(f"`{each}`" for each in default)
+    if isinstance(default, tuple | frozenset):
+        return ", ".join(f"`{each}`" for each in (default if isinstance(default, tuple) else sorted(default)))
     return f"`{default}`" if default else ""
 
 

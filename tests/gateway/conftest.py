@@ -21,6 +21,7 @@ from baseload.clock import SystemClock
 from baseload.gateway.http import Exchange, Request, Server, serve
 from baseload.gateway.server import Gateway
 from baseload.gateway.simulated import Simulated, api_pace
+from baseload.gateway.slots import Slots
 from baseload.load.calls import Call
 from baseload.load.facts import Bucket, Operation
 from baseload.policy.policy import Policy, Route
@@ -188,10 +189,12 @@ class Bench:
         aliases: dict[str, Bucket] | None = None,
         upstream: Mapping[str, object] | None = None,
         policy: Mapping[str, object] | None = None,
+        slots: Slots | None = None,
         **more: object,
     ) -> Running:
         """A gateway before upstreams `u0`, `u1`, ...; without `routes`, one route to each in that order of price;
-        `upstream` are settings of the first of them, `policy` of the policy, `more` further settings."""
+        `upstream` are settings of the first of them, `policy` of the policy, `more` further settings;
+        `slots` are those that other workers count in, too."""
         upstreams = tuple(
             Upstream(name=f"u{n}", base_url=url, api_key=f"key-{n}", timeouts=timeouts or Timeouts())
             for n, url in enumerate(urls)
@@ -208,7 +211,9 @@ class Bench:
             more["data_dir"] = self.stack.enter_context(tempfile.TemporaryDirectory())
         place = {"listen": "127.0.0.1:0", "limits": limits or Limits()}
         settings = Settings(upstreams=upstreams, policy=document, **(place | more))
-        gateway = Gateway(settings, {f"u{n}/real": offer(n) for n in range(len(urls))}, SystemClock(), self.spool)
+        gateway = Gateway(
+            settings, {f"u{n}/real": offer(n) for n in range(len(urls))}, SystemClock(), self.spool, slots=slots
+        )
         _, port = await gateway.start()
         self.stack.push_async_callback(gateway.stop, 0.05)
         return Running(gateway, port, self)

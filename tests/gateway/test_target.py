@@ -14,6 +14,7 @@ from openai import APIStatusError, AsyncOpenAI
 from tests.gateway.conftest import JSON, Bench, Running, Script, completion, plain, route, status
 
 from baseload.gateway.http import Exchange, Request
+from baseload.gateway.slots import Slots, Table
 from baseload.load.calls import Status
 from baseload.upstreams import Circuit, Key, Pool, Retries, Timeouts
 
@@ -486,6 +487,36 @@ class TestPools:
         await ask(gateway.client(), 2)
         assert (await running).choices[0].message.content == "hello there"
         assert len(idle.seen) == 2
+
+
+class TestWorkers:
+    """Two gateways that count in one table, as the workers on one port do."""
+
+    async def pair(self, bench: Bench, folder: Path, own: str, api: str, wait_seconds: float) -> list[Running]:
+        tables = [Slots(Table(folder)) for _ in range(2)]
+        for each in tables:
+            bench.stack.callback(each.close)
+        routes = (route(0, own=True, slots=2, wait_seconds=wait_seconds), route(1))
+        return [await bench.gateway(own, api, routes=routes, slots=each) for each in tables]
+
+    @pytest.mark.parametrize(("wait_seconds", "carried"), [(0, 2), (5, 6)])
+    async def test_the_slots_of_an_own_pool_hold_over_both(
+        self, bench: Bench, tmp_path: Path, wait_seconds: float, carried: int
+    ) -> None:
+        busy: list[int] = [0]
+
+        async def counting(request: Request, exchange: Exchange) -> None:
+            busy.append(busy[-1] + 1)
+            await asyncio.sleep(0.2)
+            busy.append(busy[-1] - 1)
+            await plain(request, exchange)
+
+        own, api = await bench.upstream(counting), await bench.upstream()
+        workers = await self.pair(bench, tmp_path, own.url, api.url, wait_seconds)
+        clients = [each.client() for each in workers for _ in range(3)]
+        await asyncio.gather(*(ask(client) for client in clients))
+        assert max(busy) == 2
+        assert (len(own.seen), len(api.seen)) == (carried, 6 - carried)
 
 
 def _posts(upstream: object) -> int:

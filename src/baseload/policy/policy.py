@@ -38,9 +38,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     `success` is the share of tries that get the task right, 0 to 1 by bucket; a bucket that is absent is not
     served. `context_tokens` absent means no known limit. `capabilities` such as `tools`, `json_schema` or `vision`
     are what a request may need, `residency` where its data stays. `names` are further names by which a client may
-    ask for it, beside its `model`. `operations` are what it serves: `chat` stands
-    for chat completions, responses and messages, which are translated where an upstream speaks another dialect;
-    `completions` and `embeddings` are named one by one. When a client goes away, `on_client_gone: abort` breaks the
+    ask for it, beside its `model`. `operations` are what it serves: `chat` stands for chat completions, responses
+    and messages, which are translated where an upstream speaks another dialect; `completions` and `embeddings` are
+    named one by one. `on_client_gone` says what becomes of an answer whose client went away: `abort` breaks the
     upstream's answer off, and `drain` reads it to its end, so that what is billed is the upstream's own count and
     not an estimate.
     """
