@@ -32,8 +32,9 @@ _Prices = tuple[tuple[int, int, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A policy with its version, the offers that price its routes and the upstreams they go to. `patient` are the
-    routes where a request may wait for a slot; `prices` caches each offer's rates by minute."""
+    """A policy with its version, the offers that price its routes and the upstreams they go to. `limited` are those
+    whose replicas have so many slots each, `patient` the routes where a request may wait for a slot; `prices` caches
+    each offer's rates by minute."""
 
     policy: Policy
     version: str
@@ -41,6 +42,7 @@ class Snapshot:
     routes: Mapping[str, Route]
     models: frozenset[str]
     targets: Mapping[str, Target]
+    limited: tuple[str, ...]
     patient: tuple[Route, ...]
     prices: dict[str, tuple[int, _Prices | None]] = field(default_factory=dict)
 
@@ -73,8 +75,8 @@ class GatewayState:
         return State(
             in_flight=self.in_flight,
             unhealthy=self.targets.unhealthy(self._clock.time_ns()),
-            room={name: room for name, each in self.snapshot.targets.items() if (room := each.room()) is not None},
-            waits=self._waits(),
+            room=self._room(),
+            waits=self._waits() if self.snapshot.patient else {},
             answer_seconds=self.service.all,
         )
 
@@ -124,8 +126,14 @@ class GatewayState:
             routes={route.name: route for route in policy.routes},
             models=frozenset(policy.models),
             targets=self.targets.by_name,
+            limited=tuple(name for name, each in self.targets.by_name.items() if each.room() is not None),
             patient=tuple(route for route in policy.routes if route.wait_seconds),
         )
+
+    def _room(self) -> Mapping[str, int]:
+        """How many requests each upstream with a limit of its own takes at once."""
+        targets = self.snapshot.targets
+        return {name: room for name in self.snapshot.limited if (room := targets[name].room()) is not None}
 
     def _limit(self, snapshot: Snapshot, route: Route) -> int | None:
         """The most requests in flight at a route's upstream: what the route says, or its replicas when that is less."""

@@ -171,6 +171,8 @@ class Target:
 
     def room(self) -> int | None:
         """How many requests its replicas take at once; None when nothing limits them."""
+        if self.upstream.pool.replica_slots is None:
+            return None
         return room(self.replicas, self.upstream.pool, self._clock.time_ns())
 
     @property

@@ -127,8 +127,9 @@ def _no_time(route: Route, facts: Facts, state: State) -> str | None:
     """Why a slot, or the answer of an own pool, would come too late; None when it would not."""
     if route.slots is None and not state.room and facts.deadline_seconds is None:
         return None
-    slots = min((limit for limit in (route.slots, state.room.get(route.upstream)) if limit is not None), default=None)
-    wait = state.waits.get(route.upstream)
+    slots, room, wait = route.slots, state.room.get(route.upstream), state.waits.get(route.upstream)
+    if room is not None and (slots is None or room < slots):
+        slots = room
     if slots is not None and (wait is not None or state.in_flight.get(route.upstream, 0) >= slots):
         if wait is None or not route.wait_seconds:
             return f"{FULL} {slots} requests in flight"
