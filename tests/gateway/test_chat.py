@@ -205,6 +205,23 @@ class TestWhole:
         assert attempt.usage.output_tokens == 100
         assert attempt.cost_nanousd == attempt.usage.input_tokens * 1_000 + 100 * 5_000
 
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_what_the_provider_says_it_charges_stands_beside(self, bench: Bench, stream: bool) -> None:
+        counts = {**usage(100, 20), "cost": 0.00012345}
+
+        async def script(_: Request, exchange: Exchange) -> None:
+            if not stream:
+                await exchange.respond(200, JSON, completion("x", usage=counts))
+                return
+            await exchange.start(200, [(b"content-type", b"text/event-stream")])
+            await exchange.end(chunk("one") + chunk(usage=counts) + DONE)
+
+        gateway = await bench.gateway((await bench.upstream(script)).url)
+        async with httpx.AsyncClient() as client:
+            await client.post(f"{gateway.url}/v1/chat/completions", json=question(stream=stream))
+        (attempt,) = bench.spool.calls[0].attempts
+        assert (attempt.provider_nanousd, attempt.cost_nanousd) == (123_450, 100 * 1_000 + 20 * 5_000)
+
     async def test_an_unknown_price_is_unknown_and_never_zero(self, bench: Bench) -> None:
         up = await bench.upstream()
         gateway = await bench.gateway(up.url, routes=(route(0, offer="nobody/real"),))

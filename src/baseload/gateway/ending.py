@@ -84,6 +84,7 @@ class Ending:
         """End an attempt that did not end by itself: what it reported so far, else an estimate of what it delivered."""
         usage = job.relay.usage if job.relay is not None else None
         written = job.relay.written_tokens if job.relay is not None else 0
+        attempt.provider_usd = job.relay.provider_usd if job.relay is not None else None
         self.consumed(job, attempt, status, usage, written, error)
 
     def consumed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Protocol
 
 import msgspec
@@ -16,7 +17,7 @@ from baseload.errors import LedgerUnavailable, Unpriced
 from baseload.load.calls import Attempt, Call, Decision, Evidence, Status
 from baseload.load.facts import Facts
 from baseload.policy.policy import Route
-from baseload.units import NANOSECONDS_PER_SECOND
+from baseload.units import NANOSECONDS_PER_SECOND, nanousd
 from baseload.usage import Usage
 from baseload.wire.quoting import unquoted
 
@@ -45,6 +46,7 @@ class Try:
     sent: bool = False  # the request was handed to a connection
     first_byte_ns: int | None = None
     http_status: int | None = None
+    provider_usd: Decimal | None = None  # what the upstream itself says it charges
 
     ended: bool = False
 
@@ -123,6 +125,7 @@ class Meter:
             evidence=evidence,
             cost_nanousd=cost,
             book=book,
+            provider_nanousd=nanousd(attempt.provider_usd) if attempt.provider_usd is not None else None,
             error=unquoted(error, record.body)[:MAX_ERROR],
         )
         record.attempts.append(ended)

@@ -66,6 +66,7 @@ class Relaying:
         text, found = _read_whole(back.over, back.answer, body)
         self._state.answered(back.attempt.route.upstream)
         status = _ok(back.exchange)
+        back.attempt.provider_usd = found.provider_usd
         self._ending.consumed(back.job, back.attempt, status, found.usage, found.written_tokens)
         self._remember(back, found.made)
         said = back.over.whole(text)
@@ -140,7 +141,7 @@ async def _start(back: Back) -> None:
 def _ours(back: Back, *, new: bool = False) -> list[tuple[bytes, bytes]]:
     """The headers of an answer: what passes of the upstream's, and ours. `new`: its body was written anew."""
     theirs = answers.translated(back.answer.headers) if new else answers.passed(back.answer.headers)
-    dropped = back.over.dropped
+    dropped = (*back.job.asked.dropped, *back.over.dropped)
     if dropped:
         log.info("%s dropped on the way to %s: %s", back.job.record.decision.id, back.attempt.route.upstream, dropped)
     return [
