@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from ruamel.yaml import YAML
 
 from baseload.errors import BadConfig
 from baseload.load.facts import Operation
@@ -153,3 +155,19 @@ def test_upstreams_are_equal_when_nothing_changed() -> None:
     one, two = upstream({"preset": "vllm"}), upstream({"preset": "vllm"})
     assert one == two
     assert one != msgspec.structs.replace(two, api_key="k")
+
+
+def test_the_configurations_of_the_guide_are_ones(tmp_path: Path) -> None:
+    for name in ("anthropic", "acme-two"):
+        (tmp_path / name).write_text("k-1")
+    guide = (Path(__file__).parent.parent / "docs" / "upstreams.md").read_text(encoding="utf-8")
+    whole: dict[str, object] = {"upstreams": [], "policy": {"routes": []}}
+    for block in re.findall(r"```yaml\n(.*?)```", guide.replace("/run/secrets", str(tmp_path)), re.DOTALL):
+        part = YAML(typ="safe", pure=True).load(block)
+        whole["policy"] = part.get("policy", whole["policy"])
+        whole["upstreams"] += part["upstreams"]
+    names = ("GROQ_API_KEY", "AZURE_OPENAI_API_KEY", "ACME_ONE")
+    found = parse_settings(whole, dict.fromkeys(names, "k"), origin="upstreams.md")
+    assert [each.name for each in found.upstreams] == ["groq", "claude", "azure", "acme", "pool"]
+    assert found.upstreams[4].pool.replica_slots == 64
+    assert found.policy.routes[0].wait_seconds == 2
