@@ -149,7 +149,7 @@ def usage_in(raw: bytes, prompt: str = "prompt_tokens", completion: str = "compl
     reasoning = count_in(of_written, "reasoning_tokens") or 0
     # xAI counts reasoning beside the completion and not inside, and its total tells (radkit, GrokLlm, read 2026-11).
     beside = reasoning and count_in(counts, "total_tokens") == read + written + reasoning
-    stored, stored_1h = _cache_write(counts, of_read)
+    stored, stored_1h = _cache_write(counts, of_read) if b'"cache_' in raw else (0, 0)
     return leaves(
         prompt=read,
         completion=written + (reasoning if beside else 0),
