@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import lru_cache
 
 from baseload.gateway.endpoints import MESSAGES
@@ -71,7 +72,13 @@ def _who(upstream: str, model: str, route: str) -> tuple[tuple[bytes, bytes], ..
     )
 
 
+def cost_usd(call: Call) -> Decimal | None:
+    """What the call cost with all its attempts, in exact USD; None when a price is missing."""
+    nanos = call.cost_nanousd
+    return None if nanos is None else usd(nanos)
+
+
 def cost(call: Call) -> tuple[bytes, bytes]:
     """What the call cost with all its attempts, in exact USD; `unknown` when a price is missing."""
-    nanos = call.cost_nanousd
-    return b"x-baseload-cost-usd", UNKNOWN if nanos is None else f"{usd(nanos):f}".encode()
+    found = cost_usd(call)
+    return b"x-baseload-cost-usd", UNKNOWN if found is None else f"{found:f}".encode()

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from baseload.errors import BadInput
 from baseload.gateway.request import Headers, Request
+from baseload.gateway.tagging import add_tags
+from baseload.gateway.tagging import as_text as _text
 from baseload.gateway.tracing import TRACEPARENT, read_trace
 from baseload.load.buckets import bucket_of
 from baseload.load.facts import Bucket, Facts
 from baseload.policy.policy import Policy
-from baseload.wire.asked import Asked, tag
+from baseload.wire.asked import Asked
 from baseload.wire.body import BadBody
 
 BUCKET = b"x-baseload-bucket"
+USAGE_COST = b"x-baseload-usage-cost"
 RESIDENCY = b"x-baseload-residency"
 DEADLINE = b"x-baseload-deadline-seconds"
-TAG = b"x-baseload-tag-"
 REQUEST_ID = b"x-request-id"
 MOST_ID = 128
 """Characters of a client's own name for a request that are kept."""
@@ -47,8 +51,7 @@ def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int) -> Fact
             residency = text
         elif name == DEADLINE:
             deadline = _seconds(text)
-        elif name.startswith(TAG):
-            tag(_text(name[len(TAG) :]), text, tags)
+    add_tags(request.headers, tags)
     return Facts(
         at_ns=at_ns,
         model=asked.model,
@@ -66,6 +69,14 @@ def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int) -> Fact
     )
 
 
+def with_wishes(asked: Asked, request: Request) -> Asked:
+    """The request with what its headers wish of the answer: `x-baseload-usage-cost: true` adds its cost to its usage."""
+    wish = request.header(USAGE_COST)
+    if wish is None or wish.lower() not in (b"true", b"1"):
+        return asked
+    return msgspec.structs.replace(asked, cost_asked=True, usage_asked=True)
+
+
 def along(request: Request, defaults: Headers = ()) -> Headers:
     """The client's own headers that go upstream with its request, before those that a dialect asks for by default."""
     found = [field for field in request.headers if field[0] in _ALONG]
@@ -78,14 +89,6 @@ def along(request: Request, defaults: Headers = ()) -> Headers:
 def _line(text: str) -> str:
     """What a client wrote, short enough and plain enough for a log."""
     return "".join(character for character in text[:MOST_ID] if character.isprintable() and character != " ")
-
-
-def _text(value: bytes) -> str:
-    """A header as text: UTF-8 as today's programs send it, else Latin-1 as HTTP once said."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
 
 
 def _seconds(text: str) -> float:

@@ -22,7 +22,7 @@ from baseload.clock import Clock
 from baseload.errors import BadInput
 from baseload.gateway import refusals
 from baseload.gateway.answers import REQUEST_ID
-from baseload.gateway.asking import along, facts_of
+from baseload.gateway.asking import along, facts_of, with_wishes
 from baseload.gateway.counting import count
 from baseload.gateway.ending import Ending, succeeds
 from baseload.gateway.http import Exchange, Headers, Request
@@ -103,6 +103,7 @@ class Chat:
         read, large = reader(operation), len(request.body) > LARGE_BYTES
         try:
             asked = await asyncio.to_thread(read, request.body) if large else read(request.body)
+            asked = with_wishes(asked, request)
             snapshot = self._state.snapshot
             facts = facts_of(asked, request, snapshot.policy, self._clock.time_ns())
         except BadBody as error:
@@ -135,7 +136,7 @@ class Chat:
         name = f"{facts.at_ns:016x}{os.urandom(8).hex()}"
         decision = decide(facts, snapshot.policy, now, estimate, policy_version=snapshot.version, id=name)
         if now.unhealthy and not decision.routes:
-            return self._decide(facts, snapshot, State(in_flight=now.in_flight))
+            return self._decide(facts, snapshot, msgspec.structs.replace(now, unhealthy=frozenset()))
         return decision
 
     # Try one route after the other.

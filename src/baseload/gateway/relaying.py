@@ -22,6 +22,7 @@ from baseload.gateway.upstream import Answer, AttemptFailed
 from baseload.load.calls import Status
 from baseload.wire import answer as wire
 from baseload.wire.answer import Answered
+from baseload.wire.costed import LastCount, events_with_cost, with_cost
 from baseload.wire.passage import Passage
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,9 @@ class Relaying:
         if call is None:
             await say(refusals.not_written(), back.job.request, back.exchange)
             return
+        if back.job.asked.cost_asked and status is not Status.REFUSED:
+            text = plain(body, back.answer.header(b"content-encoding")) if said is None else said
+            said = with_cost(text or b"", answers.cost_usd(call))
         ours = [*_ours(back, new=said is not None), answers.cost(call)]
         await back.exchange.respond(back.answer.status, ours, body if said is None else said)
 
@@ -101,9 +105,11 @@ class Relaying:
         relay = job.relay = back.over.stream()
         data = await answer.next()
         self._meter.first_byte(back.attempt)  # not the head: that may come long before the model has begun
+        count = LastCount() if job.asked.cost_asked else None
         opening = b""
         while data:
-            opening += relay.feed(data)
+            events = relay.feed(data)
+            opening += events if count is None else count.feed(events)
             self._remember(back, relay.made)  # known at its beginning: it may be cancelled by it
             if relay.began or exchange.started or len(opening) > OPENING_BYTES:
                 await _start(back)
@@ -112,7 +118,7 @@ class Relaying:
             data = b"" if relay.done else await answer.next()
         if answer.until_close and not relay.done:
             raise AttemptFailed("the connection closed before the stream was done", began=True)
-        tail = opening + relay.finish()
+        tail = opening + (b"" if count is None else count.held) + relay.finish()
         if not relay.began and not exchange.started:
             raise NoAnswer(f"the stream ended before the model began {relay.complaint}".strip(), began=True)
         await _start(back)
@@ -120,10 +126,11 @@ class Relaying:
         status = Status.CUT if relay.failed else _ok(exchange)
         error = "the upstream reported an error in its stream" * relay.failed
         self._ending.delivered(job, back.attempt, status, error)
-        if self._ending.write(job, status) is None:
+        call = self._ending.write(job, status)
+        if call is None:
             exchange.abort()
         else:
-            await exchange.end(tail)
+            await exchange.end(tail if count is None else events_with_cost(tail, answers.cost_usd(call)))
 
     def _remember(self, back: Back, made: str | None) -> None:
         """Note which upstream keeps the answer, once it has a name."""

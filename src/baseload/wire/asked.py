@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import msgspec
 
 from baseload.load.facts import Operation
 from baseload.wire.body import BadBody, Places
 
-__all__ = ["Asked", "Operation", "tag"]
+__all__ = ["Asked", "Operation", "labels", "tag"]
 
 MAX_TAGS = 16
 MAX_TAG_NAME = 64
@@ -16,9 +18,10 @@ MAX_TAG_VALUE = 512
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A request. `input_tokens` is an estimate; `places` says where in `body` each value stands,
-    `end` where its closing brace does. `follows` names what an upstream keeps and this request builds on: only that
-    upstream can serve it."""
+    """A request. `input_tokens` is an estimate; `places` says where in `body` each value stands, `end` where its
+    closing brace does. `cost_asked`: the answer is to say what it cost. `dropped` names what was for the gateway alone or for
+    nobody, and is not in `body`. `follows` names what an upstream keeps and this request builds on: only that upstream
+    can serve it."""
 
     body: bytes
     operation: Operation = Operation.CHAT
@@ -31,7 +34,21 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     needs: frozenset[str]
     input_tokens: int
     tags: dict[str, str]
+    cost_asked: bool = False
+    dropped: tuple[str, ...] = ()
     follows: str | None = None
+
+
+def labels(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Tags that have no name of their own, as LiteLLM's are: a name before a colon where there is one, else `true`.
+
+    >>> list(labels(["team:search", " production "]))
+    [('team', 'search'), ('production', 'true')]
+    """
+    for text in texts:
+        name, _, value = text.strip().partition(":")
+        if name:
+            yield name.strip(), value.strip() or "true"
 
 
 def tag(name: str, value: str, tags: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ What goes upstream is the client's own bytes with a few values spliced in: `plac
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -74,6 +74,21 @@ def splice(body: bytes, edits: Iterable[tuple[int, int, bytes]]) -> bytes:
     for start, end, text in sorted(edits, reverse=True):
         body = body[:start] + text + body[end:]
     return body
+
+
+def rebuilt(body: bytes, places: Places, changes: Mapping[str, bytes | None]) -> bytes:
+    """A body with the values of some fields changed, and without those whose change is None.
+
+    >>> rebuilt(b'{"a":1, "b":2,"c":3}', {"a": (5, 6), "b": (12, 13), "c": (18, 19)}, {"a": None, "c": b"4"})
+    b'{ "b":2,"c":4}'
+    """
+    kept, at = [], body.index(b"{") + 1
+    for name, (start, end) in places.items():
+        change = changes.get(name, body[start:end])
+        if change is not None:
+            kept.append(body[at:start] + change)
+        at = body.find(b",", end) + 1
+    return b"{" + b",".join(kept) + b"}"
 
 
 def inner_places(raw: bytes) -> Places:

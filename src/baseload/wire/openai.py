@@ -12,8 +12,9 @@ import msgspec
 
 from baseload.wire import sse
 from baseload.wire.answer import Answered, decoded, read_answer, text_length, tokens_in
-from baseload.wire.asked import Asked, tag
-from baseload.wire.body import check_entries, inner_places, places, read_body, splice
+from baseload.wire.asked import Asked, labels, tag
+from baseload.wire.body import Fields as FieldValues
+from baseload.wire.body import check_entries, inner_places, places, read_body, rebuilt, splice
 from baseload.wire.passage import Fields
 
 TOKENS_PER_IMAGE = 765
@@ -30,6 +31,10 @@ class _ResponseFormat(msgspec.Struct):
     type: str
 
 
+class _Usage(msgspec.Struct):
+    include: bool | None = None
+
+
 class _Body(msgspec.Struct):
     model: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     messages: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1)]
@@ -40,8 +45,9 @@ class _Body(msgspec.Struct):
     tools: list[msgspec.Raw] | None = None
     functions: list[msgspec.Raw] | None = None
     response_format: _ResponseFormat | None = None
-    metadata: dict[str, str] | None = None
+    metadata: dict[str, msgspec.Raw] | None = None
     user: str | None = None
+    usage: _Usage | None = None
 
 
 class _Message(msgspec.Struct):
@@ -50,6 +56,9 @@ class _Message(msgspec.Struct):
 
 _BODY = msgspec.json.Decoder(_Body)
 _MESSAGE = msgspec.json.Decoder(_Message)
+_TEXT = msgspec.json.Decoder(str)
+_TEXTS = msgspec.json.Decoder(list[str])
+_DROPPED = "metadata: values that are no texts are tags for the gateway alone"
 
 
 def read(body: bytes) -> Asked:
@@ -61,13 +70,22 @@ def read(body: bytes) -> Asked:
         inner_places(bytes(fields["stream_options"]))
     pictured = b'"image_url"' in bytes(fields["messages"])
     standing, end = places(body, fields)
+    ours = _not_theirs(document, fields)
+    if ours:
+        body = rebuilt(body, standing, ours)
+        left = {name: msgspec.Raw(ours.get(name) or bytes(raw)) for name, raw in fields.items()}
+        standing, end = places(body, {name: raw for name, raw in left.items() if ours.get(name, b"") is not None})
+    cost_asked = document.usage is not None and bool(document.usage.include)
+    usage_asked = document.stream_options is not None and bool(document.stream_options.include_usage)
     return Asked(
         body=body,
         places=standing,
         end=end,
         model=document.model,
         stream=bool(document.stream),
-        usage_asked=document.stream_options is not None and bool(document.stream_options.include_usage),
+        usage_asked=usage_asked or cost_asked,
+        cost_asked=cost_asked,
+        dropped=(_DROPPED,) if "metadata" in ours else (),
         output_cap=document.max_completion_tokens or document.max_tokens,
         needs=_needs(document, pictured),
         input_tokens=_input_tokens(document, pictured),
@@ -78,7 +96,7 @@ def read(body: bytes) -> Asked:
 def rewrite(asked: Asked, model: str) -> bytes:
     """The request for another model name. A stream also asks for its usage; every other byte is the client's own."""
     edits = [(*asked.places["model"], msgspec.json.encode(model))]
-    if asked.stream and not asked.usage_asked:
+    if asked.stream and (asked.cost_asked or not asked.usage_asked):
         edits.append(_usage_edit(asked))
     return splice(asked.body, edits)
 
@@ -157,10 +175,27 @@ def _text_in(raw: bytes) -> int:
     return text_length(bytes(message.content)) if message is not None else 0
 
 
+def _not_theirs(document: _Body, fields: FieldValues) -> dict[str, bytes | None]:
+    """What of a body is meant for the gateway and would be refused by a strict upstream: OpenRouter's `usage`, and
+    values of `metadata` that are no texts, as LiteLLM's clients send them. By field, what stays of it."""
+    found: dict[str, bytes | None] = {"usage": None} if "usage" in fields else {}
+    metadata = document.metadata or {}
+    plain = {name: raw for name, raw in metadata.items() if bytes(raw).startswith(b'"')}
+    if len(plain) < len(metadata):
+        found["metadata"] = msgspec.json.encode(plain) if plain else None
+    return found
+
+
 def _tags(document: _Body) -> dict[str, str]:
     tags: dict[str, str] = {}
-    for name, value in (document.metadata or {}).items():
-        tag(name, value, tags)
+    for name, raw in (document.metadata or {}).items():
+        text = decoded(_TEXT, bytes(raw))
+        if text is not None:
+            tag(name, text, tags)
+        elif name == "tags":
+            texts = decoded(_TEXTS, bytes(raw))
+            for label, value in labels(texts if texts is not None else []):
+                tag(label, value, tags)
     if document.user:
         tag("user", document.user, tags)
     return tags
