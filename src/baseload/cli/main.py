@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from baseload import __version__
-from baseload.cli import decide, demo, doctor, explain, gpu, key, price, replay, serve
+from baseload.cli import config, decide, demo, doctor, explain, gpu, key, price, replay, serve
 from baseload.cli.output import note, say
 from baseload.errors import BaseloadError
 
