@@ -14,13 +14,14 @@ from tests.gateway.conftest import offer, route
 from baseload.catalog.entries import Offer, Precedence, PriceRow, Rates, Source, Tier, Window
 from baseload.clock import to_ns
 from baseload.cost.tokens import price
+from baseload.gateway.engine_metrics import EngineLoad
 from baseload.gateway.state import GatewayState
 from baseload.gateway.target import Targets
 from baseload.load.facts import Bucket, Facts
 from baseload.policy.expect import UNSEEN_OUTPUT_TOKENS
 from baseload.policy.policy import Policy
 from baseload.units import NANOSECONDS_PER_SECOND
-from baseload.upstreams import Circuit, Upstream
+from baseload.upstreams import Circuit, Pool, Upstream
 from baseload.usage import Usage
 
 NOON = datetime(2026, 11, 19, 12, 0, 30, tzinfo=UTC)
@@ -159,3 +160,14 @@ def test_a_swap_leaves_the_old_snapshot_alone() -> None:
     assert set(before.routes) == {"r0", "r1"}
     assert set(state.snapshot.routes) == {"r1"}
     assert state.snapshot.offers is before.offers
+
+
+def test_what_waits_inside_the_engines_makes_answers_slower() -> None:
+    clock = StoppedClock()
+    pool = Upstream(name="u0", base_url="http://127.0.0.1:1/v1", pool=Pool(metrics_seconds=1))
+    state = GatewayState(Policy(routes=(route(0),)), {}, clock, Targets({"u0": pool}, clock))
+    assert state.observed().answer_seconds == {}
+    state.service.learn("u0", 2.0)
+    assert state.observed().answer_seconds == {"u0": 2.0}
+    state.snapshot.targets["u0"].engines["http://127.0.0.1:1/v1"] = EngineLoad(running=10, waiting=5)
+    assert state.observed().answer_seconds == {"u0": 3.0}

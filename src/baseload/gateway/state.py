@@ -33,8 +33,8 @@ _Prices = tuple[tuple[int, int, int, int], ...]
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A policy with its version, the offers that price its routes and the upstreams they go to. `limited` are those
-    whose replicas have so many slots each, `patient` the routes where a request may wait for a slot; `prices` caches
-    each offer's rates by minute."""
+    whose replicas have so many slots each, `watched` those whose engines say what waits in them, `patient` the
+    routes where a request may wait for a slot; `prices` caches each offer's rates by minute."""
 
     policy: Policy
     version: str
@@ -43,6 +43,7 @@ class Snapshot:
     models: frozenset[str]
     targets: Mapping[str, Target]
     limited: tuple[str, ...]
+    watched: tuple[str, ...]
     patient: tuple[Route, ...]
     prices: dict[str, tuple[int, _Prices | None]] = field(default_factory=dict)
 
@@ -77,7 +78,7 @@ class GatewayState:
             unhealthy=self.targets.unhealthy(self._clock.time_ns()),
             room=self._room(),
             waits=self._waits() if self.snapshot.patient else {},
-            answer_seconds=self.service.all,
+            answer_seconds=self._answer_seconds() if self.snapshot.watched else self.service.all,
         )
 
     async def take(self, snapshot: Snapshot, route: Route, left: float | None) -> bool:
@@ -127,6 +128,7 @@ class GatewayState:
             models=frozenset(policy.models),
             targets=self.targets.by_name,
             limited=tuple(name for name, each in self.targets.by_name.items() if each.room() is not None),
+            watched=tuple(name for name, each in self.targets.by_name.items() if each.upstream.pool.metrics_seconds),
             patient=tuple(route for route in policy.routes if route.wait_seconds),
         )
 
@@ -134,6 +136,15 @@ class GatewayState:
         """How many requests each upstream with a limit of its own takes at once."""
         targets = self.snapshot.targets
         return {name: room for name in self.snapshot.limited if (room := targets[name].room()) is not None}
+
+    def _answer_seconds(self) -> Mapping[str, float]:
+        """How long an answer is likely to take, with what waits inside the engines that say so."""
+        found = dict(self.service.all)
+        for name in self.snapshot.watched:
+            if name in found:
+                target = self.snapshot.targets[name]
+                found[name] *= 1 + target.waiting / max(1, target.running)
+        return found
 
     def _limit(self, snapshot: Snapshot, route: Route) -> int | None:
         """The most requests in flight at a route's upstream: what the route says, or its replicas when that is less."""

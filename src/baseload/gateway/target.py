@@ -180,6 +180,11 @@ class Target:
         """Requests that wait inside its engines, by their own account."""
         return sum(each.waiting for each in self.engines.values())
 
+    @property
+    def running(self) -> int:
+        """Requests that its engines work on, by their own account."""
+        return sum(each.running for each in self.engines.values())
+
     def drain(self, url: str, *, on: bool = True) -> bool:
         """Send a replica nothing more while what it has comes to its end; False when there is none of that URL."""
         found = [each for each in self.replicas if each.url == url]
