@@ -36,6 +36,7 @@ app.command(
 )(explain.command)
 app.add_typer(price.app, name="price", help="What every book says a model costs, dated, with conflicts.")
 app.add_typer(gpu.app, name="gpu", help="What an hour of a GPU costs by the way it is paid, and when owning pays.")
+app.add_typer(config.app, name="config", help="The configuration: check it, show it, and its schema.")
 app.add_typer(key.app, name="key", help="The keys of clients: make, see, rotate and revoke them.")
 app.command("replay", help="What the metered calls would have cost under another policy.")(replay.command)
 
