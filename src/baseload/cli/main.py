@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from baseload import __version__
-from baseload.cli import config, decide, demo, doctor, explain, gpu, key, price, replay, serve
+from baseload.cli import config, decide, demo, doctor, explain, gpu, init, key, price, replay, serve
 from baseload.cli.output import note, say
 from baseload.errors import BaseloadError
 
@@ -27,6 +27,9 @@ app.command("demo", help="Replay a real trace through the gateway on simulated u
     demo.command
 )
 app.command("serve", help="Run the gateway and the console on one port.")(serve.command)
+app.command("init", help="Write a first configuration, from provider keys in the environment or from LiteLLM's.")(
+    init.command
+)
 app.command("doctor", help="Check everything that serving needs; each line says what to do.")(doctor.command)
 app.command("decide", help="The verdict: buy by the token, rent or own; every crossing, and what would flip it.")(
     decide.command
