@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anthropic
 import httpx2 as httpx
 import pytest
 import uvicorn
@@ -17,6 +18,7 @@ from tests.gateway.conftest import Bench, Running, ask, question, route
 
 from baseload.errors import AddressTaken, BadConfig
 from baseload.gateway.server import Gateway
+from baseload.load.facts import Operation
 from baseload.policy.policy import AUTO, Policy
 
 
@@ -40,6 +42,31 @@ class TestModels:
         assert (model["owned_by"], model["context_tokens"], model["routes"]) == ("u0", 8000, ["r0", "again"])
         assert model["usd_per_mtok"] == {"input": 1, "output": 5, "book": "test"}
 
+    @pytest.mark.parametrize(
+        ("serves", "operations"),
+        [
+            ("everything", list(Operation)),
+            ("chats", ["chat", "responses", "messages", "count_tokens"]),
+            ("Anthropic", ["chat", "responses", "messages", "count_tokens"]),
+        ],
+    )
+    async def test_anthropics_client_lists_them_too(self, bench: Bench, serves: str, operations: list[str]) -> None:
+        _, gateway = await bench.before_simulated(serves, changes={"context_tokens": 8000})
+        listed = await gateway.claude().models.list()
+        assert [(model.id, model.type, model.display_name) for model in listed.data] == [
+            ("auto", "model", "auto"),
+            ("real", "model", "real"),
+        ]
+        alias, model = (each.model_dump() for each in listed.data)
+        assert (alias["bucket"], alias["operations"]) == ("judgment", operations)
+        assert (model["max_input_tokens"], model["operations"]) == (8000, operations)
+        assert model["usd_per_mtok"] == {"input": 1, "output": 5, "book": "test"}
+        assert (await gateway.claude().models.retrieve("real")).id == "real"
+        with pytest.raises(anthropic.NotFoundError):
+            await gateway.claude().models.retrieve("gpt-9")
+        found = (await gateway.client().models.retrieve("real")).model_dump()
+        assert (found["operations"], "tools" in found["capabilities"]) == (operations, True)
+
     async def test_one_of_them(self, gateway: Running) -> None:
         assert (await gateway.client().models.retrieve("real")).id == "real"
         answer = await get(f"{gateway.url}/v1/models/gpt-9")
@@ -49,7 +76,6 @@ class TestModels:
         up = await bench.upstream()
         gateway = await bench.gateway(up.url, routes=(route(0, model="a/b c"),))
         assert (await get(f"{gateway.url}/v1/models/a/b%20c")).json()["id"] == "a/b c"
-
 
     async def test_the_virtual_models_and_names_of_ones_own(self, bench: Bench) -> None:
         up = await bench.upstream()

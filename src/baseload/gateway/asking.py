@@ -70,7 +70,7 @@ def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int) -> Fact
 
 
 def with_wishes(asked: Asked, request: Request) -> Asked:
-    """The request with what its headers wish of the answer: `x-baseload-usage-cost: true` adds its cost to its usage."""
+    """The request with what its headers wish for: `x-baseload-usage-cost: true` adds the cost to the usage."""
     wish = request.header(USAGE_COST)
     if wish is None or wish.lower() not in (b"true", b"1"):
         return asked

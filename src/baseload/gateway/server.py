@@ -14,7 +14,7 @@ from baseload.gateway import models
 from baseload.gateway.admin import ADMIN, Admin
 from baseload.gateway.chat import Chat
 from baseload.gateway.control import ControlPlane
-from baseload.gateway.endpoints import ENDPOINTS, MODELS, RESPONSES
+from baseload.gateway.endpoints import ENDPOINTS, MODELS, RESPONSES, dialect_of
 from baseload.gateway.following import Following
 from baseload.gateway.health import PATHS, WorkerState, of_one
 from baseload.gateway.http import JSON, Exchange, Handler, Request, Server, serve
@@ -193,13 +193,14 @@ class Gateway:
         found = models.models(self._state.snapshot, now(self._clock))
         if key is not None:
             found = tuple(each for each in found if key.may_name(each.id))
+        dialect = dialect_of(request.path, request.headers)
         if request.path == MODELS:
-            await exchange.respond(200, [JSON], models.listed(found))
+            await exchange.respond(200, [JSON], models.listed(found, dialect))
             return
         name = unquote(request.path[len(MODELS) + 1 :])
         model = next((each for each in found if each.id == name), None)
         if model is not None:
-            await exchange.respond(200, [JSON], models.shown(model))
+            await exchange.respond(200, [JSON], models.shown(model, dialect))
             return
         await say(unknown_model(name, self._state.snapshot.policy), request, exchange)
 

@@ -19,9 +19,9 @@ MAX_TAG_VALUE = 512
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A request. `input_tokens` is an estimate; `places` says where in `body` each value stands, `end` where its
-    closing brace does. `cost_asked`: the answer is to say what it cost. `dropped` names what was for the gateway alone or for
-    nobody, and is not in `body`. `follows` names what an upstream keeps and this request builds on: only that upstream
-    can serve it."""
+    closing brace does. `cost_asked`: the answer is to say what it cost. `dropped` names what was for the gateway alone
+    or for nobody, and is not in `body`. `follows` names what an upstream keeps and this request builds on: only that
+    upstream can serve it."""
 
     body: bytes
     operation: Operation = Operation.CHAT

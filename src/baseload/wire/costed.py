@@ -1,4 +1,4 @@
-"""What a call cost, put into the `usage` of its answer where a client asked for that: `usage.cost`, in US dollars. Pure.
+"""What a call cost, put into the `usage` of its answer where a client asked for that: `usage.cost`, in USD. Pure.
 
 OpenRouter's clients know the field (its "Usage Accounting", read 2026-11). The price of a streamed answer is known only
 once the upstream has counted, so `LastCount` keeps back the event that counts until the call is written down.
@@ -82,7 +82,5 @@ def _costed(usage: bytes, cost: Decimal | None) -> bytes:
     """A usage object with the cost, in place of one that the provider said."""
     said = b"null" if cost is None else f"{cost:f}".encode()
     fields = decoded(_FIELDS, usage) or {}
-    kept = b",".join(
-        b"%b:%b" % (msgspec.json.encode(name), bytes(raw)) for name, raw in fields.items() if name != "cost"
-    )
-    return b'{"cost":%b%b%b}' % (said, b"," if kept else b"", kept)
+    kept = [b"%b:%b" % (msgspec.json.encode(name), bytes(raw)) for name, raw in fields.items() if name != "cost"]
+    return b"{%b}" % b",".join([b'"cost":' + said, *kept])
