@@ -135,3 +135,45 @@ async def test_reload_reads_the_keys_and_calls_the_hook(guarded: Running, tmp_pa
     guarded.gateway.admin.reload = reload
     assert (await call(guarded, "POST", "/reload")).json()["took"] == ["policy"]
     assert called == [1]
+
+
+class TestConsole:
+    """Who sees the console: a page on a unix socket stands for it."""
+
+    @pytest.fixture
+    async def page(self, bench: Bench, tmp_path: Path) -> Path:
+        from baseload.gateway.http import serve_unix
+
+        async def show(_: object, exchange) -> None:
+            await exchange.respond(200, [], b"the console")
+
+        server = await serve_unix(show, tmp_path / "console.sock")
+        bench.stack.push_async_callback(server.drain, 0.05)
+        return tmp_path / "console.sock"
+
+    async def gateway(self, bench: Bench, page: Path, **more: object) -> Running:
+        up = await bench.upstream()
+        gateway = await bench.gateway(up.url, **more)
+        gateway.gateway.show_console(page)
+        return gateway
+
+    @pytest.mark.parametrize("more", [{}, {"listen": "0.0.0.0:0", "open": True}])
+    async def test_on_this_machine_or_where_all_is_open_everybody(self, bench: Bench, page: Path, more: dict) -> None:
+        gateway = await self.gateway(bench, page, **more)
+        async with httpx.AsyncClient() as http:
+            assert (await http.get(gateway.url)).text == "the console"
+
+    async def test_elsewhere_whoever_has_the_admin_key(self, bench: Bench, page: Path, tmp_path: Path) -> None:
+        _, client = make(tmp_path, name="client")
+        _, admin = make(tmp_path, name="admin", scopes=["admin"])
+        gateway = await self.gateway(bench, page, listen="0.0.0.0:0", data_dir=str(tmp_path), admin_key=ADMIN_KEY)
+        async with httpx.AsyncClient() as http:
+            refused = [await http.get(gateway.url, auth=auth) for auth in (None, ("me", client), ("me", "x"), ("", ""))]
+            assert [answer.status_code for answer in refused] == [401] * 4
+            assert refused[0].headers["www-authenticate"].startswith("Basic ")
+            bad = await http.get(gateway.url, headers={"authorization": "Basic %%%"})
+            assert bad.status_code == 401
+            for auth in (("me", ADMIN_KEY), ("", admin)):
+                assert (await http.get(gateway.url, auth=auth)).text == "the console"
+            bearer = await http.get(gateway.url, headers={"authorization": f"Bearer {ADMIN_KEY}"})
+            assert bearer.status_code == 200

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from base64 import b64decode
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest
@@ -27,7 +29,7 @@ import msgspec
 from baseload.errors import BadInput, BaseloadError
 from baseload.gateway.http import JSON, Exchange, Request
 from baseload.gateway.keyfile import Minted, mint
-from baseload.gateway.keys import KeyRing, tokens
+from baseload.gateway.keys import KeyRing, is_loopback, tokens
 from baseload.policy.keys import ClientKey, Label, Moment, Scope, public
 from baseload.settings import Settings, masked
 
@@ -36,6 +38,7 @@ log = logging.getLogger(__name__)
 ADMIN = "/admin"
 Reload = Callable[[], Awaitable[object]]
 Hours = Annotated[float, msgspec.Meta(ge=0, le=24 * 365)]
+_BASIC = b"basic "
 _NO_STORE = (b"cache-control", b"no-store")
 _Document = TypeVar("_Document", bound=msgspec.Struct)
 
@@ -96,6 +99,13 @@ class Admin:
         expected = sha256(self.settings.admin_key.encode()).digest()
         same = compare_digest(sha256(token).digest(), expected)
         return self._ring.administers(token) or (same and bool(self.settings.admin_key))
+
+    def may_look(self, request: Request) -> bool:
+        """Whether the console may be shown: to anybody where only this machine can ask or everybody is let in, else to
+        whoever has an admin key, which a browser asks for and sends as a password."""
+        if self.settings.open or is_loopback(self.settings.address[0]):
+            return True
+        return any(self.administers(token) for token in (*tokens(request), *_password(request)))
 
     def _admit(self, request: Request) -> None:
         found = tokens(request)
@@ -171,6 +181,14 @@ class Admin:
 
     def _shown(self, made: Minted) -> Mapping[str, object]:
         return {"schema": "baseload.key/1", "key": public(made.key, datetime.now(UTC)), "token": made.token}
+
+
+def _password(request: Request) -> Iterator[bytes]:
+    """The password of `Authorization: Basic`; the user's name is of no interest."""
+    for name, value in request.headers:
+        if name == b"authorization" and value[: len(_BASIC)].lower() == _BASIC:
+            with suppress(ValueError):
+                yield b64decode(value[len(_BASIC) :].strip(), validate=True).partition(b":")[2]
 
 
 def _body(request: Request, kind: type[_Document]) -> _Document:

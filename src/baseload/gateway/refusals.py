@@ -62,6 +62,15 @@ def not_known(message: str) -> Refused:
     return Refused(status=401, message=message, code="invalid_api_key", kind="authentication_error", headers=headers)
 
 
+def not_shown() -> Refused:
+    """401: the console is for whoever has an admin key. A browser asks for it."""
+    message = (
+        "The console can be reached from other machines, so it asks for the admin key, as the password of any user."
+    )
+    headers = [(b"www-authenticate", b'Basic realm="Baseload console", charset="UTF-8"')]
+    return Refused(status=401, message=message, code="no_admin_key", kind="authentication_error", headers=headers)
+
+
 def forbidden(found: Forbidden) -> Refused:
     """403: the key may not do this; the message says what it may."""
     return Refused(status=403, message=found.message, code=found.code, kind="permission_error", param=found.param)

@@ -22,7 +22,7 @@ from baseload.gateway.keys import KeyRing, Unknown, check_open
 from baseload.gateway.loaded import Loaded
 from baseload.gateway.meter import Meter, Spool
 from baseload.gateway.port import taken
-from baseload.gateway.refusals import Refused, not_known, say, unknown_model, unknown_path, wrong_method
+from baseload.gateway.refusals import Refused, not_known, not_shown, say, unknown_model, unknown_path, wrong_method
 from baseload.gateway.slots import Slots
 from baseload.gateway.state import GatewayState
 from baseload.gateway.stored import STORED, Stored
@@ -171,11 +171,18 @@ class Gateway:
             await say(unknown_path(path, (MODELS, *ENDPOINTS)), request, exchange)
         elif path == ADMIN or path.startswith(ADMIN + "/"):
             await self.admin.answer(request, exchange)
-        elif self._control is not None:
-            await self._control.forward(request, exchange)
         else:
-            message = f"{path} is not served here: the console is off. Start it by leaving out --no-console."
+            await self._show(request, exchange)
+
+    async def _show(self, request: Request, exchange: Exchange) -> None:
+        """What is not the data plane's: the console, where there is one and this client may see it."""
+        if self._control is None:
+            message = f"{request.path} is not served here: the console is off. Start it by leaving out --no-console."
             await say(Refused(status=404, message=message, code="unknown_path"), request, exchange)
+        elif not self.admin.may_look(request):
+            await say(not_shown(), request, exchange)
+        else:
+            await self._control.forward(request, exchange)
 
     async def _only(
         self,
