@@ -78,13 +78,19 @@ class BookFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a client may send: `head_bytes` and `head_fields` of headers within `head_seconds`, then a body of
-    `body_bytes` that never stands still for `body_seconds`."""
+    `body_bytes` that never stands still for `body_seconds`. All bodies that one worker holds at a time have no more
+    than `bodies_bytes`: what comes beyond that is told to come again."""
 
     head_bytes: Count = 32 * 1024
     head_fields: Count = 100
     body_bytes: Count = 32 * 1024 * 1024
+    bodies_bytes: Count = 1024 * 1024 * 1024
     head_seconds: Seconds = 10.0
     body_seconds: Seconds = 20.0
+
+    def __post_init__(self) -> None:
+        if self.bodies_bytes < self.body_bytes:
+            raise ValueError("bodies_bytes is less than body_bytes: one body could be too much")
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,7 +162,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The whole configuration.
 
     `upstreams` are where requests can go, `policy` says which of them a request goes to. `listen` is the host and port
-    of gateway and console, `data_dir` holds the ledger. `prices` are your own and stand before every book; `compare`
+    of gateway and console; where that is this machine alone, it answers to localhost and to the names in `hosts`, as a
+    proxy before it may use. `data_dir` holds the ledger. `prices` are your own and stand before every book; `compare`
     names the offers that metered traffic is priced on beside those of the policy's routes. `books` are files of prices,
     `exchange` holds the rates at which prices in other currencies are turned into USD; `leases` and `hardware` are
     machines that you rent or own. `limits` bound what a client may send. `replay_time` is for the replay of a trace:
@@ -174,6 +181,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     upstreams: tuple[Upstream, ...]
     policy: Policy
     listen: str = "127.0.0.1:8790"
+    hosts: tuple[str, ...] = ()
     data_dir: str = ""
     prices: tuple[OwnPrice, ...] = ()
     books: tuple[BookFile, ...] = ()
@@ -209,9 +217,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def clock(self) -> Clock:
         """The machine's own time, or the time of the trace that is being replayed."""
-        if self.replay_time is None:
+        return self.clock_since(None)
+
+    def clock_since(self, began_ns: int | None) -> Clock:
+        """The same, where the replay began at that moment of the machine's monotonic clock."""
+        replayed = self.replay_time
+        if replayed is None:
             return SystemClock()
-        return ScaledClock(self.replay_time.start, self.replay_time.until, self.replay_time.speed)
+        return ScaledClock(replayed.start, replayed.until, replayed.speed, began_ns)
 
     @property
     def address(self) -> tuple[str, int]:

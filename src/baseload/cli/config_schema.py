@@ -39,7 +39,7 @@ def modeline(path: str) -> str:
 
 def _older(shape: dict[str, Any]) -> dict[str, Any]:
     """The same in draft 7."""
-    found = {name: _value(name, each) for name, each in shape.items()}
+    found: dict[str, Any] = {name: _value(name, each) for name, each in shape.items()}
     if "prefixItems" in found:
         found["items"] = found.pop("prefixItems")
     if "$ref" in found:

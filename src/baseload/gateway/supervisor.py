@@ -11,6 +11,7 @@ import asyncio
 import logging
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -77,6 +78,7 @@ class Supervisor:
     ) -> None:
         settings = loaded.settings
         self._name = new_crew()
+        self._began_ns = time.monotonic_ns()
         self._folder = folder
         self._control = folder / "control.sock"
         self._config = config
@@ -209,6 +211,7 @@ class Supervisor:
     def _orders(self) -> Orders:
         return Orders(
             loaded=msgspec.Raw(encoded(self._status.loaded)),
+            began_ns=self._began_ns,
             crew=self._name,
             folder=str(self._folder),
             control=str(self._control),

@@ -8,6 +8,7 @@ settings in two steps, so that all workers take them or none; to show another co
 from __future__ import annotations
 
 import gc
+import shutil
 import signal
 from functools import partial
 from pathlib import Path
@@ -31,10 +32,11 @@ RELOAD_SECONDS = 60.0
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker is started with. `loaded` is what it serves with; `control` the supervisor's socket, in a `folder`
-    that the workers share; `console` the console's socket, empty without one."""
+    """What a worker is started with. `loaded` is what it serves with, `began_ns` when a replay of time began; `control`
+    is the supervisor's socket, in a `folder` that the workers share; `console` the console's, empty without one."""
 
     loaded: msgspec.Raw
+    began_ns: int
     crew: str
     folder: str
     control: str
@@ -95,17 +97,18 @@ class _Worker:
         self._serves = loaded
         self._prepared: tuple[int, Loaded] | None = None
 
-    async def obey(self) -> None:
-        """Until told to stop, or until the supervisor is gone; then let requests end."""
+    async def obey(self) -> bool:
+        """Until told to stop, or until the supervisor is gone (False); then let requests end."""
         read = msgspec.json.Decoder(Order).decode
         while line := await self._parent.told():
             order = read(line)
             if isinstance(order, Stop):
                 await self._gateway.stop(order.drain_seconds)
                 self._parent.report(Reply(number=order.number))
-                return
+                return True
             self._parent.report(self._carry_out(order))
         await self._gateway.stop(self._serves.settings.stop.drain_seconds)
+        return False
 
     def _carry_out(self, order: Prepare | Commit | Tell | ShowConsole) -> Reply:
         try:
@@ -139,7 +142,7 @@ async def _work(parent: Parent) -> None:
     spool = Spool(settings.directory, crew=orders.crew)
     supervisor = ControlPlane(Path(orders.control))
     slots = Slots(Table(Path(orders.folder) / "slots"))
-    clock = settings.clock
+    clock = settings.clock_since(orders.began_ns)
     gateway = Gateway(settings, loaded.offers, clock, spool, operations=supervisor.forward, slots=slots)
     gateway.admin.reload = partial(_reload, Path(orders.control))
     if orders.console:
@@ -149,7 +152,8 @@ async def _work(parent: Parent) -> None:
     gc.freeze()  # what stands now stays: a collection during a request need not look through it again
     parent.say_ready(gateway.policy)
     try:
-        await _Worker(parent, gateway, loaded).obey()
+        if not await _Worker(parent, gateway, loaded).obey():
+            shutil.rmtree(orders.folder, ignore_errors=True)  # nobody else is left to do it
     finally:
         supervisor.close()
         spool.close()
