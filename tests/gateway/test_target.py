@@ -16,6 +16,7 @@ from tests.gateway.conftest import JSON, Bench, Running, Script, completion, pla
 from baseload.gateway.http import Exchange, Request
 from baseload.gateway.slots import Slots, Table
 from baseload.load.calls import Status
+from baseload.policy.decide import FULL
 from baseload.upstreams import Circuit, Key, Pool, Retries, Timeouts
 
 MESSAGES = [{"role": "user", "content": "What is a base load?"}]
@@ -335,6 +336,9 @@ class TestWaiting:
         await own.reached()
         await ask(gateway.client())
         assert len(api.seen) == 1
+        (call,) = bench.spool.calls
+        assert [choice.route for choice in call.decision.routes] == ["r1"]
+        assert [(skip.route, skip.reason[:5]) for skip in call.decision.skipped] == [("r0", FULL)], "it overflowed"
         stuck.cancel()
 
     async def test_a_client_that_leaves_the_line_is_written_down_and_its_place_is_free(self, bench: Bench) -> None:

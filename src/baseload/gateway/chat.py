@@ -171,7 +171,7 @@ class Chat:
         if carried is None:
             return False
         if not await self._state.take(job.snapshot, route, job.left()):
-            job.full.append(route.name)
+            job.found_full(route)
             return False
         attempt = job.attempt = self._meter.begin(job.record, route)
         job.relay = None
@@ -181,7 +181,7 @@ class Chat:
             return await (_to_its_end(serving) if route.on_client_gone == "drain" else serving)
         except NoRoom:
             job.attempt = None
-            job.full.append(route.name)
+            job.found_full(route)
             return False
         except (AttemptFailed, BadInput) as failure:
             return self._ending.broken(job, attempt, failure, exchange)
@@ -218,7 +218,7 @@ class Chat:
             on_again=partial(self._meter.again, job.record, attempt),
         )
         with await sending as answer:
-            attempt.http_status = answer.status
+            attempt.http_status, attempt.hidden = answer.status, answer.hidden.decode()
             if not _serves(answer.status):
                 await self._leave(job, attempt, answer)
                 return False

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+import msgspec
+
 from baseload.gateway.meter import Record, Try
 from baseload.gateway.request import Request
 from baseload.gateway.state import Snapshot
+from baseload.load.calls import Skip
 from baseload.load.facts import Facts
+from baseload.policy.decide import FULL
+from baseload.policy.policy import Route
 from baseload.wire.asked import Asked
 from baseload.wire.body import BadBody
 from baseload.wire.passage import Passage, Stream
@@ -36,6 +41,16 @@ class Job:
     @property
     def facts(self) -> Facts:
         return self.record.facts
+
+    def found_full(self, route: Route) -> None:
+        """There was no slot when its turn came, or none came free in time: the decision tells it as it was."""
+        self.full.append(route.name)
+        decision = self.record.decision
+        self.record.decision = msgspec.structs.replace(
+            decision,
+            routes=tuple(choice for choice in decision.routes if choice.route != route.name),
+            skipped=(*decision.skipped, Skip(route.name, f"{FULL} no slot was free, or came free in time")),
+        )
 
     @property
     def late(self) -> bool:

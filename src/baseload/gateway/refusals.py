@@ -125,12 +125,10 @@ def all_failed(job: Job) -> Refused:
     attempts = job.record.attempts
     tried = [f"{each.route}: {each.error}." for each in attempts] + [f"{name}: full by now." for name in job.full]
     if not attempts and job.late:
-        message = (
-            f"The deadline of {job.facts.deadline_seconds:g} s passed while it waited for a slot. {' '.join(tried)}"
-        )
+        message = f"The deadline of {job.facts.deadline_seconds:g} s passed while it waited for a slot."
         return Refused(status=504, message=f"{message} Give it more time, or add capacity.", code="deadline_passed")
     if not attempts:
-        reasons = " ".join([*tried, _reasons(job.record.decision.skipped)])
+        reasons = _reasons(job.record.decision.skipped)
         message = f"No route is free at this moment. {reasons} Send the request again, or add capacity."
         return Refused(status=503, message=message, code="no_capacity", headers=[_RETRY_SOON])
     message = f"Every route failed. {' '.join(tried)} Send the request again later, or add a route."
