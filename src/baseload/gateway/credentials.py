@@ -28,6 +28,11 @@ class Credential:
         self.current = 0.0
         self.rests_until_ns = 0
 
+    @property
+    def secret(self) -> bytes:
+        """The key itself; empty when there is none."""
+        return self.header[1].rpartition(b" ")[2] if self.header is not None else b""
+
     def rest(self, seconds: float, now_ns: int) -> None:
         """Leave this key out for so long."""
         until = now_ns + int(seconds * NANOSECONDS_PER_SECOND)

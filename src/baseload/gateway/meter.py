@@ -46,6 +46,7 @@ class Try:
     sent: bool = False  # the request was handed to a connection
     first_byte_ns: int | None = None
     http_status: int | None = None
+    hidden: str = ""  # our key there: no complaint is kept that quotes it
     provider_usd: Decimal | None = None  # what the upstream itself says it charges
 
     ended: bool = False
@@ -126,7 +127,7 @@ class Meter:
             cost_nanousd=cost,
             book=book,
             provider_nanousd=nanousd(attempt.provider_usd) if attempt.provider_usd is not None else None,
-            error=unquoted(error, record.body)[:MAX_ERROR],
+            error=_discreet(error, attempt, record)[:MAX_ERROR],
         )
         record.attempts.append(ended)
         return ended
@@ -185,3 +186,8 @@ class Meter:
         if offer not in self._warned:
             self._warned.add(offer)
             log.warning("unpriced: %s", reason)
+
+
+def _discreet(error: str, attempt: Try, record: Record) -> str:
+    """A complaint without our key and without what it quotes of the request."""
+    return unquoted(error.replace(attempt.hidden, "***") if attempt.hidden else error, record.body)

@@ -99,6 +99,7 @@ class Target:
                 self._broke(replica)
             raise
         answer.on_let_go = partial(self._give, replica)
+        answer.hidden = credential.secret
         self._learn(replica, credential, answer)
         return answer
 

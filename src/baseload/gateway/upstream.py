@@ -70,6 +70,7 @@ class Answer:
         self.headers = connection.headers
         self.until_close = connection.until_close  # nothing but the close of the connection says that it is whole
         self.on_let_go: Callable[[], None] | None = None  # called once, when whoever reads it is done
+        self.hidden = b""  # our key there: an error that quotes it is not passed on with it
         self._connection = connection
 
     def header(self, name: bytes) -> bytes:
@@ -102,10 +103,13 @@ class Answer:
                 while part := await self._connection.next():
                     found += part
                     if len(found) > EXCERPT_BYTES:
-                        return bytes(found[:EXCERPT_BYTES]), False
+                        return self._hide(found[:EXCERPT_BYTES]), False
         except (AttemptFailed, TimeoutError):
-            return bytes(found), False
-        return bytes(found), True
+            return self._hide(found), False
+        return self._hide(found), True
+
+    def _hide(self, found: bytearray) -> bytes:
+        return bytes(found.replace(self.hidden, b"***") if self.hidden else found)
 
     def let_go(self, *, whole: bool = False) -> None:
         """Give the connection back when the answer has ended, else close it. `whole`: the reader has all it needs, so a
