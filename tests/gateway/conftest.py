@@ -209,7 +209,7 @@ class Bench:
         )
         if "data_dir" not in more:
             more["data_dir"] = self.stack.enter_context(tempfile.TemporaryDirectory())
-        place = {"listen": "127.0.0.1:0", "limits": limits or Limits()}
+        place = {"listen": "127.0.0.1:0", "hosts": ("g", "a"), "limits": limits or Limits()}
         settings = Settings(upstreams=upstreams, policy=document, **(place | more))
         gateway = Gateway(
             settings, {f"u{n}/real": offer(n) for n in range(len(urls))}, SystemClock(), self.spool, slots=slots

@@ -14,12 +14,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from tests.gateway.conftest import Bench, Running, ask, question, route
+from tests.gateway.conftest import Bench, Running, ask, plain, question, route
 
 from baseload.errors import AddressTaken, BadConfig
 from baseload.gateway.server import Gateway
 from baseload.load.facts import Operation
 from baseload.policy.policy import AUTO, Policy
+from baseload.settings import Limits
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ class TestModels:
 
 @pytest.mark.parametrize(
     ("origin", "status"),
-    [("http://evil.example", 403), ("null", 403), ("http://127.0.0.1:1", 403), ("", 403), (None, 200), ("own", 200)],
+    [("http://evil.example", 403), ("null", 403), ("http://127.0.0.1:1", 403), ("", 403), (None, 415), ("own", 415)],
 )
 async def test_a_page_of_another_site_may_not_spend(gateway: Running, origin: str | None, status: int) -> None:
     # What a browser sends for a cross-site form or fetch without asking first: a plain text body, and its origin.
@@ -105,7 +106,80 @@ async def test_a_page_of_another_site_may_not_spend(gateway: Running, origin: st
     async with httpx.AsyncClient() as client:
         answer = await client.post(f"{gateway.url}/v1/chat/completions", json=question(), headers=headers)
     assert answer.status_code == status
-    assert gateway.gateway.meter.written == (status == 200)
+    assert gateway.gateway.meter.written == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/json", 200),
+        ("Application/JSON; charset=utf-8", 200),
+        ("application/vnd.api+json", 200),
+        (None, 200),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("multipart/form-data; boundary=x", 415),
+        ("application/jsonp", 415),
+        ("", 415),
+    ],
+)
+async def test_a_body_says_that_it_is_json(gateway: Running, kind: str | None, status: int) -> None:
+    reader, writer = await gateway.connect()
+    writer.write(ask(question(), b"" if kind is None else f"Content-Type: {kind}\r\n".encode()))
+    assert (await reader.readline()).split()[1] == b"%d" % status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("localhost:8790", 200),
+        ("LOCALHOST", 200),
+        ("[::1]:8790", 200),
+        ("g", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("localhost.", 421),
+        ("", 421),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/models", "/healthz"])
+async def test_only_its_own_names_are_answered(gateway: Running, host: str, path: str, status: int) -> None:
+    answer = await get(gateway.url + path, headers={"host": host})
+    assert answer.status_code == status
+    assert status == 200 or answer.json()["error"]["code"] == "unknown_host"
+
+
+async def test_all_bodies_together_are_bounded(bench: Bench) -> None:
+    go = asyncio.Event()
+
+    async def waits(request, exchange) -> None:
+        await go.wait()
+        await plain(request, exchange)
+
+    up = await bench.upstream(waits)
+    gateway = await bench.gateway(up.url, limits=Limits(body_bytes=3_000, bodies_bytes=4_000))
+    body = question(padding="x" * 2_000)
+    held, more = await gateway.connect(), await gateway.connect()
+    held[1].write(ask(body))
+    await up.reached()
+    more[1].write(ask(body, path=b"/v1/messages"))
+    refused = await more[0].read(-1)
+    assert refused.startswith(b"HTTP/1.1 503")
+    assert b"retry-after: 1\r\n" in refused
+    assert b'{"type":"error","error":{"type":"api_error"' in refused
+    go.set()
+    assert (await held[0].readline()).startswith(b"HTTP/1.1 200")
+    again = await gateway.connect()
+    again[1].write(ask(body))
+    assert (await again[0].readline()).startswith(b"HTTP/1.1 200")
+    half = await gateway.connect()
+    half[1].write(ask(body)[:-100])
+    await asyncio.sleep(0.05)
+    assert gateway.gateway._server.room.held > 1_000
+    half[1].close()
+    await asyncio.sleep(0.05)
+    assert gateway.gateway._server.room.held == 0
 
 
 async def test_health(gateway: Running, bench: Bench) -> None:
@@ -165,8 +239,6 @@ def test_a_policy_that_names_an_unknown_upstream_is_not_put_in_force(gateway: Ru
 
 
 async def test_stop_lets_answers_under_way_end(bench: Bench) -> None:
-    from tests.gateway.conftest import plain
-
     async def slow(request, exchange) -> None:
         await asyncio.sleep(0.1)
         await plain(request, exchange)

@@ -17,9 +17,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import cast
 
-from baseload.gateway.request import Headers, Phase, Refusal, Request, RequestReader
+from baseload.gateway.endpoints import dialect_of
+from baseload.gateway.request import Headers, Phase, Refusal, Request, RequestReader, Room
 from baseload.settings import Limits
-from baseload.wire.problem import problem
+from baseload.wire.problem import problem_in
 
 __all__ = ["Exchange", "Handler", "Headers", "Request", "Server", "serve", "serve_unix"]
 
@@ -141,7 +142,7 @@ class Connection(asyncio.Protocol):
         self.last = False  # the answer in the making is the last one on this connection
         self.deadline = _FOREVER
         self._loop = server.loop
-        self._reader = RequestReader(server.limits)
+        self._reader = RequestReader(server.limits, server.room)
         self._transport: asyncio.Transport
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
@@ -261,9 +262,10 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Say no and send our FIN, then drop what the client still sends, for a little while."""
-        kind = "invalid_request_error" if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
-        body = problem(refusal.message, code=refusal.code, kind=kind)
+        body = problem_in(dialect_of(refusal.path), refusal.status, refusal.message, code=refusal.code)
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            head = b"retry-after: 1\r\n" + head
         self._transport.write(_STATUS_LINE[refusal.status] + self.server.date + head + body)
         self._lingering = True
         self.deadline = self._loop.time() + LINGER_SECONDS
@@ -277,9 +279,10 @@ class Connection(asyncio.Protocol):
                 raise RuntimeError("the handler returned without ending its answer")
         except Exception:  # the outermost edge of a request
             log.exception("unexpected failure while answering %s %s", request.method, request.path)
-            await self._apologise(exchange)
+            await self._apologise(request.path, exchange)
         finally:
             self._task = None
+            self.server.room.give(len(request.body))
         if self.gone:
             return
         if self.last:
@@ -290,12 +293,13 @@ class Connection(asyncio.Protocol):
         self._set_deadline()
         self._next()
 
-    async def _apologise(self, exchange: Exchange) -> None:
+    async def _apologise(self, path: str, exchange: Exchange) -> None:
         if exchange.started:
             exchange.abort()
         else:
             message = "The gateway failed in a way it should not have. Its log says how; please report it."
-            await exchange.respond(500, [JSON], problem(message, code="internal_error", kind="server_error"))
+            body = problem_in(dialect_of(path), 500, message, code="internal_error")
+            await exchange.respond(500, [JSON], body)
 
 
 class Server:
@@ -303,6 +307,7 @@ class Server:
 
     def __init__(self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         self.handler = handler
+        self.room = Room(limits.bodies_bytes)
         self.limits = limits
         self.loop = loop
         self.closing = False

@@ -14,6 +14,7 @@ from baseload.gateway import models
 from baseload.gateway.admin import ADMIN, Admin
 from baseload.gateway.chat import Chat
 from baseload.gateway.control import ControlPlane
+from baseload.gateway.door import Door
 from baseload.gateway.endpoints import ENDPOINTS, MODELS, RESPONSES, dialect_of
 from baseload.gateway.following import Following
 from baseload.gateway.health import PATHS, WorkerState, of_one
@@ -63,6 +64,7 @@ class Gateway:
         self._following = Following(self._state, self._stored)
         self.keys = KeyRing(settings)
         self.admin = Admin(settings, self.keys)
+        self._door = Door(settings)
         self._control: ControlPlane | None = None
         self._server: Server | None = None
 
@@ -112,8 +114,10 @@ class Gateway:
         self._state.targets.swap(upstreams, settings.stop.drain_seconds)
         self._state.swap(settings.policy, loaded.offers)
         self.admin.settings = self._settings = settings
+        self._door = Door(settings)
         if self._server is not None:
             self._server.limits = settings.limits
+            self._server.room.limit = settings.limits.bodies_bytes
 
     def state(self) -> WorkerState:
         """How this process is, and what it has done."""
@@ -148,11 +152,9 @@ class Gateway:
     async def answer(self, request: Request, exchange: Exchange) -> None:
         """Send a request to the part that serves its path."""
         path = request.path
-        if _foreign(request):
-            message = (
-                "This page is not served from here and may not spend through this gateway. Call it from a program."
-            )
-            await say(Refused(status=403, message=message, code="foreign_origin"), request, exchange)
+        obstacle = self._door.obstacle(request)
+        if obstacle is not None:
+            await say(obstacle, request, exchange)
             return
         key = self.keys.caller(request) if path == "/v1" or path.startswith("/v1/") else None
         if isinstance(key, Unknown):
@@ -210,9 +212,3 @@ class Gateway:
             await exchange.respond(200, [JSON], models.shown(model, dialect))
             return
         await say(unknown_model(name, self._state.snapshot.policy), request, exchange)
-
-
-def _foreign(request: Request) -> bool:
-    """Whether a web page of another site asks: its browser says so in `Origin`, which programs do not send."""
-    origin = request.header(b"origin")
-    return origin is not None and origin.rpartition(b"://")[2].lower() != (request.header(b"host") or b"").lower()
