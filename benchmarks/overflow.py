@@ -117,8 +117,12 @@ def arrivals(per_second: float, seconds: float, seed: int) -> list[float]:
 async def _post(port: int) -> bool:
     """One request on a connection of its own; whether it was served."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\ncontent-type: application/json\r\nconnection: close\r\n"
-    writer.write(head + b"authorization: Bearer sk-x\r\ncontent-length: %d\r\n\r\n" % len(BODY) + BODY)
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n"
+    writer.write(
+        head
+        + b"content-type: application/json\r\nauthorization: Bearer sk-x\r\ncontent-length: %d\r\n\r\n" % len(BODY)
+        + BODY
+    )
     try:
         return b" 200 " in await reader.readline()
     finally:
