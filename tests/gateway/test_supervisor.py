@@ -6,12 +6,14 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import httpx2 as httpx
@@ -21,9 +23,12 @@ from openai import AsyncOpenAI, OpenAIError
 
 from baseload.errors import AddressTaken
 from baseload.gateway.http import Exchange, Request, Server, serve
+from baseload.gateway.loaded import decoded, encoded, load
 from baseload.gateway.port import reserved
+from baseload.gateway.reload import changed, keeping_fixed
 from baseload.gateway.simulated import Simulated, api_pace
 from baseload.ledger.hot import open_store
+from baseload.settings import Settings, parse_settings
 
 SECONDS = 30.0
 QUESTION = {"model": "auto", "messages": [{"role": "user", "content": "one two three"}], "max_tokens": 5}
@@ -400,12 +405,31 @@ async def test_an_admin_has_the_configuration_read_again(stage: Stage) -> None:
     assert await gateway.end() == 0
 
 
+def test_somebody_who_would_share_the_port_is_not_joined() -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(AddressTaken, match="already in use"), reserved("127.0.0.1", port):
+            pass
+
+
+def test_what_a_running_gateway_cannot_change_keeps_its_value_and_is_named() -> None:
+    def read(**more: object) -> Settings:
+        return parse_settings(config(Path("/nowhere"), 1, **more), {}, origin="test")
+
+    written = read()
+    in_force = msgspec.structs.replace(written, listen="127.0.0.1:8791", workers=4)  # as the command line said
+    same, none = keeping_fixed(in_force, read(), written)
+    assert (same, none) == (in_force, ())
+    now, named = keeping_fixed(in_force, read(listen="0.0.0.0:80", workers=3, limits={"body_bytes": 9}), written)
+    assert (now.listen, now.workers, now.limits.body_bytes) == ("127.0.0.1:8791", 4, 9)
+    assert named == ("listen", "workers")
+    assert changed(in_force, now) == ("limits",)
+
+
 def test_what_workers_are_told_survives_the_pipe() -> None:
-    from datetime import date
-
-    from baseload.gateway.loaded import decoded, encoded, load
-    from baseload.settings import parse_settings
-
     document = config(Path("/nowhere"), 1)
     document["upstreams"].append({"name": "deepseek", "preset": "deepseek", "api_key": "secret"})
     document["policy"]["routes"].append(
