@@ -168,7 +168,7 @@ class _Asker(asyncio.Protocol):
 
 
 async def _load(port: int, requests: int, body: bytes, end: bytes) -> None:
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: %d\r\n\r\n"
     loop, left = asyncio.get_running_loop(), iter(range(requests))
     waits = [loop.create_future() for _ in range(CONNECTIONS)]
     for done in waits:
