@@ -178,12 +178,17 @@ async def test_every_task_through_the_simulated_upstream(bench: Bench) -> None:
     simulated = Simulated("real", api_pace(0.0, 1e6))
     server = await serve(simulated.handle, "127.0.0.1", 0)
     bench.stack.push_async_callback(server.drain, 0.05)
-    gateway = await bench.gateway(f"http://127.0.0.1:{server.address[1]}/v1")
-    asking = client(gateway)
-    for result in (await asking.summarize("a b c"), await asking.analyze("a", "b"), await asking.generate("a b")):
+    url = f"http://127.0.0.1:{server.address[1]}/v1"
+    asking = client(await bench.gateway(url, routes=(route(0, capabilities=ABLE),)))
+    label = await asking.classify("Where is my parcel?", ["order", "complaint"])
+    assert label.value in ("order", "complaint")
+    parcel = await asking.extract("Arrives in Bern in two days", Parcel)
+    assert isinstance(parcel.value, Parcel)
+    texts = [await asking.summarize("a b c"), await asking.analyze("a", "b"), await asking.generate("a b")]
+    for result in (label, parcel, *texts):
         assert result.usage.prompt_tokens > 0
         assert result.cost_usd > 0
-    assert simulated.count.requests == 3
+    assert simulated.count.requests == len(bench.spool.calls) == 5
 
 
 async def test_the_place_and_the_key_come_from_the_environment(bench: Bench, monkeypatch) -> None:
