@@ -31,6 +31,7 @@ def command(
     import uvloop
 
     from baseload.errors import BadConfig
+    from baseload.gateway.keys import KeyRing, check_open
     from baseload.gateway.logs import write_logs
     from baseload.home import demo_home
     from baseload.settings import read_settings
@@ -45,6 +46,7 @@ def command(
     settings = msgspec.structs.replace(settings, **given)
     write_logs(settings.log)
     check_host(settings.listen)
+    check_open(settings, KeyRing(settings))
     uvloop.run(_serve(settings, config, console=not no_console, run=run, as_json=as_json))
 
 
