@@ -5,11 +5,14 @@ A broken file is a BadConfig that names the file, the row and the field.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
+from functools import cache
 from importlib import resources
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,7 +30,7 @@ from baseload.errors import BadConfig, BadInput
 from baseload.plan.scenario import Scenario
 from baseload.pricebooks import all_book_offers, your_leases, your_offers
 from baseload.ranges import Range
-from baseload.settings import BookFile, Settings
+from baseload.settings import BookFile, Settings, read_document
 from baseload.units import pico_per_token, quantity
 
 DATA = Path(str(resources.files("baseload.catalog") / "data"))
@@ -193,26 +196,36 @@ def write_yaml(path: Path, document: Mapping[str, object]) -> None:
     """Write a document as YAML, keys in the order they have; whole or not at all."""
     from ruamel.yaml import YAML
 
+    text = StringIO()
+    YAML().dump(dict(document), text)
+    write_whole(path, text.getvalue().encode())
+
+
+def write_whole(path: Path, document: bytes) -> None:
+    """Write a file whole or not at all: whoever reads it, or writes it at the same time, never meets a half.
+
+    Raises OSError; nothing of it is then left.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(".half")
-    with half.open("w", encoding="utf-8") as file:
-        YAML().dump(dict(document), file)
-    half.replace(path)
+    half = path.with_name(f".{path.name}.{os.getpid()}.half")
+    try:
+        half.write_bytes(document)
+        half.replace(path)
+    except OSError:
+        half.unlink(missing_ok=True)
+        raise
 
 
 def _read(path: Path, kind: type[_Document]) -> _Document:
     """One YAML file, checked against its shape."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        return msgspec.convert(YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")), kind)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfig(f"cannot read {path}: {error}", remedy="Install baseload again.") from error
+        return msgspec.convert(read_document(path), kind)
     except msgspec.ValidationError as error:
         raise BadConfig(f"{path}: {error}", remedy="Mend that field; `$` is the top of the file.") from error
-    except (YAMLError, ValueError) as error:  # ValueError: a date that is none
-        raise BadConfig(f"{path} is not YAML: {error}", remedy="Mend the line it names.") from error
+    except RecursionError as error:
+        raise BadConfig(
+            f"{path} contains itself", remedy="Take out the alias (`*name`) that closes the circle."
+        ) from error
 
 
 def _source(book: str, origins: dict[str, _Origin], path: Path) -> Source:
@@ -396,6 +409,7 @@ class _Parameters(msgspec.Struct, forbid_unknown_fields=True):
     capacity: list[_ParameterRow]
 
 
+@cache
 def load_parameters(*, directory: Path = COST_DATA) -> Table:
     """The parameter table of the cost model."""
     path = directory / "parameters.yaml"

@@ -2,6 +2,7 @@
 
     ~/.local/share/baseload        the ledger of `baseload serve`
     ~/.local/share/baseload/demo   that of `baseload demo`
+    ~/.local/share/baseload/decision.json   the decision that `baseload decide --save` froze last
 
 `BASELOAD_HOME` names another folder in place of the first.
 """
@@ -16,6 +17,11 @@ from pathlib import Path
 def home(environment: Mapping[str, str] = os.environ) -> Path:
     """The folder of your own ledger."""
     return Path(environment.get("BASELOAD_HOME") or "~/.local/share/baseload").expanduser()
+
+
+def last_decision(environment: Mapping[str, str] = os.environ) -> Path:
+    """The decision that was saved last: what `baseload explain` explains when nothing is asked."""
+    return home(environment) / "decision.json"
 
 
 def demo_home(environment: Mapping[str, str] = os.environ) -> Path:

@@ -1,5 +1,6 @@
 """The fast price is the price: equal to `cost.tokens.price` on generated offers, usages and moments."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -9,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baseload.audit.pricer import Pricer
-from baseload.catalog.entries import EVERY_DAY, Offer, Precedence, PriceRow, Rates, Source, Tier, Window
+from baseload.catalog.entries import (
+    EVERY_DAY,
+    Offer,
+    Precedence,
+    PriceRow,
+    Processing,
+    Rates,
+    Source,
+    Tier,
+    Variant,
+    Window,
+)
 from baseload.clock import from_ns, to_ns
 from baseload.cost.tokens import price
 from baseload.errors import Unpriced
@@ -123,3 +135,45 @@ def test_a_window_may_open_and_close_within_a_minute():
     for second, cost in ((19, 1_000), (20, 2_000), (39, 2_000), (40, 1_000)):
         at_ns = to_ns(FIRST.replace(hour=1, second=second))
         assert pricer.nanousd(usage, at_ns) == original(usage, offer, at_ns) == cost
+
+
+VARIED = st.builds(
+    lambda offer, flex: replace(offer, variants=(Variant(Processing.FLEX, flex),)),
+    OFFERS,
+    st.lists(ROWS, min_size=1, max_size=2).map(tuple),
+)
+
+
+@given(VARIED, USAGES, MOMENTS, st.sampled_from(Processing))
+@settings(deadline=None)
+def test_it_answers_what_price_answers_for_every_way_of_processing(offer, usage, at_ns, processing):
+    try:
+        expected = price(usage, offer, from_ns(at_ns), processing).nanousd
+    except Unpriced:
+        expected = None
+    assert Pricer(offer, processing).nanousd(usage, at_ns) == expected
+
+
+FLAT, FLEX = PriceRow(Rates(Decimal(4), Decimal(8))), PriceRow(Rates(Decimal(1), Decimal(2)))
+AT_NS, MILLION = to_ns(FIRST), Usage(input_tokens=1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("provider", "variants", "tier", "by", "usd"),
+    [
+        ("p", (Variant(Processing.FLEX, (FLEX,)),), "", "p/m", 4),
+        ("p", (Variant(Processing.FLEX, (FLEX,)),), "flex", "p/m", 1),
+        ("p", (Variant(Processing.FLEX, (FLEX,)),), "flex", "q/m", 1),
+        # Who served it and has no price for the way: unknown. Another without such a way serves it as usual.
+        ("p", (), "flex", "p/m", None),
+        ("p", (), "flex", "q/m", 4),
+        ("p", (), "scale", "p/m", None),
+        ("p", (), "scale", "q/m", 4),
+        # A pool of your own costs its hours, whatever it says.
+        ("own", (), "priority", "own/m", 4),
+    ],
+)
+def test_what_was_processed_in_another_way(provider, variants, tier, by, usd):
+    served = Pricer(Offer(provider, "m", SOURCE, (FLAT,), variants=variants)).served(tier, by)
+    found = None if served is None else served.nanousd(MILLION, AT_NS)
+    assert found == (None if usd is None else usd * 10**9)

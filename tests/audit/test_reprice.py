@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baseload.audit.reprice import answered, reprice
-from baseload.catalog.entries import Offer, Precedence, PriceRow, Rates, Source, Tier
+from baseload.catalog.entries import Offer, Precedence, PriceRow, Processing, Rates, Source, Tier, Variant
 from baseload.clock import from_ns
 from baseload.cost.tokens import price
 from baseload.errors import Unpriced
@@ -103,3 +103,20 @@ def test_a_call_is_priced_once_however_many_attempts_it_took(attempts, counted):
     expected = 0 if found is None else price(found.usage, OFFERS[3], from_ns(found.started_ns)).nanousd
     assert row.nanousd == expected
     assert row.calls == 1
+
+
+def test_what_was_processed_in_another_way_is_priced_in_it():
+    flex = Variant(Processing.FLEX, (PriceRow(rates(input="1", output="2")),))
+    varied = Offer("acme", "varied", SOURCE, (PriceRow(rates(input="2", output="4")),), variants=(flex,))
+    usage = Usage(input_tokens=1_000_000)
+    calls = [
+        call("standard", attempt(usage=usage)),
+        call("flex", attempt(usage=usage, service_tier="flex", offer="acme/varied")),
+        call("elsewhere", attempt(usage=usage, service_tier="flex", offer="other/model")),
+        call("strange", attempt(usage=usage, service_tier="scale", offer="other/model")),
+    ]
+    there, plain = reprice(calls, [varied, OFFERS[0]])
+    assert there.nanousd == (2 + 1 + 1 + 2) * 10**9
+    assert plain.nanousd == 4 * 3 * 10**9
+    (unknown,) = reprice([*calls, call("at home", attempt(service_tier="scale", offer="acme/varied"))], [varied])
+    assert (unknown.nanousd, unknown.unpriced) == (None, 1)

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from baseload.catalog.entries import LeaseKind, Precedence
-from baseload.catalog.gpus import Hardware, OwnLease
-from baseload.errors import BadConfig
+from baseload.catalog.gpus import Hardware, OwnLease, gpu_named
+from baseload.errors import BadConfig, UnknownModel
 from baseload.pricebooks import GPU_OFFERS, load_gpu_offers, your_leases
 from baseload.ranges import Range
 
@@ -129,3 +129,47 @@ def test_a_lease_that_makes_no_sense_is_named_with_its_row(lease, says):
 def test_hardware_with_a_negative_figure_is_refused():
     with pytest.raises(BadConfig, match="hardware: row 1, x"):
         your_leases((), (Hardware(gpu="x", purchase_usd=Decimal(1), watts_per_card=Decimal(-1)),))
+
+
+NAMES = sorted({row.gpu for row in OFFERS})
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("h100-80gb", "h100-80gb"),
+        ("H100", "h100-80gb"),
+        ("NVIDIA H100", "h100-80gb"),
+        ("H100 NVL", "h100-94gb"),
+        ("4090", "rtx-4090"),
+        ("NVIDIA GeForce RTX 4090", "rtx-4090"),
+        ("L4", "l4-24gb"),
+        ("rtx a6000", "a6000-48gb"),
+        ("MI300X", "mi300x-192gb"),
+        ("gb300", "gb300-288gb"),
+    ],
+)
+def test_the_gpu_that_a_person_means(asked, meant):
+    assert gpu_named(asked, NAMES) == meant
+
+
+def test_every_name_means_itself_in_any_spelling():
+    for name in NAMES:
+        assert gpu_named(name, NAMES) == gpu_named(name.upper().replace("-", " "), NAMES) == name
+
+
+@pytest.mark.parametrize(
+    ("asked", "listed"),
+    [
+        ("a100", "Name one: a100-40gb, a100-80gb."),
+        ("b200", "Name one: b200-180gb, b200-192gb."),
+        ("b300", "b300-180gb, b300-262gb, b300-288gb"),
+        ("h101", "Did you mean h100-80gb"),
+        ("abacus", "baseload gpu list"),
+        ("", "baseload gpu list"),
+    ],
+)
+def test_a_name_that_fits_several_or_none(asked, listed):
+    with pytest.raises(UnknownModel) as caught:
+        gpu_named(asked, NAMES)
+    assert listed in caught.value.remedy

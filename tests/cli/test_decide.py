@@ -1,12 +1,10 @@
 """`baseload decide` as a person types it: typed figures, a ledger, and what is wrong with either."""
 
 import json
-import sys
 from datetime import UTC, datetime
 
 import pytest
 
-from baseload.cli.main import main
 from baseload.clock import to_ns
 from baseload.ledger.hot import open_store
 from baseload.load.calls import Attempt, Call, Decision
@@ -27,23 +25,6 @@ policy:
        success: {judgment: 1}}
     - {name: api, upstream: api, model: mid, offer: reference/mid, success: {judgment: 1, flagship: 1}}
 """
-
-
-@pytest.fixture
-def baseload(monkeypatch, capsys, tmp_path):
-    monkeypatch.setenv("BASELOAD_HOME", str(tmp_path / "home"))
-
-    def run(line, code=0):
-        monkeypatch.setattr(sys, "argv", ["baseload", *line.split("|")])
-        found = 0
-        try:
-            main()
-        except SystemExit as ended:
-            found = ended.code or 0
-        assert found == code
-        return capsys.readouterr()
-
-    return run
 
 
 def call(number, run):
@@ -125,11 +106,69 @@ def test_your_ledger(baseload, ledger):
     document = json.loads(baseload(f"decide|--ledger|{ledger}|--run|second|--json").out)
     assert (document["basis"], document["metered"]["requests"], document["metered"]["minutes"]) == ("metered", 120, 10)
     assert document["metered"]["usd"] == 1.08
-    assert [option["kind"] for option in document["options"]] == ["api", "rented", "hybrid"]
+    assert [option["kind"] for option in document["options"]] == ["now", "api", "rented", "owned"]
+    assert [each["why"] for each in document["cannot"]] == [
+        "it would own nothing: at this volume base machines do not earn what they and running them cost."
+    ]
     # 120 calls of 2,000 in and 200 out at 3/15 in ten minutes: 1.08 USD, 4,380 times a month.
-    assert document["options"][0]["usd_per_month"]["likely"] == 4730.4
+    assert [option["usd_per_month"]["likely"] for option in document["options"][:2]] == [4730.4, 4730.4]
+    assert {each["option"] for each in document["chances"]["options"]} == {
+        option["name"] for option in document["options"]
+    }
+    assert document["chances"]["baseline"] == document["cash"]["instead_of"] == "as now"
     whole = json.loads(baseload(f"decide|--ledger|{ledger}|--json").out)
     assert whole["metered"]["requests"] == 180
+
+
+def test_a_ledger_takes_the_flags_of_the_cost_model(baseload, ledger):
+    whole = json.loads(baseload(f"decide|--ledger|{ledger}|--json").out)
+    lines = {option["kind"]: {line["id"] for line in option["lines"]} for option in whole["options"]}
+    assert {"engineers", "incidents", "redundancy"} <= lines["rented"]
+    told = baseload(f"decide|--ledger|{ledger}|--bare|--lease|spot|--set|engineer_fte=0.5|--json").out
+    bare = {option["kind"]: {line["id"] for line in option["lines"]} for option in json.loads(told)["options"]}
+    assert set(bare) >= {"now", "api", "spot"}
+    assert "engineers" in bare["spot"]
+    assert "incidents" not in bare["spot"]
+
+
+def test_a_ledger_says_what_it_cannot_be_asked(baseload, ledger):
+    for words, says in (
+        ("--hidden-stack", "line by line"),
+        ("--machine|h100-80gb-x1", "the policy's own pool"),
+        ("--lease|stolen", "rented, reserved, spot, owned, brokered"),
+    ):
+        assert says in baseload(f"decide|--ledger|{ledger}|{words}", code=2).err
+    assert "whole week" in baseload(f"decide|--ledger|{ledger}|--hours|mon-fri:8-18", code=4).err
+
+
+def test_a_ledger_decision_is_saved_repeated_and_explained_without_the_ledger(baseload, ledger, tmp_path):
+    frozen = tmp_path / "frozen.json"
+    first = baseload(f"decide|--ledger|{ledger}|--save|{frozen}|--json").out
+    ledger.rename(tmp_path / "gone")
+    again = baseload(f"decide|--repeat|{frozen}|--json")
+    assert "Reproduced to the cent: 5 options" in again.err
+    assert again.out == first
+    read = json.loads(frozen.read_text())
+    metered = read["question"]["metered"]
+    assert metered["digest"].startswith("sha256:")
+    assert (metered["requests"], metered["first"], metered["minutes"]) == (180, "2026-11-19T18:00:00Z", 10)
+    assert "parameter table" in read["books"]
+    told = baseload("explain")
+    assert "the last decision that was saved" in told.err
+    for option in json.loads(first)["options"]:
+        walked = json.loads(baseload(f"explain|{option['name']}|--json").out)
+        assert walked["difference_usd"] == 0
+        assert all(line["formula"] and line["parts"] for line in walked["tree"]["parts"])
+
+
+def test_an_edited_ledger_decision_is_refused(baseload, ledger, tmp_path):
+    frozen = tmp_path / "frozen.json"
+    baseload(f"decide|--ledger|{ledger}|--save|{frozen}")
+    text = frozen.read_text()
+    frozen.write_text(text.replace('"requests": 180', '"requests": 181'))
+    assert "not those it was saved with" in baseload(f"decide|--repeat|{frozen}", code=2).err
+    frozen.write_text(text.replace('"duration": [', '"duration": ["x", ', 1))
+    assert baseload(f"decide|--repeat|{frozen}", code=2).out == ""
 
 
 def test_the_configuration_names_its_own_ledger(baseload, ledger, tmp_path):

@@ -32,7 +32,8 @@ def decide(monkeypatch, capsys, words):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("BASELOAD_HOME", str(tmp_path / "home"))
     return lambda *words: decide(monkeypatch, capsys, words)
 
 
@@ -143,6 +144,7 @@ def test_a_trace(run, tmp_path):
         (("--scenario", "article-4", "--setup", "-5"), "is not a price"),
         (("--scenario", "article-4", "--accuracy", "95"), "is not 0 to 1"),
         (("--repeat", "missing.json"), "cannot read"),
+        (("--input", "1M", "--price", "1/1", "--save", "/dev/null/x.json"), "cannot write /dev/null/x.json"),
         (("--trace", "missing.csv", "--deployment", "qwen3-32b-2xh100-vllm0.12"), "there is no trace file"),
         (("--trace", "missing.csv"), "is no measured deployment"),
         (("--deployment", "x"), "none was named"),
@@ -155,3 +157,25 @@ def test_what_does_not_go_together(run, words, says):
     assert says in err
     assert "next:" in err
     assert out == ""
+
+
+def test_a_home_that_cannot_be_written_forgets_only_which_was_the_last(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("BASELOAD_HOME", "/dev/null/home")
+    code, out, err = run("--input", "1M", "--price", "1/1", "--save", str(tmp_path / "kept.json"))
+    assert (code, out.splitlines()[0]) == (0, "At 1 M tokens a month the cheapest way is API at 1/1: 1 USD a month.")
+    assert "not remembered as the last decision" in err
+    assert run("--repeat", str(tmp_path / "kept.json"))[0] == 0
+    assert [each.name for each in tmp_path.iterdir()] == ["kept.json"]
+
+
+def test_a_file_that_cannot_be_replaced_leaves_no_half(run, tmp_path):
+    (tmp_path / "taken.json").mkdir()
+    (tmp_path / "taken.json" / "decision.json").mkdir()
+    code, out, err = run("--input", "1M", "--price", "1/1", "--save", str(tmp_path / "taken.json"))
+    assert (code, out) == (2, "")
+    assert "cannot write" in err
+    assert [each.name for each in (tmp_path / "taken.json").iterdir()] == ["decision.json"]
+
+
+def test_the_persona_has_its_article(run):
+    assert "For an enterprise:" in run("--input", "20B", "--price", "1/1")[1]

@@ -1,28 +1,10 @@
 """`baseload explain` and the flags of the cost model, as a person types them."""
 
 import json
-import sys
 
 import pytest
 
-from baseload.cli.main import main
-
 TYPED = "--input|300M|--output|100M|--price|3/15|--gpu-month|1200|--gpu-capacity|1.6B"
-
-
-@pytest.fixture
-def baseload(monkeypatch, capsys):
-    def run(line, code=0):
-        monkeypatch.setattr(sys, "argv", ["baseload", *line.split("|")])
-        found = 0
-        try:
-            main()
-        except SystemExit as ended:
-            found = ended.code or 0
-        assert found == code
-        return capsys.readouterr()
-
-    return run
 
 
 def test_the_known_saw_tooth(baseload):
@@ -39,7 +21,8 @@ def test_every_lease_beside_the_api(baseload):
     kinds = ("rented", "reserved", "spot", "owned")
     document = json.loads(baseload(line + "".join(f"|--lease|{kind}" for kind in kinds)).out)
     options = {option["kind"]: option for option in document["options"]}
-    assert set(options) == {"api", *kinds, "hybrid"}
+    assert set(options) == {"api", *kinds}
+    assert "would own nothing" in document["cannot"][0]["why"]
     # A reservation is paid in the hours off: 1,200 less 30 %, three times.
     lines = [line for line in options["reserved"]["lines"] if line["id"] in ("gpu_reserved", "idle", "redundancy")]
     leased = sum(line["usd_per_month"]["likely"] for line in lines)
@@ -83,6 +66,22 @@ def test_explain_reads_a_saved_decision(baseload, tmp_path):
     assert "GPU lease: 1,200.00 USD a month" in baseload(f"explain|total|--from|{tmp_path}").out
 
 
+def test_a_decision_by_the_cost_model_is_repeated_to_the_byte(baseload, tmp_path):
+    line = f"decide|{TYPED}|--model|deepseek-v4-flash|--full|--lease|owned|--lease|rented|--hours|mon-fri:8-18|--json"
+    first = baseload(f"{line}|--save|{tmp_path / 'deep' / 'frozen.json'}").out
+    again = baseload(f"decide|--repeat|{tmp_path / 'deep' / 'frozen.json'}|--json")
+    assert again.out == first
+    assert "Reproduced to the cent" in again.err
+    assert "parameter table" in json.loads((tmp_path / "deep" / "frozen.json").read_text())["books"]
+
+
+def test_explain_without_a_question_explains_the_last_saved_decision(baseload, tmp_path):
+    baseload(f"decide|{TYPED}|--save|{tmp_path / 'one.json'}")
+    baseload(f"decide|{TYPED}|--full|--save|{tmp_path / 'two.json'}")
+    (tmp_path / "two.json").unlink()
+    assert "engineer time: 2,500.00 USD" in baseload("explain|rented/engineer time").out
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
@@ -95,7 +94,9 @@ def test_explain_reads_a_saved_decision(baseload, tmp_path):
         (f"decide|{TYPED}|--set|pue", "--set name=value"),
         (f"decide|{TYPED}|--set|pue=2-1", "from 0 up"),
         (f"decide|{TYPED}|--full|--ops|100", "--set engineer_fte"),
-        (f"decide|{TYPED}|--full|--save|x.json", "--json > FILE"),
+        (f"decide|{TYPED}|--full|--demo", "--demo was given too"),
+        ("explain", "no decision was saved"),
+        ("explain|total", "no decision was saved"),
         (f"decide|{TYPED}|--own-model|llama-3.1-70b", "--machine h100-80gb-x1"),
         (f"decide|{TYPED}|--own-model|nonesuch|--machine|h100-80gb-x1", "qwen3-32b"),
         (f"decide|{TYPED}|--machine|h1000", "h100"),

@@ -1,27 +1,9 @@
 """`baseload price` as a person types it."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-from baseload.cli.main import main
-
-
-@pytest.fixture
-def baseload(monkeypatch, capsys):
-    def run(line, code=0):
-        monkeypatch.setattr(sys, "argv", ["baseload", *line.split("|")])
-        found = 0
-        try:
-            main()
-        except SystemExit as ended:
-            found = ended.code or 0
-        assert found == code
-        return capsys.readouterr()
-
-    return run
 
 
 def test_one_document_with_every_books_row(baseload):
@@ -50,9 +32,34 @@ def test_a_day_before_the_book_is_not_answered_with_todays_price_in_silence(base
     assert "does not say" not in baseload("price|reference/mid|--at|2026-11-01").out
 
 
+def test_a_document_says_so_too(baseload):
+    def said(line):
+        document = json.loads(baseload(f"{line}|--json").out)
+        rows = next(document[part] for part in ("quotes", "bids", "rows") if part in document)
+        return {each["before_book"] for each in rows}
+
+    for line in ("price|reference/mid", "price|compare|mid|--input|1M", "price|list|--book|article-4"):
+        assert said(f"{line}|--at|2020-01-01") == {True}
+        assert said(f"{line}|--at|2026-06-17") == {False}
+    # A dated row says what held before the book was read.
+    rows = json.loads(baseload("price|openrouter/openai/gpt-4o|--at|2026-10-20|--json").out)["quotes"]
+    assert [quote["before_book"] for quote in rows] == [False]
+
+
+def test_a_bare_name_is_its_makers_own_offer_and_the_answer_says_why(baseload):
+    document = json.loads(baseload("price|gpt-4o|--at|2026-11-21|--json").out)
+    assert document["chosen"]["offer"] == "openai/gpt-4o"
+    assert "maker's own" in document["chosen"]["why"]
+    assert "stands for it: its maker's own" in baseload("price|gpt-4o|--at|2026-11-21").out
+    exact = json.loads(baseload("price|openrouter/openai/gpt-4o|--at|2026-11-21|--json").out)["chosen"]
+    assert exact == {"offer": "openrouter/openai/gpt-4o", "book": "genai-prices 0.2.3", "why": ""}
+
+
 def test_an_article_that_gives_no_input_price_is_unpriced(baseload):
     told = baseload("price|hunyuan-a13b|--input|5|--output|3").out
     assert "unpriced: article-0 has no input price" in told
+    nothing = baseload("price|hunyuan-a13b|--processing|batch").out
+    assert "No row has a price for this." in nothing
 
 
 def test_prices_of_your_own_stand_first(baseload, tmp_path):
@@ -164,6 +171,56 @@ def test_a_check_ends_with_3_when_it_finds_something(baseload, config):
     assert found == [("unpriced", "acme/huge")]
 
 
+POLICY = """
+policy:
+  routes:
+    - {name: sold, upstream: api, model: m, offer: openai/gpt-5.5, success: {judgment: 1}}
+    - {name: half, upstream: api, model: m, offer: tencent/hunyuan-a13b, success: {judgment: 1}}
+    - {name: none, upstream: api, model: m, offer: acme/huge, success: {judgment: 1}}
+    - {name: cheap, upstream: api, model: m, offer: qwen/qwen3-8b, success: {judgment: 1}}
+    - {name: torn, upstream: api, model: m, offer: deepseek/deepseek-v4-pro, success: {judgment: 1}}
+    - {name: pool, upstream: pool, model: m, offer: own/m, own: true, success: {judgment: 1}}
+"""
+
+
+def test_a_check_of_what_a_policy_can_reach(baseload, tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    line = f"price|check|--policy|{path}|--at|2026-11-21|--json"
+    document = json.loads(baseload(line, code=3).out)
+    found = {(each["finding"], each["offer"] or each["book"]) for each in document["found"]}
+    assert {
+        ("unpriced", "acme/huge"),
+        ("unpriced", "tencent/hunyuan-a13b"),  # a price, but none for input
+        ("far", "qwen/qwen3-8b"),
+        ("conflict", "deepseek/deepseek-v4-pro"),
+        ("stale", "article-0"),
+    } <= found
+    assert not any(offer.startswith(("own/", "openai/")) for _, offer in found)
+    assert document["rows"] < 12
+    told = {each["finding"]: each["words"] for each in document["found"]}
+    assert "211 days old" in told["stale"]
+    path.write_text(POLICY.partition("    - {name: half")[0])
+    assert "1 row: nothing found" in baseload(line.removesuffix("|--json")).out
+
+
+def test_a_check_of_a_configuration_counts_its_pools_as_priced(baseload, tmp_path):
+    path = tmp_path / "baseload.yaml"
+    path.write_text(
+        "upstreams:\n"
+        "  - {name: api, base_url: 'https://api.acme.example/v1', api_key: '${ACME_KEY}'}\n"
+        "  - {name: pool, base_url: 'http://127.0.0.1:2/v1', kind: own, deployment: qwen3-32b-2xh100-vllm0.12,"
+        " usd_per_gpu_hour: '2.40'}\n"
+        "  - {name: bare, base_url: 'http://127.0.0.1:3/v1', kind: own}\n"
+        "compare: []\n"
+        "policy:\n  routes:\n"
+        "    - {name: pool, upstream: pool, model: q, offer: own/qwen3-32b, own: true, success: {judgment: 1}}\n"
+        "    - {name: bare, upstream: bare, model: b, offer: own/bare, own: true, success: {judgment: 1}}\n"
+    )
+    document = json.loads(baseload(f"price|check|--config|{path}|--json", code=3).out)
+    assert [(each["finding"], each["offer"]) for each in document["found"]] == [("unpriced", "own/bare")]
+
+
 def test_a_verb_may_be_left_out_even_behind_options(baseload):
     shown = [baseload(f"price|{words}|--at|2026-11-21").out for words in ("mid", "show|mid")]
     assert shown[0] == shown[1] == baseload("price|--at|2026-11-21|mid").out
@@ -182,6 +239,7 @@ def test_a_verb_may_be_left_out_even_behind_options(baseload):
         ("price|diff|--book|article-2", "--book twice"),
         ("price|diff|--book|article-2|--book|elsewhere", "no book is called 'elsewhere'"),
         ("price|check|--far|1", "above 1"),
+        ("price|check|--policy|/nonexistent.yaml", "/nonexistent.yaml"),
     ],
 )
 def test_bad_input_of_the_books(baseload, line, says):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_left
+from datetime import date
 from decimal import Decimal
 
 import pytest
 
 from baseload.console import outlook
 from baseload.plan.advice import decide_on_prices
+from baseload.plan.answer import answer
 from baseload.plan.options import Machines, TokenPrice, Volume
+from baseload.plan.scenario import Scenario, ScenarioMachine, ScenarioPrice
 from baseload.ranges import Range
 
 MTOK = Decimal(1_000_000)
@@ -107,12 +110,21 @@ def test_no_more_lines_than_colours_and_the_cheapest_among_them():
 
 
 def test_options_mark_the_cheapest_and_the_verdict_is_the_documents():
-    document = _document()
+    machine = ScenarioMachine(capacity="2.85B", usd_per_month="3324", peak="1.5")
+    prices = (ScenarioPrice(price="2/2"), ScenarioPrice(price="3/3"))
+    scenario = Scenario(name="x", input="10B", output="10B", prices=prices, machine=machine)
+    document = answer(scenario, (), date(2026, 11, 21))
     table = outlook.options(document)
     assert table.rows[table.marked][0] == document.verdict.cheapest
-    likely = [row[4] for row in table.rows]
+    likely = [row[3] for row in table.rows]
     assert likely[table.marked] == min(likely)
-    assert outlook.verdict(document).headline == document.verdict.sentence
+    for row, chance in zip(table.rows, document.chances.options, strict=True):
+        assert [float(cell) for cell in row[4:]] == [
+            chance.usd_per_month.p5, chance.usd_per_month.p50, chance.usd_per_month.p95, chance.cheapest
+        ]  # fmt: skip
+    said = outlook.verdict(document)
+    assert said.headline == document.verdict.sentence
+    assert document.chances.sentence[1:] in said.detail
 
 
 def _compared(name, nanousd, *, provider="acme", metered=False):

@@ -81,6 +81,11 @@ def test_the_articles_seven_against_seventy_billion():
     assert course(Decimal(1), 6, corrected=False).per_success(None) == 6  # a sixth attempt that works: 6 < 10
 
 
+def test_what_never_succeeds_is_a_fixed_course():
+    hopeless = Service("m", Decimal(2), Decimal(0), 5)
+    assert hopeless.expected == course(Decimal(2), 5, corrected=True)
+
+
 @settings(max_examples=80)
 @given(SERVICES, SERVICES)
 def test_the_larger_model_wins_exactly_above_the_turning_correction(small, large):
@@ -101,7 +106,9 @@ def test_the_larger_model_wins_exactly_above_the_turning_correction(small, large
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: Service("m", Decimal(1), Decimal(0)),
+        lambda: Service("m", Decimal(1), Decimal("-0.01")),
+        lambda: until_success(Decimal(1), Decimal(0)),
+        lambda: Service("m", Decimal(1), Decimal(0)).expected.per_success(None),
         lambda: Service("m", Decimal(1), Decimal("1.01")),
         lambda: Service("m", Decimal(1), Decimal("nan")),
         lambda: Service("m", Decimal(-1), Decimal(1)),

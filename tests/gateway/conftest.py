@@ -16,7 +16,7 @@ import uvloop
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 
-from baseload.catalog.entries import Offer, Precedence, PriceRow, Rates, Source
+from baseload.catalog.entries import Offer, Precedence, PriceRow, Processing, Rates, Source, Variant
 from baseload.clock import SystemClock
 from baseload.gateway.http import Exchange, Request, Server, serve
 from baseload.gateway.server import Gateway
@@ -290,10 +290,13 @@ def route(number: int, **changes: object) -> Route:
 
 
 def offer(number: int) -> Offer:
-    """1 USD in, 5 out, 0.10 for cached input, per million tokens; each further upstream costs one dollar more."""
+    """1 USD in, 5 out, 0.10 for cached input, per million tokens; each further upstream costs one dollar more. Flex is
+    half of that, and there is no other way of processing."""
     rates = Rates(input=Decimal(1 + number), output=Decimal(5 + number), cache_read=Decimal("0.1"))
+    half = Rates(input=Decimal(1 + number) / 2, output=Decimal(5 + number) / 2, cache_read=Decimal("0.05"))
     source = Source("test", Precedence.YOURS, date(2026, 1, 1), "this file")
-    return Offer(f"u{number}", "real", source, (PriceRow(rates),))
+    flex = Variant(Processing.FLEX, (PriceRow(half),))
+    return Offer(f"u{number}", "real", source, (PriceRow(rates),), variants=(flex,))
 
 
 def ask(body: dict[str, object] | bytes, headers: bytes = b"", path: bytes = b"/v1/chat/completions") -> bytes:

@@ -116,6 +116,8 @@ def test_a_hybrid_buys_what_would_not_fill_a_machine():
     assert (hybrid.machines, hybrid.usd_per_month.likely, hybrid.fill) == (1, 1800, 1)
     lines = {line.component: line.usd_per_month.likely for line in hybrid.lines}
     assert lines == {"GPU lease": 1200, "input tokens": 225, "output tokens": 375}
+    (why,) = decide_on_prices(volume, [api(3, 15)], machine()).verdict.hybrid_silent
+    assert "--lease rented" in why
 
 
 @settings(max_examples=40, deadline=None)
@@ -125,6 +127,10 @@ def test_a_hybrid_is_never_dearer_than_the_best_of_its_parts(month, tokens, read
     volume = Volume(Decimal(tokens * 4 * 10**8), Decimal(0))
     document = decide_on_prices(volume, [api(read, read)], machines)
     costs = {kind: option.usd_per_month.likely for kind, option in by_kind(document).items()}
+    if "hybrid" not in costs:
+        assert costs["api"] <= costs["rented"]
+        assert "would own nothing" in document.cannot[0].why
+        costs["hybrid"] = costs["api"]
     assert costs["hybrid"] <= min(costs["api"], costs["rented"])
     drawn = hybrid_option(volume, machines, bought(volume, api(read, read))).curve.at(Fraction(volume.tokens))
     assert plain(drawn) == plain(costs["hybrid"])

@@ -9,9 +9,8 @@ import pytest
 
 from baseload.documents import load_scenarios
 from baseload.errors import BadInput
-from baseload.plan.answer import Answer, answer, decide_schema, with_questions
-from baseload.plan.document import Metered
-from baseload.plan.scenario import Answers, Outlay
+from baseload.plan.answer import Answer, answer, decide_schema
+from baseload.plan.scenario import Outlay
 
 TODAY = date(2026, 11, 21)
 SHIPPED = load_scenarios()
@@ -90,14 +89,3 @@ def test_a_repetition_is_the_same_byte_for_byte():
 def test_absurd_business_cases_are_refused(outlay):
     with pytest.raises(BadInput):
         answer(msgspec.structs.replace(SHIPPED[0], outlay=outlay), (), TODAY)
-
-
-def test_how_long_was_metered_says_who_is_asking():
-    plain = answer(SHIPPED[-1], (), TODAY)
-    for days, who in ((20, "prototyper"), (90, "scale-up")):
-        metered = Metered(
-            requests=1, input_tokens=1, output_tokens=1, minutes=days * 1440, usd=None, unpriced=0, unserved=0
-        )
-        found = with_questions(msgspec.structs.replace(plain, metered=metered), Answers())
-        assert found.questions is not None
-        assert found.questions.persona == who

@@ -4,11 +4,13 @@ from datetime import date
 from decimal import Decimal
 
 import msgspec
+import pytest
 
 from baseload.cost.cashflow import npv
 from baseload.documents import load_scenarios
+from baseload.errors import BadInput
 from baseload.plan.answer import answer
-from baseload.plan.scenario import pick
+from baseload.plan.scenario import Outlay, pick
 
 SCENARIO = pick(load_scenarios(), "article-4")
 TODAY = date(2026, 11, 21)
@@ -44,3 +46,9 @@ def test_what_a_hybrid_buys_follows_the_price_and_its_machines_do_not():
 
 def test_without_machines_there_is_none():
     assert answer(msgspec.structs.replace(SCENARIO, machine=None), (), TODAY).cash is None
+
+
+@pytest.mark.parametrize("outlay", [Outlay(yearly_rate=11), Outlay(setup="1e12"), Outlay(exit="1e400")])
+def test_an_absurd_outlay_is_refused(outlay):
+    with pytest.raises(BadInput):
+        answer(msgspec.structs.replace(SCENARIO, outlay=outlay), (), TODAY)

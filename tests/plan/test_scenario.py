@@ -90,7 +90,7 @@ def test_figures_as_on_the_command_line(tmp_path: Path):
     assert (machines.capacity, machines.peak, machines.operations.total.high) == (1_600_000_000, Decimal("2.5"), 900)
 
 
-@pytest.mark.parametrize("text", ["3-2", "x", "", "nan", "1-x", "inf"])
+@pytest.mark.parametrize("text", ["3-2", "x", "", "nan", "1-x", "inf", "1e400", "1e19", "1e-400"])
 def test_what_is_no_range(text):
     with pytest.raises(BadInput):
         span("rent", text)
@@ -109,6 +109,8 @@ MACHINE = ScenarioMachine(capacity="1B", usd_per_month=1200)
         lambda: prices_of(Scenario(name="x", prices=(ScenarioPrice(price="-3/1"),))),
         lambda: machines_of(Scenario(name="x", machine=msgspec.structs.replace(MACHINE, usd_per_month=None))),
         lambda: machines_of(Scenario(name="x", machine=msgspec.structs.replace(MACHINE, usd_per_gpu_hour=2))),
+        lambda: prices_of(Scenario(name="x", prices=(ScenarioPrice(price="1e12/1"),))),
+        lambda: machines_of(Scenario(name="x", machine=msgspec.structs.replace(MACHINE, usd_per_month="1e12"))),
         lambda: machines_of(Scenario(name="x", machine=msgspec.structs.replace(MACHINE, gpus=0))),
         lambda: machines_of(Scenario(name="x", machine=msgspec.structs.replace(MACHINE, capacity=0))),
         lambda: machines_of(Scenario(name="x", machine=msgspec.structs.replace(MACHINE, peak="0.5"))),
@@ -130,6 +132,22 @@ def test_a_broken_file_is_named(tmp_path: Path, text):
     path.write_text(text)
     with pytest.raises(BadInput, match=r"broken\.yaml"):
         read_scenario(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"name: " + b"[" * 100_000, "nested without end"),
+        (b"name: x\nprices: &p\n- {price: 1/1, name: *p}\n", "Expected `str`"),
+        (b"name: \xb3", "cannot read"),
+    ],
+)
+def test_a_hostile_file_is_named(tmp_path: Path, content, says):
+    path = tmp_path / "hostile.yaml"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=says) as caught:
+        read_scenario(path)
+    assert "Install baseload" not in caught.value.remedy
 
 
 def test_a_missing_file_says_what_ships(tmp_path: Path):

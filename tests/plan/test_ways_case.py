@@ -112,3 +112,23 @@ def test_without_machines_there_is_no_business_case():
 def test_what_is_not_weighed_is_refused():
     with pytest.raises(BadInput):
         case().cost("mixed", {"x": np.zeros(1)})
+
+
+def test_a_hybrid_keeps_the_machines_it_was_decided_with():
+    hybrid = Way("mixed", "hybrid", base=MACHINES[0], overflow=WAYS[0])
+    load = load_of(VOLUME)
+    bare = ASSUMED.bare()
+    (likely,) = evaluate([hybrid], load, bare)
+    assert likely.replicas
+    found = ways_case([*WAYS, hybrid], load, bare, {"mixed": likely.replicas})
+    values = {each.name: np.full(2, each.likely) for each in found.inputs}
+    assert math.isclose(found.cost("mixed", values)[0], likely.usd_per_month.likely, rel_tol=1e-9)
+    # Five times the tokens: what more machines would have carried is bought, token for token.
+    read, wrote = "input_tokens_per_month", "output_tokens_per_month"
+    more = values | {name: values[name] * 5 for name in (read, wrote)}
+    added = 4 * float(VOLUME.input_tokens * 3 + VOLUME.output_tokens * 15) / 1e6
+    grown = found.cost("mixed", more)[0] - found.cost("mixed", values)[0]
+    # The rest of the held machines' room fills first; beyond it every token costs what it costs bought.
+    assert added * 0.8 < grown <= added
+    anew = ways_case([*WAYS, hybrid], load, bare, {}).options
+    assert "mixed" not in anew

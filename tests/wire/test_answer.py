@@ -203,3 +203,31 @@ def test_the_estimate_of_what_was_written(choices: str, tokens: int) -> None:
     answered = read_answer(f'{{"choices":{choices}}}'.encode())
     assert answered is not None
     assert answered.written_tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("beside", "tier"),
+    [
+        ('"usage":{"prompt_tokens":1}', ""),
+        ('"usage":{"prompt_tokens":1},"service_tier":null', ""),
+        ('"usage":{"prompt_tokens":1},"service_tier":"default"', ""),
+        ('"usage":{"prompt_tokens":1},"service_tier":"auto"', ""),
+        ('"usage":{"prompt_tokens":1},"service_tier":"on_demand"', ""),
+        ('"usage":{"prompt_tokens":1},"service_tier":"flex"', "flex"),
+        ('"usage":{"prompt_tokens":1},"service_tier":"Priority"', "priority"),
+        ('"usage":{"prompt_tokens":1,"service_tier":"standard"}', ""),
+        ('"usage":{"prompt_tokens":1,"service_tier":"batch"}', "batch"),
+        ('"usage":{"prompt_tokens":1,"service_tier":"priority"},"service_tier":"default"', "priority"),
+        ('"usage":{"prompt_tokens":1,"service_tier":"batch"},"service_tier":"flex"', "flex"),
+        ('"service_tier":"scale"', "scale"),
+        ('"usage":"\\"service_tier\\""', ""),
+        ('"service_tier":7', ""),
+        ('"service_tier":["flex"]', ""),
+        ('"service_tier":"' + "x" * 5_000 + '"', "x" * 32),
+        ('"service_tier":"a\\nb\\u0000c"', "abc"),
+    ],
+)
+def test_the_service_tier_of_an_answer(beside: str, tier: str) -> None:
+    answered = read_answer(f'{{"choices":[],{beside}}}'.encode())
+    assert answered is not None
+    assert answered.service_tier == tier

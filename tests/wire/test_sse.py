@@ -206,3 +206,29 @@ def test_any_split_relays_the_same_bytes_and_reads_the_same(data: bytes, cuts: l
         assert (split.usage, split.done, split.written_tokens) == (whole.usage, whole.done, whole.written_tokens)
     if not hide:
         assert early + late == data
+
+
+def tiered(*tiers: object, inside: object = None) -> bytes:
+    """Chunks that say a tier each, then the usage, which may say one too."""
+    texts = [{"choices": [{"index": 0, "delta": {"content": "x"}}], "service_tier": tier} for tier in tiers]
+    usage = USAGE if inside is None else USAGE | {"service_tier": inside}
+    return (
+        b"".join(f"data: {json.dumps(each)}\n\n".encode() for each in (*texts, {"choices": [], "usage": usage})) + DONE
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "tier"),
+    [
+        (tiered(None, None), ""),
+        (tiered("default", "default"), ""),
+        (tiered("flex", "flex"), "flex"),
+        (tiered("auto", "priority"), "priority"),  # what was asked first, what was done last
+        (tiered("priority", "default"), ""),  # and a fall back to the standard way
+        (tiered(None, inside="batch"), "batch"),
+        (tiered("flex", inside="standard"), "flex"),
+        (tiered(7, ["flex"]), ""),
+    ],
+)
+def test_the_service_tier_of_a_stream(data: bytes, tier: str) -> None:
+    assert relay(data)[0].service_tier == tier

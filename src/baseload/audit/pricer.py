@@ -6,13 +6,16 @@ offers and usages.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import time
 from operator import attrgetter
 
-from baseload.catalog.entries import Offer, PriceRow, Rates
+from baseload.capacity.offer import OWN
+from baseload.catalog.entries import Offer, PriceRow, Processing, Rates
 from baseload.clock import from_ns
+from baseload.cost.tokens import processing_of
+from baseload.errors import Unpriced
 from baseload.units import NANOSECONDS_PER_SECOND, PICO_PER_NANO, SECONDS_PER_MINUTE, nanousd, pico_per_token
 from baseload.usage import Usage
 
@@ -51,16 +54,43 @@ class Step:
 
 
 class Pricer:
-    """One offer, ready to price many usages."""
+    """One offer, ready to price many usages that are processed in one way."""
 
-    def __init__(self, offer: Offer) -> None:
+    def __init__(self, offer: Offer, processing: Processing = Processing.STANDARD) -> None:
         self._offer = offer
+        self._processing = processing
+        self._schedule = offer.rows(processing)
         self._steps: dict[int, tuple[Step, ...]] = {}
-        self._always = len(offer.schedule) == 1 and _unconditional(offer.schedule[0])
-        self._by_minute: dict[int, tuple[Step, ...]] | None = {} if _turns_on_minutes(offer) else None
+        self._always = len(self._schedule) == 1 and _unconditional(self._schedule[0])
+        self._by_minute: dict[int, tuple[Step, ...]] | None = {} if _turns_on_minutes(self._schedule) else None
+        self._others: dict[str, Pricer | None] = {}
+
+    def served(self, service_tier: str, by: str) -> Pricer | None:
+        """What prices here a request that the offer `by` processed in that way; None where nobody knows a price.
+
+        On the offer that served it the price is that way's or unknown. Another offer that has no such way would have
+        served it in its standard one, as a pool of your own does.
+        """
+        if not service_tier:
+            return self
+        at_home = by == self._offer.key and self._offer.provider != OWN
+        key = f"{service_tier} {at_home}"
+        if key not in self._others:
+            self._others[key] = self._way(service_tier, at_home=at_home)
+        return self._others[key]
+
+    def _way(self, service_tier: str, *, at_home: bool) -> Pricer | None:
+        try:
+            processing = processing_of(service_tier)
+        except Unpriced:
+            return None if at_home else self
+        if at_home or (self._offer.provider != OWN and self._offer.rows(processing)):
+            return Pricer(self._offer, processing)
+        return self
 
     def nanousd(self, usage: Usage, at_ns: int) -> int | None:
-        """What `price(usage, offer, from_ns(at_ns))` answers, in nano-dollars; None where that raises Unpriced."""
+        """What `price(usage, offer, from_ns(at_ns), processing)` answers, in nano-dollars; None where that raises
+        Unpriced."""
         return self.of_counts(counts_of(usage), usage.prompt_tokens, at_ns)
 
     def of_counts(self, counts: tuple[int, ...], prompt_tokens: int, at_ns: int) -> int | None:
@@ -89,12 +119,12 @@ class Pricer:
         return found
 
     def _find(self, at_ns: int) -> tuple[Step, ...]:
-        row = self._offer.row(from_ns(at_ns))
-        return () if row is None else self._steps_of(self._offer.schedule.index(row))
+        row = self._offer.row(from_ns(at_ns), self._processing)
+        return () if row is None else self._steps_of(self._schedule.index(row))
 
     def _steps_of(self, place: int) -> tuple[Step, ...]:
         if place not in self._steps:
-            row = self._offer.schedule[place]
+            row = self._schedule[place]
             tiers = sorted(row.tiers, key=lambda tier: -tier.above_prompt_tokens)
             steps = [(tier.above_prompt_tokens, tier.rates) for tier in tiers]
             self._steps[place] = tuple(_step(above, rates) for above, rates in [*steps, (-1, row.rates)])
@@ -121,9 +151,9 @@ def _unconditional(row: PriceRow) -> bool:
     return row.valid_from is None and row.valid_to is None and row.window is None
 
 
-def _turns_on_minutes(offer: Offer) -> bool:
+def _turns_on_minutes(schedule: Sequence[PriceRow]) -> bool:
     """Whether the price in force can only change on a full minute."""
-    windows = [row.window for row in offer.schedule if row.window is not None]
+    windows = [row.window for row in schedule if row.window is not None]
     return all(_full_minute(window.start) and _full_minute(window.end) for window in windows)
 
 

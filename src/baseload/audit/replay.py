@@ -200,7 +200,8 @@ class _Runner:
         if attempt is None:
             return 0
         pricer = self._pricers.get(route.offer)
-        return None if pricer is None else pricer.nanousd(attempt.usage, attempt.started_ns)
+        way = None if pricer is None else pricer.served(attempt.service_tier, attempt.offer)
+        return None if way is None else way.nanousd(attempt.usage, attempt.started_ns)
 
     def _estimate(self, route: Route, facts: Facts) -> int | None:
         """What the gateway would have expected at that moment."""

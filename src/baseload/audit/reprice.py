@@ -51,22 +51,29 @@ class _Wanted:
     at_ns: int
 
 
+# The service tier that calls were processed in, and the offer that did; both empty for the standard one.
+_Way = tuple[str, str]
+
+
 class _Demand:
-    """Calls by bucket, taken apart once for all offers."""
+    """Calls by bucket and way of processing, taken apart once for all offers."""
 
     def __init__(self, calls: Iterable[Call]) -> None:
         self._total = 0
-        self._wanted: dict[Bucket, list[_Wanted]] = {}
+        self._wanted: dict[Bucket, dict[_Way, list[_Wanted]]] = {}
         for call in calls:
             self._total += 1
-            wanted = self._wanted.setdefault(call.facts.bucket, [])
+            ways = self._wanted.setdefault(call.facts.bucket, {})
             attempt = answered(call)
             if attempt is not None:
-                usage = attempt.usage
-                wanted.append(_Wanted(counts_of(usage), usage.prompt_tokens, attempt.started_ns))
+                usage, tier = attempt.usage, attempt.service_tier
+                way = (tier, attempt.offer) if tier else ("", "")
+                wanted = _Wanted(counts_of(usage), usage.prompt_tokens, attempt.started_ns)
+                ways.setdefault(way, []).append(wanted)
         self._sums = {
-            bucket: tuple(sum(each.counts[leaf] for each in wanted) for leaf in range(len(LEAVES)))
-            for bucket, wanted in self._wanted.items()
+            (bucket, way): tuple(sum(each.counts[leaf] for each in wanted) for leaf in range(len(LEAVES)))
+            for bucket, ways in self._wanted.items()
+            for way, wanted in ways.items()
         }
 
     def on(self, offer: Offer) -> Repriced:
@@ -84,13 +91,21 @@ class _Demand:
 
     def _bucket(self, pricer: Pricer, bucket: Bucket) -> tuple[int | None, int]:
         """Nano-dollars of a bucket, and how many of its calls have no price."""
-        wanted = self._wanted[bucket]
-        flat = pricer.flat
+        found = [self._way(pricer, bucket, way) for way in self._wanted[bucket]]
+        return _sum([money for money, _ in found]), sum(missing for _, missing in found)
+
+    def _way(self, pricer: Pricer, bucket: Bucket, way: _Way) -> tuple[int | None, int]:
+        """The same of those that were processed in one way."""
+        wanted = self._wanted[bucket][way]
+        served = pricer.served(*way)
+        if served is None:
+            return None, len(wanted)
+        flat = served.flat
         if flat is not None and flat.adds_up:
             # Nothing is rounded, so the sum of the costs is the cost of the sums.
-            costs = flat.nanousd(self._sums[bucket])
+            costs = flat.nanousd(self._sums[bucket, way])
             return None if costs is None else costs + (len(wanted) - 1) * flat.per_request, 0
-        prices = [pricer.of_counts(each.counts, each.prompt_tokens, each.at_ns) for each in wanted]
+        prices = [served.of_counts(each.counts, each.prompt_tokens, each.at_ns) for each in wanted]
         return _sum(prices), sum(price is None for price in prices)
 
 

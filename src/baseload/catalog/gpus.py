@@ -6,14 +6,17 @@ provider's firm capacity, is kept with a flag and left out of medians.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import difflib
+import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import msgspec
 
+from baseload.catalog.books import CLOSE_MATCHES
 from baseload.catalog.entries import Lease, LeaseKind, Source
-from baseload.errors import BadInput
+from baseload.errors import BadInput, UnknownModel
 from baseload.ranges import Range
 
 # What each tier of the sources is as a lease. A community or a marketplace is someone else's machine, brokered.
@@ -26,6 +29,12 @@ _KINDS = {
     "community": LeaseKind.BROKERED,
     "marketplace": LeaseKind.BROKERED,
 }
+
+
+# What people say for a card of which other versions are sold: NVIDIA's product names, 2026-11.
+_SAID = {"h100": "h100-80gb", "h100-sxm": "h100-80gb", "h100-pcie": "h100-80gb", "h100-nvl": "h100-94gb"}
+_MAKER = re.compile(r"^(nvidia|amd|geforce|tesla|instinct|radeon)-")
+_LINE = re.compile(r"^(rtx|gtx|quadro-rtx|quadro)-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,46 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         )
         given = {name: figure for name in names if (figure := getattr(self, name)) is not None}
         return {"card_usd": self.purchase_usd, **given}
+
+
+def gpu_named(asked: str, known: Collection[str]) -> str:
+    """The name in `known` that a person means: itself, what everybody calls it, or its first words where one fits.
+
+    Raises UnknownModel that lists what fits when several do, or what comes close when none does.
+
+    >>> gpu_named("NVIDIA H100", ["h100-80gb", "h100-94gb"]), gpu_named("4090", ["rtx-4090", "rtx-4090-48gb"])
+    ('h100-80gb', 'rtx-4090')
+    """
+    text = "-".join(asked.strip().lower().replace("_", "-").split())
+    while (shorter := _MAKER.sub("", text)) != text:
+        text = shorter
+    said = _SAID.get(text, text)
+    if said in known:
+        return said
+    bare = {name: _LINE.sub("", name) for name in known}
+    said = _LINE.sub("", said)
+    whole = [name for name, short in bare.items() if short == said]
+    fits = sorted(whole or [name for name, short in bare.items() if short.startswith(f"{said}-")])
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise UnknownModel(f"{asked!r} fits {len(fits)} GPUs", remedy=f"Name one: {', '.join(fits)}.")
+    holding = sorted(name for name in known if said and said in name)
+    close = holding or [
+        name
+        for stem in difflib.get_close_matches(said, sorted({_stem(short) for short in bare.values()}))
+        for name in sorted(known)
+        if _stem(bare[name]) == stem
+    ]
+    raise UnknownModel(
+        f"no GPU is called {asked!r}",
+        remedy=f"Did you mean {', '.join(close[:CLOSE_MATCHES])}?" if close else "See `baseload gpu list`.",
+    )
+
+
+def _stem(name: str) -> str:
+    """A name without the size of its memory."""
+    return re.sub(r"-\d+gb$", "", name)
 
 
 def lease_kind(tier: str) -> LeaseKind:

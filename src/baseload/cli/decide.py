@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from baseload.cli import decide_case, decide_ways
+from baseload.cli import decide_case, decide_ledger, decide_ways
 from baseload.cli.decide_case import LIST
-from baseload.cli.output import how_many, note, print_json
+from baseload.cli.output import print_json
 
 if TYPE_CHECKING:
     from baseload.plan.answer import Answer
-    from baseload.plan.document import DecideDocument
     from baseload.plan.options import Machines, TokenPrice
     from baseload.ranges import Range
     from baseload.settings import Settings
 
 _Text = str | None
-# The demo writes the configuration it ran under beside its ledger.
-CONFIG = "baseload.yaml"
 
 
 def command(
@@ -54,13 +51,24 @@ def command(
         list[str] | None, typer.Option(help="How machines are had: rented, reserved, spot, owned, brokered. Repeat it.")
     ] = None,
     hours: Annotated[_Text, typer.Option(help="Hours that machines are on: mon-fri:8-18, or 24/7.")] = None,
+    holidays: Annotated[
+        _Text, typer.Option(help="Dates on which --hours do not hold, as 2026-12-25,2026-12-28 or a file of them.")
+    ] = None,
+    holidays_like: Annotated[_Text, typer.Option(help="What holidays are like: off, or weekend for Sunday's.")] = None,
+    in_month: Annotated[_Text, typer.Option(help="Count --hours and --holidays of one month exactly: 2026-12.")] = None,
+    shape: Annotated[
+        _Text, typer.Option(help="The load of a week: flat, office, or a file of 168 loads, Monday 00:00 first.")
+    ] = None,
     reserved_discount: Annotated[_Text, typer.Option(help="What a reservation takes off the rent: 30%.")] = None,
     purchase: Annotated[_Text, typer.Option(help="USD to buy one machine, with --lease owned.")] = None,
     target_fill: Annotated[_Text, typer.Option(help="How full machines may be at the peak: 0.8.")] = None,
     spare: Annotated[int | None, typer.Option(min=0, help="Machines beside those that serve: 1 for N+1.")] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Every component of the cost model, not tokens and leases.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--full/--bare", help="Every component of the cost model, as on a ledger, or tokens and machines alone."
+        ),
+    ] = None,
     set: Annotated[
         list[str] | None,
         typer.Option("--set", help="A figure of the cost model: engineer_fte=0.1-0.3. Repeat it."),
@@ -88,7 +96,7 @@ def command(
     """The verdict: buy by the token, rent or own; every crossing, and what would flip it.
 
     With --input and --output it decides on typed figures, with --scenario, --trace or --repeat on a whole case,
-    otherwise on your ledger.
+    otherwise on your ledger: what is paid now beside every way to serve the same calls.
     """
     flags = dict(locals())
     if schema or scenario == LIST:
@@ -118,17 +126,15 @@ def answered(flags: Mapping[str, Any]) -> Answer:
     prices, models = (tuple(flags[name] or ()) for name in ("price", "model"))
     case = decide_case.Case(**{name: flags[name] for name in names}, prices=prices, models=models)
     ways = decide_ways.read(flags)
-    if ways.asked is not None or (ways.deployment is not None and given and case.flag is None):
-        others = {_flag(name): flags[name] for name in ("scenario", "trace", "repeat", "save")}
-        ways.alone(given, {**metered, **others})
+    if given and (ways.asked is not None or (ways.deployment is not None and case.flag is None)):
+        ways.alone({**metered, **{_flag(name): flags[name] for name in ("scenario", "trace", "repeat")}})
         return decide_ways.on_ways(_typed(flags), decide_ways.typed(flags), ways, said)
+    if ways.asked is not None and case.flag is not None:
+        ways.alone({case.flag: True})
     if case.flag is not None or case.deployment is not None:
         return decide_case.on_case(case, said, {**typed, **metered})
     if not given:
-        found = _on_ledger(
-            flags["ledger"], flags["config"], flags["run"], demo=flags["demo"], hidden_stack=flags["hidden_stack"]
-        )
-        return decide_case.on_metered(found, said)
+        return decide_ledger.on_ledger(flags, ways, said)
     _alone(given[0], metered)
     return decide_case.on_typed(_typed(flags) | _typed_machine(flags), said)
 
@@ -249,44 +255,3 @@ def _settings(config: str) -> Settings:
     from baseload.settings import read_settings
 
     return read_settings(Path(config))
-
-
-def _on_ledger(ledger: _Text, config: _Text, run: _Text, *, demo: bool, hidden_stack: bool) -> DecideDocument:
-    """Decide on metered calls: the configuration says which routes and pools may serve them."""
-    from pathlib import Path
-
-    from baseload.cost.hours import hidden_stack as stack
-    from baseload.documents import catalog_of, load_deployments
-    from baseload.errors import BadInput
-    from baseload.home import demo_home
-    from baseload.ledger.hot import open_store
-    from baseload.ledger.query import Filter, latest_run
-    from baseload.plan.advice import decide_on_calls
-    from baseload.plan.options import NOTHING
-
-    directory = demo_home() if demo else Path(ledger).expanduser() if ledger else None
-    if config is None and directory is not None and (beside := directory / CONFIG).exists():
-        config = str(beside)
-    if config is None and directory is not None:
-        raise BadInput(
-            f"{directory} holds no {CONFIG}, and no configuration was named",
-            remedy="Add --config FILE: its policy says which routes and pools may serve the calls.",
-        )
-    if config is None:
-        raise BadInput(
-            "nothing to decide on: no figures were typed and no configuration was named",
-            remedy="Add --config baseload.yaml for your ledger, --demo for the demo's, or --input and --output.",
-        )
-    settings = _settings(config)
-    store = open_store(directory if directory is not None else settings.directory, read_only=True)
-    try:
-        newest = latest_run(store) if demo and run is None else None
-        if newest is not None:
-            note(f"on the demo's latest run, {newest.tag}: {how_many(newest.calls, 'call')}")
-        tag = newest.tag if newest is not None else run
-        where = Filter(tags={"run": tag} if tag else {})
-        catalog = catalog_of(settings)
-        operations = stack() if hidden_stack else NOTHING
-        return decide_on_calls(store.calls(where), catalog, load_deployments(), settings, operations=operations)
-    finally:
-        store.close()

@@ -100,6 +100,9 @@ def _questions(questions: Questions) -> None:
         ],
     )
     band = questions.band
-    words = f"the article's band says {band.article}" if band.article is not None else "the article has no band here"
-    say(f"  At this volume {words}; these figures say {band.computed}.")
-    say(f"  For a {questions.persona}: {questions.next_step}")
+    if band.article is not None:
+        say(f"  At this volume the article's band says {band.article}; these figures say {band.computed}.")
+    else:
+        say(f"  The article has no band at this volume; these figures say {band.computed}.")
+    article = "an" if questions.persona[0] in "aeiou" else "a"
+    say(f"  For {article} {questions.persona}: {questions.next_step}")

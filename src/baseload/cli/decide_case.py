@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
     from baseload.catalog.books import Catalog
     from baseload.plan.answer import Answer
-    from baseload.plan.document import DecideDocument
-    from baseload.plan.frozen import Repeated
+    from baseload.plan.frozen import Frozen, Repeated
+    from baseload.plan.question import Question
     from baseload.plan.scenario import Answers, Scenario
 
 LIST = "list"
 DEFAULT_NAME = "decision.json"
+# The parameter table among the books of a frozen decision.
+PARAMETERS = "parameter table"
 # What may be typed beside a trace, which has the volume and the machine.
 BESIDE_A_TRACE = frozenset({"--price", "--model", "--gpu-hour"})
 
@@ -126,29 +128,17 @@ def on_typed(figures: Mapping[str, object], said: Said) -> Answer:
     return _decided(msgspec.convert(figures, Scenario), said)
 
 
-def on_metered(document: DecideDocument, said: Said) -> Answer:
-    """A metered decision with the five questions. A growing ledger is not frozen."""
-    from baseload.errors import BadInput
-    from baseload.plan.answer import with_questions
-    from baseload.plan.scenario import Answers
-
-    if said.save is not None:
-        raise BadInput(
-            "--save freezes figures, and a ledger goes on growing",
-            remedy="Save a decision on --input and --output, a --scenario or a --trace.",
-        )
-    return with_questions(document, said.answers(Answers()))
-
-
 def _decided(scenario: Scenario, said: Said) -> Answer:
     from datetime import UTC, datetime
-    from pathlib import Path
+
+    from baseload import __version__
+    from baseload.plan.frozen import freeze
 
     when = datetime.now(UTC).replace(microsecond=0)
     asked = said.over(scenario)
     found, books = answered(asked, catalog_for(said) if asked.models else None, when)
     if said.save is not None:
-        note(f"saved {save(Path(said.save).expanduser(), asked, found, books, when)}")
+        keep(said.save, freeze(asked, found, when=when, books=books, version=__version__))
     return found
 
 
@@ -213,7 +203,7 @@ def answered(scenario: Scenario, catalog: Catalog | None, when: datetime) -> tup
     from baseload.errors import BadInput
     from baseload.plan.answer import answer
     from baseload.plan.frozen import book_digest
-    from baseload.plan.options import cheapest_named
+    from baseload.plan.options import price_named
     from baseload.plan.scenario import volume_of
 
     if not scenario.models:
@@ -221,39 +211,86 @@ def answered(scenario: Scenario, catalog: Catalog | None, when: datetime) -> tup
     if catalog is None:
         raise BadInput(f"{scenario.name} names models and no books were read", remedy="Read the catalog first.")
     volume = volume_of(scenario)
-    prices = [cheapest_named(catalog, name, volume, when) for name in scenario.models]
+    prices = [price_named(catalog, name, volume, when) for name in scenario.models]
     books = {price.source.book for price in prices if price.source is not None}
     return answer(scenario, prices, when.date()), {book: book_digest(catalog.offers, book) for book in sorted(books)}
 
 
-def save(path: Path, scenario: Scenario, found: Answer, books: dict[str, str], when: datetime) -> Path:
-    """Freeze a decision into a file, or into a folder under its default name. Written whole or not at all."""
-    import msgspec
+def on_question(question: Question, said: Said, catalog: Catalog, name: str) -> Answer:
+    """Answer by the cost model, and freeze the whole question where that is asked."""
+    from datetime import UTC, datetime
 
     from baseload import __version__
+    from baseload.documents import load_parameters
+    from baseload.plan.answer import answer_question
     from baseload.plan.frozen import freeze
+    from baseload.plan.scenario import Scenario
 
-    target = path / DEFAULT_NAME if path.is_dir() else path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    frozen = freeze(scenario, found, when=when, books=books, version=__version__)
-    half = target.with_name(target.name + ".half")
-    encoded = msgspec.json.Encoder(decimal_format="number").encode(frozen)
-    half.write_bytes(msgspec.json.format(encoded, indent=2) + b"\n")
-    half.replace(target)
-    return target
+    when, table = datetime.now(UTC).replace(microsecond=0), load_parameters()
+    scenario = said.over(Scenario(name=name))
+    found = answer_question(question, question.assumptions(table), scenario, when.date())
+    if said.save is not None:
+        books = question_books(question, catalog)
+        keep(said.save, freeze(scenario, found, when=when, books=books, version=__version__, question=question))
+    return found
+
+
+def question_books(question: Question, catalog: Catalog) -> dict[str, str]:
+    """The digests of the books that a question read, and of the parameter table."""
+    from baseload.documents import load_parameters
+    from baseload.plan.frozen import book_digest, books_of, table_digest
+
+    digests = {book: book_digest(catalog.offers, book) for book in books_of(question)}
+    return digests | {PARAMETERS: table_digest(load_parameters())}
+
+
+def keep(name: str, frozen: Frozen) -> None:
+    """Freeze a decision into a file, or into a folder under its default name, and remember it as the last one.
+
+    Each file is written whole or not at all. A home that cannot be written only forgets which was the last.
+    """
+    from pathlib import Path
+
+    from baseload.documents import write_whole
+    from baseload.errors import BadInput
+    from baseload.home import last_decision
+    from baseload.plan.frozen import stored
+
+    path = Path(name).expanduser()
+    target, document = path / DEFAULT_NAME if path.is_dir() else path, stored(frozen)
+    try:
+        write_whole(target, document)
+    except OSError as error:
+        raise BadInput(
+            f"cannot write {target}: {error.strerror}", remedy="Name a file in a folder that can be written."
+        ) from error
+    note(f"saved {target}")
+    try:
+        write_whole(last_decision(), document)
+    except OSError as error:
+        note(f"not remembered as the last decision, {last_decision()}: {error.strerror}")
 
 
 def repeat(path: Path, catalog: Catalog) -> tuple[Answer, Repeated]:
-    """Answer a frozen decision again, with the books as they are now, for the moment it was made."""
+    """Answer a frozen decision again for the moment it was made: a scenario with the books as they are now, a question
+    of the cost model as it was asked."""
     from baseload import __version__
+    from baseload.documents import load_parameters
     from baseload.errors import BadInput
+    from baseload.plan.answer import answer_question
     from baseload.plan.frozen import repeated, thaw
 
     try:
         frozen = thaw(path.read_bytes(), str(path))
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}", remedy="Name a file that --save wrote.") from error
-    again, books = answered(frozen.scenario, catalog, frozen.when)
+    question = frozen.question
+    if question is None:
+        again, books = answered(frozen.scenario, catalog, frozen.when)
+    else:
+        assumptions = question.assumptions(load_parameters())
+        again = answer_question(question, assumptions, frozen.scenario, frozen.when.date())
+        books = question_books(question, catalog)
     return again, repeated(frozen, again, books=books, version=__version__)
 
 

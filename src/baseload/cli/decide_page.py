@@ -19,8 +19,8 @@ FEW_CROSSINGS = 6
 CHART_POINTS = 160
 
 
-def show(document: DecideDocument, *, plot: bool) -> None:
-    """Print the answer first, then what it stands on."""
+def show(document: DecideDocument, *, plot: bool, assumptions: bool = True) -> None:
+    """Print the answer first, then what it stands on, unless its `assumptions` are left out."""
     verdict = document.verdict
     say(verdict.sentence)
     if verdict.hidden_stack is not None:
@@ -36,11 +36,12 @@ def show(document: DecideDocument, *, plot: bool) -> None:
     _turning(document)
     if plot and sys.stdout.isatty():
         _chart(document.curves)
-    table(
-        "Assumptions",
-        ["", "value", "unit", "known", "source"],
-        [_assumption_row(each) for each in document.assumptions],
-    )
+    if assumptions:
+        table(
+            "Assumptions",
+            ["", "value", "unit", "known", "source"],
+            [_assumption_row(each) for each in document.assumptions],
+        )
     hint(verdict.next)
 
 
@@ -62,6 +63,10 @@ def _turning(document: DecideDocument) -> None:
     for flip in document.verdict.flips:
         if flip.axis != "volume":
             say(f"  {flip.sentence[0].upper()}{flip.sentence[1:]}.")
+    for flip in document.verdict.hybrid_flips:
+        say(f"  {flip.sentence[0].upper()}{flip.sentence[1:]}.")
+    for words in document.verdict.hybrid_silent:
+        say(f"  {words[0].upper()}{words[1:]}")
     say()
 
 

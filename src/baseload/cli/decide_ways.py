@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from baseload.cli import decide_hours
+from baseload.cli.decide_hours import Hours
 from baseload.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -27,13 +29,13 @@ class Ways:
     """The flags of the cost model, as they were typed; None and empty where they were not. `horizon` is `--months`."""
 
     lease: tuple[str, ...] = ()
-    hours: str | None = None
+    hours: Hours = field(default_factory=Hours)
     reserved_discount: str | None = None
     purchase: str | None = None
     target_fill: str | None = None
     spare: int | None = None
     horizon: int | None = None
-    full: bool = False
+    full: bool | None = None
     figures: tuple[str, ...] = ()
     deployment: str | None = None
     own_model: str | None = None
@@ -46,19 +48,19 @@ class Ways:
         """The first of these flags that was typed."""
         typed = {
             "--lease": self.lease,
-            "--hours": self.hours is not None,
+            self.hours.asked or "--hours": self.hours.asked is not None,
             "--reserved-discount": self.reserved_discount is not None,
             "--purchase": self.purchase is not None,
             "--target-fill": self.target_fill is not None,
             "--spare": self.spare is not None,
-            "--full": self.full,
+            "--full" if self.full else "--bare": self.full is not None,
             "--set": self.figures,
             "--own-model": self.own_model is not None,
             "--machine": self.machine is not None,
         }
         return next((name for name, value in typed.items() if value), None)
 
-    def alone(self, given: list[str], others: dict[str, object]) -> None:
+    def alone(self, others: dict[str, object]) -> None:
         """Refuse to weigh what was not typed. Raises BadInput."""
         from baseload.errors import BadInput
 
@@ -67,10 +69,30 @@ class Ways:
         if clashing is not None:
             raise BadInput(
                 f"{flag} weighs typed figures, and {clashing} was given too",
-                remedy=f"Leave {clashing} out; `--json > FILE` keeps this decision for `baseload explain --from FILE`.",
+                remedy=f"Leave {clashing} out.",
             )
-        if not given:
-            raise BadInput(f"{flag} weighs typed figures, and none were typed", remedy="Add --input and --output.")
+
+    def refuse_shape(self) -> None:
+        """Of a machine of the policy the shape is known. Raises BadInput where another was typed."""
+        from baseload.errors import BadInput
+
+        self.hours.alone()
+        typed = {"--own-model": self.own_model, "--machine": self.machine, "--purchase": self.purchase}
+        wrong = next((name for name, value in typed.items() if value is not None), None)
+        if wrong is not None:
+            raise BadInput(
+                f"{wrong} describes a machine, and a ledger is weighed on the policy's own pool",
+                remedy="Leave it out, or decide on typed figures with --input and --output.",
+            )
+
+    def kinds(self) -> tuple[WayKind, ...]:
+        """The leases that were typed, in their order. Raises BadInput for what is none."""
+        from baseload.errors import BadInput
+
+        wrong = next((kind for kind in self.lease if kind not in LEASES), None)
+        if wrong is not None:
+            raise BadInput(f"--lease {wrong!r} is no way to have a machine", remedy=f"Use one of {', '.join(LEASES)}.")
+        return tuple(each for each in LEASES if each in self.lease)
 
 
 @dataclass(frozen=True)
@@ -90,7 +112,7 @@ def read(flags: Mapping[str, Any]) -> Ways:
     """The flags of the cost model among all of `baseload decide`'s, by the names of its parameters."""
     return Ways(
         lease=tuple(flags["lease"] or ()),
-        hours=flags["hours"],
+        hours=decide_hours.read(flags),
         reserved_discount=flags["reserved_discount"],
         purchase=flags["purchase"],
         target_fill=flags["target_fill"],
@@ -117,37 +139,31 @@ def on_ways(figures: Mapping[str, object], machine: Typed, ways: Ways, said: Sai
 
     import msgspec
 
-    from baseload.cli.decide_case import catalog_for
-    from baseload.plan.answer import answer_ways
-    from baseload.plan.options import cheapest_named
+    from baseload.cli.decide_case import catalog_for, on_question
+    from baseload.plan.itemised import asked
+    from baseload.plan.options import price_named
     from baseload.plan.scenario import Scenario, prices_of, volume_of
 
-    asked = msgspec.convert(figures, Scenario)
-    catalog, volume, now = catalog_for(said), volume_of(asked), datetime.now(UTC)
-    prices = [*prices_of(asked), *(cheapest_named(catalog, name, volume, now) for name in asked.models)]
-    weighed = _ways(machine, ways, catalog)
-    return answer_ways(volume, prices, weighed, _assumptions(machine, ways), said.over(asked), now.date())
+    wanted = msgspec.convert(figures, Scenario)
+    catalog, volume, now = catalog_for(said), volume_of(wanted), datetime.now(UTC)
+    prices = [*prices_of(wanted), *(price_named(catalog, name, volume, now) for name in wanted.models)]
+    assumed = assumptions(machine, ways, everything=bool(ways.full))
+    question = ways.hours.shaped(asked(volume, prices, _ways(machine, ways, catalog), assumed))
+    return on_question(question, said, catalog, "typed")
 
 
 def _ways(typed: Typed, ways: Ways, catalog: Catalog) -> list[Way]:
     """One way for each lease, all on the same machine."""
-    from baseload.cost.schedule import ALWAYS, schedule
     from baseload.cost.ways import Way
-    from baseload.errors import BadInput
 
     priced = typed.gpu_month is not None or typed.gpu_hour is not None
-    kinds = ways.lease or (("owned",) if ways.purchase is not None and not priced else ("rented",))
-    wrong = next((kind for kind in kinds if kind not in LEASES), None)
-    if wrong is not None:
-        raise BadInput(f"--lease {wrong!r} is no way to have a machine", remedy=f"Use one of {', '.join(LEASES)}.")
-    on = schedule(ways.hours) if ways.hours is not None else ALWAYS
+    kinds = ways.kinds() or (("owned",) if ways.purchase is not None and not priced else ("rented",))
+    on = ways.hours.schedule()
     machine = _machine(typed, ways, catalog)
     unfit = _unfit(ways, catalog)
     return [
-        Way(f"{kind} {machine.gpu}", each, machine.figures, machine.sources, gpus=machine.gpus, on=on, unfit=unfit)
-        for each in LEASES
+        Way(f"{kind} {machine.gpu}", kind, machine.figures, machine.sources, gpus=machine.gpus, on=on, unfit=unfit)
         for kind in kinds
-        if each == kind
     ]
 
 
@@ -267,8 +283,8 @@ def _unfit(ways: Ways, catalog: Catalog) -> str:
     return "" if checked.fits else checked.sentence
 
 
-def _assumptions(typed: Typed, ways: Ways) -> Assumptions:
-    """The parameter table with what was typed laid over it; without --full only tokens and machines count."""
+def assumptions(typed: Typed, ways: Ways, *, everything: bool) -> Assumptions:
+    """The parameter table with what was typed laid over it; without `everything` only tokens and machines count."""
     from decimal import Decimal
 
     from baseload.cost.parameters import Assumptions
@@ -300,8 +316,8 @@ def _assumptions(typed: Typed, ways: Ways) -> Assumptions:
         if not equals:
             raise BadInput(f"--set {text!r} sets nothing", remedy="Write --set name=value, as in --set pue=1.2.")
         over[name.strip()] = span(f"--set {name}", value)
-    asked = table.over(over)
-    return asked if ways.full else asked.bare()
+    said = table.over(over)
+    return said if everything else said.bare()
 
 
 def share(flag: str, text: str) -> Range:

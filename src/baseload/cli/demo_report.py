@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from baseload import __version__
+from baseload.cli.decide_beside import show_beside
 from baseload.cli.decide_page import show
 from baseload.cli.output import hint, how_many, money, say, table
-from baseload.plan.document import DecideDocument, VerdictEntry
+from baseload.plan.answer import Answer
+from baseload.plan.document import VerdictEntry
 from baseload.units import SECONDS_PER_MINUTE, TOKENS_PER_MTOK, usd
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     agrees: bool
     compared: tuple[Compared, ...]
     verdict: VerdictEntry | None
-    decision: DecideDocument | None
+    decision: Answer | None
     undecided: str
     gateway: str
     console: str
@@ -245,7 +247,8 @@ def print_report(report: Report) -> None:
     if report.decision is None:
         say(f"  no verdict {report.undecided}")
     else:
-        show(report.decision, plot=sys.stdout.isatty())
+        show(report.decision, plot=sys.stdout.isatty(), assumptions=False)
+        show_beside(report.decision)
     say()
 
 

@@ -18,7 +18,9 @@ from baseload.cli.demo_gateway import Orders, Ready
 from baseload.cli.demo_report import Opening, Replayed, Report
 from baseload.cli.output import progress
 from baseload.cli.scene import read_scene
-from baseload.documents import catalog_of, load_deployments, write_yaml
+from baseload.clock import SystemClock, now
+from baseload.cost.parameters import Assumptions
+from baseload.documents import catalog_of, load_deployments, load_parameters, write_yaml
 from baseload.errors import AddressTaken, LedgerUnavailable, NotEnoughData, UpstreamUnreachable
 from baseload.gateway.simulation import simulate
 from baseload.home import demo_home
@@ -26,7 +28,7 @@ from baseload.ledger.hot import HotStore, open_store
 from baseload.ledger.query import Filter, totals
 from baseload.load.trace import Trace
 from baseload.measure.senders import Progress, send_from_processes
-from baseload.plan.advice import decide_on_calls
+from baseload.plan.measured import decide_on_calls
 from baseload.settings import parse_address, parse_settings
 
 # How long the last calls may take from the spool into the store.
@@ -115,7 +117,14 @@ class Stage:
             upstreams = demo_report.counted(store, where, self._counts(), self._models)
             decision, undecided = None, ""
             try:
-                decision = decide_on_calls(calls, catalog, deployments, self._settings)
+                decision = decide_on_calls(
+                    calls,
+                    catalog,
+                    deployments,
+                    self._settings,
+                    Assumptions(load_parameters()),
+                    now(SystemClock()).date(),
+                )
             except NotEnoughData as error:
                 undecided = error.message
             return Report(

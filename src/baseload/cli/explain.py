@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from baseload.cli.output import hint, money, print_json
+from baseload.cli.output import hint, money, note, print_json
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -34,19 +34,40 @@ def command(
 ) -> None:
     """Where a figure comes from: from a total to its lines, their formulas, inputs and sources.
 
-    Explains a saved decision with --from, otherwise the one that the same flags give `baseload decide`.
+    Explains a saved decision with --from, the one that the same flags give `baseload decide`, or without any the last
+    one that `baseload decide --save` froze.
     """
     from baseload.plan.explain import explain
 
     words = list(asked or ())
     target = words.pop(0) if words and not words[0].startswith("-") else "total"
-    found = explain(_saved(saved, words) if saved is not None else _decided(words), target)
+    found = explain(_asked(saved, words), target)
     if json:
         print_json(found)
         return
     _show(found.tree)
     if found.tree.sort in ("total", "option"):
         hint(f'baseload explain "{_example(found.tree)}" shows one line; --json holds every digit')
+
+
+def _asked(saved: str | None, flags: list[str]) -> DecideDocument:
+    """The decision that is meant: the saved one, that of the flags, the last one."""
+    from baseload.errors import BadInput
+    from baseload.home import last_decision
+
+    if saved is not None:
+        return _saved(saved, flags)
+    if flags:
+        return _decided(flags)
+    last = last_decision()
+    if not last.is_file():
+        raise BadInput(
+            f"nothing to explain: no flags were given and no decision was saved ({last} is not there)",
+            remedy="Save one with `baseload decide ... --save decision.json`, or give its flags: "
+            "`baseload explain --demo`.",
+        )
+    note(f"the last decision that was saved, {last}")
+    return _saved(str(last), [])
 
 
 def _decided(flags: list[str]) -> DecideDocument:
@@ -83,7 +104,7 @@ def _saved(name: str, flags: list[str]) -> DecideDocument:
         return msgspec.convert(msgspec.json.decode(msgspec.json.encode(document)), DecideDocument, strict=False)
     except OSError as error:
         raise BadInput(f"cannot read {name}: {error.strerror}", remedy="Name a file that can be read.") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise BadInput(
             f"{name} is no decision: {error}", remedy="Write one with `baseload decide ... --json > decision.json`."
         ) from error

@@ -48,7 +48,7 @@ def list_gpus(
 
 @app.command("show")
 def show(
-    gpu: Annotated[str, typer.Argument(help="A name of `baseload gpu list`, as in h100-80gb.")],
+    gpu: Annotated[str, typer.Argument(help="A name of `baseload gpu list`, or short: H100, 4090.")],
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -66,7 +66,7 @@ def show(
 
 @app.command("compare")
 def compare(
-    gpus: Annotated[list[str], typer.Argument(help="Names of `baseload gpu list`.")],
+    gpus: Annotated[list[str], typer.Argument(help="Names of `baseload gpu list`, or short: H100, 4090.")],
     hours: Annotated[str, typer.Option(help="Hours a month that the machine is on, of 730.")] = "730",
     config: Config = None,
     json: Json = False,

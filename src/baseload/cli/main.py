@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from baseload import __version__
-from baseload.cli import config, decide, demo, doctor, explain, gpu, init, key, price, replay, serve
+from baseload.cli import config, decide, demo, doctor, explain, gpu, init, key, outcome, price, replay, serve
 from baseload.cli.output import note, say
 from baseload.errors import BaseloadError
 
@@ -37,6 +37,9 @@ app.command("decide", help="The verdict: buy by the token, rent or own; every cr
 app.command(
     "explain", help="From a total to its lines, formulas, inputs and sources.", context_settings=explain.PASSES_ON
 )(explain.command)
+app.command("outcome", help="What a task done right costs, with failures, retries and corrections counted in.")(
+    outcome.command
+)
 app.add_typer(price.app, name="price", help="What every book says a model costs, dated, with conflicts.")
 app.add_typer(gpu.app, name="gpu", help="What an hour of a GPU costs by the way it is paid, and when owning pays.")
 app.add_typer(config.app, name="config", help="The configuration: check it, show it, and its schema.")

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from baseload.cli import price_page
-from baseload.cli.output import hint, money, print_json, say, table
+from baseload.cli.output import hint, how_many, money, print_json, say, table
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from baseload.catalog.books import Catalog
     from baseload.catalog.entries import Offer, Processing, Rates
     from baseload.cost.quotes import Asked, PriceDocument, Quote, RateCard
+    from baseload.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document, schema baseload.price.<verb>/1.")]
 At = Annotated[str | None, typer.Option(help="Date, or date and time in UTC: 2026-06-17 or 2026-06-17T08:00.")]
@@ -61,7 +62,7 @@ def show(
     from baseload.cost.quotes import quotes
 
     asked = _asked(input, output, requests)
-    document = quotes(_catalog(config), model, _moment(at), asked, _processing(processing))
+    document = quotes(named_books(config), model, moment(at), asked, _processing(processing))
     if json:
         print_json(document)
     else:
@@ -95,7 +96,7 @@ def list_prices(
             and (highest_out is None or (rates.output is not None and rates.output <= highest_out))
         )
 
-    document = price_list(_catalog(config), _moment(at), passes=passes, processing=_processing(processing))
+    document = price_list(named_books(config), moment(at), passes=passes, processing=_processing(processing))
     if json:
         print_json(document)
     else:
@@ -120,7 +121,7 @@ def compare(
     asked = _asked(input, output, requests)
     if asked is None:
         raise BadInput("there is no usage to compare", remedy="Give --input and --output, as in --input 300M.")
-    document = price_compare(_catalog(config), models, _moment(at), asked, _processing(processing))
+    document = price_compare(named_books(config), models, moment(at), asked, _processing(processing))
     if json:
         print_json(document)
     else:
@@ -145,11 +146,11 @@ def diff(
 
     if bool(since) == bool(book) or (book and len(book) != 2):
         raise BadInput("a difference is between two dates or two books", remedy="Give --from, or --book twice.")
-    catalog = _catalog(config)
+    catalog = named_books(config)
     if book:
-        document = book_diff(catalog, book[0], book[1], _moment(at))
+        document = book_diff(catalog, book[0], book[1], moment(at))
     else:
-        document = price_diff(catalog, _moment(since), _moment(to))
+        document = price_diff(catalog, moment(since), moment(to))
     if json:
         print_json(document)
     else:
@@ -158,6 +159,9 @@ def diff(
 
 @app.command("check")
 def check(
+    policy: Annotated[
+        str | None, typer.Option(help="Only what this policy can reach; a whole baseload.yaml will do.")
+    ] = None,
     book: Annotated[list[str] | None, typer.Option(help="Only rows of this book.")] = None,
     stale: Annotated[int, typer.Option(help="Days after which a row is stale.")] = 180,
     far: Annotated[str, typer.Option(help="Times from the market's median at which a row is far off.")] = "5",
@@ -169,8 +173,10 @@ def check(
 ) -> None:
     """Conflicts between books, stale rows, rows far from the market, models without a price; exit 3 when one is found.
 
-    With --config it checks that every offer of the policy's routes and of `compare` has a price.
+    With --policy or --config it looks at the offers of their routes and of `compare`, which all need a price, and at
+    your own prices; without, at every row of every book.
     """
+    from baseload.cli.price_reach import reached
     from baseload.cost.price_books import price_check
     from baseload.errors import BadInput, Breach
 
@@ -178,10 +184,11 @@ def check(
     for flag, figure in times.items():
         if figure is None or figure <= 1:
             raise BadInput(f"{flag} {figure} is not above one", remedy="Give times above 1, as in 5.")
+    settings, wanted = reached(config, policy)
     document = price_check(
-        _catalog(config),
-        _moment(at),
-        wanted=_wanted(config),
+        _books(settings),
+        moment(at),
+        wanted=wanted,
         books=book or (),
         stale_days=stale,
         far=times["--far"] or Decimal(0),
@@ -193,30 +200,24 @@ def check(
         price_page.show_check(document, rows)
     if document.breached:
         raise Breach(
-            f"the check of {document.rows} rows found {len(document.found)} things",
+            f"the check of {how_many(document.rows, 'row')} found {how_many(len(document.found), 'thing')}",
             remedy="Mend them in `prices`, or narrow the check with --book, --stale, --far and --conflict.",
         )
 
 
-def _catalog(config: str | None) -> Catalog:
+def named_books(config: str | None) -> Catalog:
+    """The books, with those of a configuration where one is named."""
     from pathlib import Path
 
+    from baseload.settings import read_settings
+
+    return _books(read_settings(Path(config)) if config else None)
+
+
+def _books(settings: Settings | None) -> Catalog:
     from baseload.documents import catalog_of, load_catalog
-    from baseload.settings import read_settings
 
-    return catalog_of(read_settings(Path(config))) if config else load_catalog()
-
-
-def _wanted(config: str | None) -> tuple[str, ...]:
-    """Offers that a configuration needs a price for; own pools are priced by their hours."""
-    from pathlib import Path
-
-    from baseload.settings import read_settings
-
-    if config is None:
-        return ()
-    settings = read_settings(Path(config))
-    return (*(route.offer for route in settings.policy.routes if not route.own), *settings.compare)
+    return catalog_of(settings) if settings is not None else load_catalog()
 
 
 def _processing(word: str) -> Processing:
@@ -267,7 +268,7 @@ def _count(flag: str, text: str) -> int:
     return int(figure)
 
 
-def _moment(text: str | None) -> datetime:
+def moment(text: str | None) -> datetime:
     """The asked moment in UTC, now when none was asked."""
     from datetime import UTC, datetime
 
@@ -276,13 +277,13 @@ def _moment(text: str | None) -> datetime:
     if text is None:
         return datetime.now(UTC)
     try:
-        moment = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError as error:
         raise BadInput(
             f"--at {text!r} is not a date",
             remedy="Write 2026-06-17, or 2026-06-17T08:00 for an hour of that day (UTC).",
         ) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def _show(document: PriceDocument) -> None:
@@ -301,8 +302,15 @@ def _show(document: PriceDocument) -> None:
         times = f", {conflict.ratio:f} times" if conflict.ratio is not None else ""
         say(f"  conflict: {conflict.leaf} {conflict.low:f} to {conflict.high:f} USD/M{times}")
         say(f"            {conflict.lowest} .. {conflict.highest}")
-    first = document.quotes[0]
-    say(f"  {first.offer} in {first.book} stands first (precedence: {first.precedence}). Source: {first.reference}")
+    first, chosen = document.quotes[0], document.chosen
+    if chosen is None:
+        say("  No row has a price for this.")
+    else:
+        named = (chosen.offer, chosen.book)
+        first = next(quote for quote in document.quotes if (quote.offer, quote.book) == named)
+        why = f": {chosen.why}" if chosen.why else ""
+        say(f"  {first.offer} in {first.book} stands for it{why} (precedence: {first.precedence}).")
+    say(f"  Source: {first.reference}")
     hint(f"baseload decide --input 300M --output 100M --model {first.offer} --gpu-month 1200 --gpu-capacity 1.6B")
 
 
@@ -328,12 +336,12 @@ def _rate(rates: RateCard | None, leaf: str) -> str:
 
 def _dated(quote: Quote, at: datetime) -> str:
     """In a few words: since when, in which hours, above which prompt length."""
+    unsaid = f"the book is of {quote.as_of} and does not say what held on {at.date()}" if quote.before_book else ""
     line = next((each for each in quote.schedule if each.in_force), None)
     if line is None:
-        return f"no price in force on {at:%Y-%m-%d}"
-    earlier = line.valid_from is None and at.date() < quote.as_of
+        return unsaid or f"no price in force on {at:%Y-%m-%d}"
     words = [
-        f"the book is of {quote.as_of} and does not say what held on {at.date()}" if earlier else "",
+        unsaid,
         f"since {line.valid_from}" if line.valid_from else "",
         f"{line.window} {line.zone}" if line.window else "",
         *(

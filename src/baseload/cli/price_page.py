@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from baseload.cli.output import hint, money, say, table
+from baseload.cli.output import hint, how_many, money, say, table
 
 if TYPE_CHECKING:
     from baseload.cost.price_books import CheckDocument, CompareDocument, DiffDocument, ListDocument
@@ -85,10 +85,10 @@ def show_diff(document: DiffDocument, rows: int) -> None:
 def show_check(document: CheckDocument, rows: int) -> None:
     """What was found, by kind."""
     if not document.found:
-        say(f"  {document.rows} rows: nothing found")
+        say(f"  {how_many(document.rows, 'row')}: nothing found")
         return
     table(
-        f"{document.rows} rows on {document.at:%Y-%m-%d}",
+        f"{how_many(document.rows, 'row')} on {document.at:%Y-%m-%d}",
         ["finding", "offer", "book", "what"],
         [[each.finding, each.offer, each.book, each.words] for each in document.found[:rows]],
     )

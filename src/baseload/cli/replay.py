@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from baseload.cli.output import print_json
+from baseload.cli.policy_file import AnyVariable, read_policy
 from baseload.cli.replay_page import Missing, describe, print_missing, print_page
 
 if TYPE_CHECKING:
@@ -22,22 +23,6 @@ if TYPE_CHECKING:
 
 # The configuration under which a ledger was metered, where it stands beside it (the demo writes its own there).
 CONFIG = "baseload.yaml"
-
-
-class _AnyVariable(Mapping[str, str]):
-    """Secrets stay where they are: nothing is sent anywhere, so every variable of a configuration may be empty."""
-
-    def __getitem__(self, name: str) -> str:
-        return ""
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
-
-    def __contains__(self, name: object) -> bool:
-        return True
 
 
 def command(
@@ -54,7 +39,7 @@ def command(
     from baseload.audit.replay import replay
     from baseload.errors import NotEnoughData
 
-    wanted, whole = _wanted(policy)
+    wanted, whole = read_policy(policy)
     directory = _directory(ledger, whole, demo=demo)
     before, after = _configurations(config, whole, directory)
     calls, tag = _calls(directory, run, demo=demo)
@@ -72,19 +57,6 @@ def command(
             f"no call could be compared: {found.refused:,} find no route, {found.unpriced_then:,} have no price",
             remedy="Give the policy a route for their buckets, and every route's offer a price.",
         )
-
-
-def _wanted(path: Path) -> tuple[Policy, Settings | None]:
-    """The policy to try, and the configuration it stands in when the file is a whole one."""
-    from baseload.settings import parse_policy, parse_settings, read_document
-
-    document = read_document(path)
-    if isinstance(document, Mapping) and "upstreams" in document:
-        settings = parse_settings(document, _AnyVariable(), origin=str(path))
-        return settings.policy, settings
-    if isinstance(document, Mapping) and "policy" in document:
-        document = document["policy"]
-    return parse_policy(document, _AnyVariable(), origin=str(path)), None
 
 
 def _directory(ledger: Path | None, whole: Settings | None, *, demo: bool) -> Path:
@@ -111,9 +83,9 @@ def _configurations(
 
     beside = directory / CONFIG
     if config is None and beside.exists():
-        settled = read_settings(beside, _AnyVariable())
+        settled = read_settings(beside, AnyVariable())
         return settled, whole or settled
-    named = whole if config is None else read_settings(config, _AnyVariable())
+    named = whole if config is None else read_settings(config, AnyVariable())
     return named, named
 
 

@@ -18,6 +18,8 @@ from baseload.console import words
 from baseload.console.figures import Figures, Verdict
 from baseload.console.graphs import Chart
 from baseload.console.tables import Cell, Column, Table
+from baseload.plan.answer import Answer
+from baseload.plan.chances import Chance
 from baseload.plan.document import CurveEntry, DecideDocument
 from baseload.units import usd
 
@@ -60,7 +62,7 @@ class Outlook:
     position: int
     requests: int
     compared: tuple[Compared, ...]
-    document: DecideDocument | None
+    document: Answer | None
     reason: str
     leased: bool = False
 
@@ -162,18 +164,21 @@ def bars(rows: Sequence[Compared], requests: int, *, leased: bool = False) -> Ch
     )
 
 
-def verdict(document: DecideDocument) -> Verdict:
+def verdict(document: Answer) -> Verdict:
     """The decision in the document's own words."""
     found = document.verdict
     parts = [found.hidden_stack.sentence] if found.hidden_stack is not None else []
+    if document.chances is not None:
+        parts.append(_capital(document.chances.sentence))
     if document.critical_fill is not None:
         parts.append(f"Critical fill {words.percent(document.critical_fill)}: a machine that is busier than that pays.")
     return Verdict(found.sentence, " ".join(parts))
 
 
-def options(document: DecideDocument) -> Table:
-    """Every way to serve the volume."""
+def options(document: Answer) -> Table:
+    """Every way to serve the volume, what is paid now first, and how sure its cost and its place are."""
     cheapest = document.verdict.cheapest
+    known = {each.option: each for each in document.chances.options} if document.chances is not None else {}
     return Table(
         name="options",
         caption=f"USD a month at {words.short(document.volume.tokens)} tokens, cheapest marked",
@@ -181,21 +186,36 @@ def options(document: DecideDocument) -> Table:
             Column("name", "option"),
             Column("kind", "kind"),
             Column("machines", "machines", "count"),
-            Column("low", "low", "usd_month"),
             Column("likely", "likely", "usd_month"),
-            Column("high", "high", "usd_month"),
+            Column("p5", "5 %", "usd_month"),
+            Column("p50", "middle", "usd_month"),
+            Column("p95", "95 %", "usd_month"),
+            Column("cheapest_fraction", "is cheapest", "share"),
         ),
         rows=tuple(
             (
                 each.name,
                 each.kind,
                 each.machines,
-                *(getattr(each.usd_per_month, end) for end in ("low", "likely", "high")),
+                each.usd_per_month.likely,
+                *_drawn(known.get(each.name)),
             )
             for each in document.options
         ),
         marked=next((place for place, each in enumerate(document.options) if each.name == cheapest), None),
     )
+
+
+def _drawn(chance: Chance | None) -> tuple[Cell, ...]:
+    """What 5, 50 and 95 of 100 drawn cases stay below, and in which share of them it is the cheapest."""
+    if chance is None:
+        return (None, None, None, None)
+    cost = chance.usd_per_month
+    return (*(Decimal(str(end)) for end in (cost.p5, cost.p50, cost.p95)), Decimal(str(chance.cheapest)))
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def crossings(document: DecideDocument) -> Table:

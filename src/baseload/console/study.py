@@ -17,14 +17,15 @@ from baseload.catalog.books import Catalog
 from baseload.catalog.entries import Offer
 from baseload.clock import now
 from baseload.console.outlook import Compared, Outlook, ranked
-from baseload.documents import catalog_of, load_deployments
+from baseload.cost.parameters import Assumptions
+from baseload.documents import catalog_of, load_deployments, load_parameters
 from baseload.errors import BaseloadError, UnknownModel
 from baseload.gateway.offers import priced_routes
 from baseload.ledger.hot import HotStore
 from baseload.ledger.query import Filter, position, recorded
 from baseload.load.calls import Call
-from baseload.plan.advice import decide_on_calls
-from baseload.plan.document import DecideDocument
+from baseload.plan.answer import Answer
+from baseload.plan.measured import decide_on_calls
 from baseload.settings import Settings
 
 # Calls that are priced in one go.
@@ -45,6 +46,7 @@ class Market:
     offers: tuple[Offer, ...]
     strangers: tuple[str, ...]
     pools: tuple[Pool, ...] | None
+    assumptions: Assumptions
 
 
 def market(settings: Settings) -> Market:
@@ -58,7 +60,8 @@ def market(settings: Settings) -> Market:
         except UnknownModel:
             unknown.append(name)
     pools = pools_of(settings.upstreams, deployments)
-    return Market(settings, catalog, deployments, tuple(offers.values()), tuple(dict.fromkeys(unknown)), pools)
+    strange, assumed = tuple(dict.fromkeys(unknown)), Assumptions(load_parameters())
+    return Market(settings, catalog, deployments, tuple(offers.values()), strange, pools, assumed)
 
 
 class Study:
@@ -115,9 +118,16 @@ class Study:
         rows.append(Compared("as routed", provider, "ledger", None, money.paid_nanousd, metered=True))
         return ranked(rows)
 
-    def _decide(self, store: HotStore) -> tuple[DecideDocument | None, str]:
+    def _decide(self, store: HotStore) -> tuple[Answer | None, str]:
         market = self._market
         try:
-            return decide_on_calls(store.calls(self._where), market.catalog, market.deployments, market.settings), ""
+            return decide_on_calls(
+                store.calls(self._where),
+                market.catalog,
+                market.deployments,
+                market.settings,
+                market.assumptions,
+                now(market.settings.clock).date(),
+            ), ""
         except BaseloadError as error:
             return None, str(error)

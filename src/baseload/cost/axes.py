@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
@@ -33,7 +33,10 @@ AXES: dict[Axis, str] = {
 }
 # A saw-tooth with more teeth is not walked to its end: the search stops there, and says so.
 MOST_EVENTS = 400
+# Along these a hybrid that keeps its machines costs a straight line; along the others its size would change.
+HELD_AXES: tuple[Axis, ...] = ("api_price", "gpu_price", "engineer_share")
 _TOKENS = ("input_tokens_per_month", "output_tokens_per_month")
+_SHARES = ("input_share", "output_share")
 _PRICES = ("api_input_usd_per_mtok", "api_output_usd_per_mtok")
 
 
@@ -110,9 +113,9 @@ class Flips:
 
 def flip_points(
     first: Way, second: Way, load: Load, figures: Mapping[str, Fraction], axis: Axis,
-    low: Fraction | None = None, high: Fraction | None = None,
+    low: Fraction | None = None, high: Fraction | None = None, held: int = 0,
 ) -> Flips:  # fmt: skip
-    """Where the cheaper of two ways changes along an axis, all else equal.
+    """Where the cheaper of two ways changes along an axis, all else equal; a hybrid keeps its `held` machines.
 
     `figures` are those of `cost.evaluate.ranges`, at their likely values. Without ends the search runs from nothing (a
     hundredth where nothing makes no sense) to twenty times what is, a whole share or a whole week.
@@ -128,7 +131,10 @@ def flip_points(
             f"more than {MOST_EVENTS} replicas are needed below {bottom}",
             remedy="Weigh larger machines, or start lower.",
         )
-    one, other = (axis_curve(way, load, figures, axis, bottom, end) for way in (first, second))
+    one, other = (
+        axis_curve(way, load, figures, axis, bottom, end, of=_reference(first, second), held=held)
+        for way in (first, second)
+    )
     return Flips(axis, now, bottom, end, crossings(one, other, bottom, end), end == top)
 
 
@@ -140,24 +146,42 @@ def standing(first: Way, second: Way, figures: Mapping[str, Fraction], axis: Axi
         return figures["engineer_fte"]
     if axis == "fill":
         return figures["target_fill"]
-    fitting = [way for way in (first, second) if way.on_machines != (axis == "api_price")]
+    if axis == "api_price":
+        return _blend(_reference(first, second), figures)
+    fitting = [part for way in (first, second) for part in way.parts if part.on_machines]
     if not fitting:
         raise BadInput(f"neither {first.name} nor {second.name} has a {axis}", remedy="Compare an API with machines.")
     way = fitting[0]
-    if axis == "api_price":
-        return _blend(way, figures)
     return figures[_name(way, figures, _priced(way, figures) if axis == "gpu_price" else "hours_on_per_week")]
 
 
+def _reference(first: Way, second: Way) -> Way:
+    """Whose price the axis of API prices reads: an API's, else what a hybrid's overflow costs."""
+    whole = [way for way in (first, second) if way.kind == "api"]
+    mixed = [replace(way.overflow, rest=way.elsewhere) for way in (first, second) if way.overflow is not None]
+    if not whole and not mixed:
+        raise BadInput(
+            f"neither {first.name} nor {second.name} has a api_price", remedy="Compare an API with machines."
+        )
+    return (whole or mixed)[0]
+
+
 def axis_curve(
-    way: Way, load: Load, figures: Mapping[str, Fraction], axis: Axis, low: Fraction, high: Fraction
-) -> AxisCurve:
-    """The cost of a way over an axis, everything else as it stands. Not for a hybrid, which decides anew everywhere."""
-    if way.base is not None:
+    way: Way, load: Load, figures: Mapping[str, Fraction], axis: Axis, low: Fraction, high: Fraction,
+    *, of: Way | None = None, held: int = 0,
+) -> AxisCurve:  # fmt: skip
+    """The cost of a way over an axis, everything else as it stands; `of` is whose API price the axis reads.
+
+    A hybrid decides anew everywhere, so it is drawn with `held` machines, where that is straight.
+    """
+    if way.base is not None and axis not in HELD_AXES:
         raise BadInput(f"{way.name} is a hybrid", remedy="Draw its base and its overflow, each for itself.")
 
     def cost(at: Fraction) -> Fraction:
-        return cost_at(way, load, moved(way, figures, axis, at))
+        return cost_at(way, load, moved(way, figures, axis, at, of), held if way.base is not None else None)
+
+    if way.base is not None:
+        return AxisCurve(way.name, cost, (), low, high)
 
     found = [*_steps(way, load, figures, axis, low, high), *_kinks(way, load, figures, axis, low, high)]
     return AxisCurve(way.name, cost, tuple(sorted(set(found))), low, high)
@@ -182,18 +206,22 @@ def tariff(way: Way, load: Load, figures: Mapping[str, Fraction]) -> Tariff:
     return Tariff(way.name, fixed - another, per_unit, (Step(capacity, another),))
 
 
-def moved(way: Way, figures: Mapping[str, Fraction], axis: Axis, to: Fraction) -> dict[str, Fraction]:
-    """The figures with the axis somewhere else."""
+def moved(
+    way: Way, figures: Mapping[str, Fraction], axis: Axis, to: Fraction, of: Way | None = None
+) -> dict[str, Fraction]:
+    """The figures with the axis somewhere else. Every API price of the way moves in step with the price of `of`."""
     if axis == "volume":
         now = standing(way, way, figures, axis)
         names = [name for name in (*_TOKENS, "requests_per_month") if name in figures]
         return {**figures, **{name: figures[name] * to / now for name in names}}
     if axis == "api_price":
-        if way.on_machines:
+        bought = [part for part in way.parts if not part.on_machines]
+        if not bought:
             return dict(figures)
-        now = _blend(way, figures)
-        names = [_name(way, figures, price) for price in _PRICES]
-        return {**figures, **{name: figures[name] * to / now for name in names}}
+        now = _blend(of if of is not None else way, figures)
+        priced = {_name(part, figures, price) for part in bought for price in _PRICES}
+        return {**figures, **{name: figures[name] * to / now for name in priced}}
+    way = way.base if way.base is not None else way
     if axis == "engineer_share":
         return {**figures, _name(way, figures, "engineer_fte"): to}
     if axis == "fill":
@@ -219,7 +247,13 @@ def _blend(way: Way, figures: Mapping[str, Fraction]) -> Fraction:
     """USD per million tokens of the mix, at the plain price."""
     tokens = [figures[name] for name in _TOKENS]
     blended = sum(
-        (each * figures[_name(way, figures, price)] for each, price in zip(tokens, _PRICES, strict=True)), ZERO
+        (
+            each * figures[_name(part, figures, share)] * figures[_name(part, figures, price)]
+            for part in way.parts
+            if not part.on_machines
+            for each, share, price in zip(tokens, _SHARES, _PRICES, strict=True)
+        ),
+        ZERO,
     )
     if not blended:
         raise BadInput(f"{way.name} costs nothing", remedy="Give a price above zero to ask where it would turn.")

@@ -159,6 +159,7 @@ class Hybrid:
     fixed: Fraction = ZERO
     per_unit: Fraction = ZERO
     _thresholds: list[Fraction] = field(default_factory=list, repr=False, compare=False)
+    _costs: dict[Fraction, Fraction] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def slope(self) -> Fraction:
@@ -179,7 +180,10 @@ class Hybrid:
         return ZERO
 
     def at(self, volume: Fraction) -> Fraction:
-        return self.cost(volume, self.machines(volume))
+        # Asked for again and again at the same events: by the curve that is drawn, its crossings and its windows.
+        if volume not in self._costs:
+            self._costs[volume] = self.cost(volume, self.machines(volume))
+        return self._costs[volume]
 
     def after(self, volume: Fraction) -> Fraction:
         return self.at(volume)
@@ -191,8 +195,23 @@ class Hybrid:
 
     def bought(self, volume: Fraction, machines: int) -> Fraction:
         """Units that flow over, weighted."""
-        room = machines * self.step.capacity
-        return sum((share * (volume * level - room) for level, share in self.levels if volume * level > room), ZERO)
+        return self._above(volume, machines * self.step.capacity)
+
+    def _above(self, volume: Fraction, room: Fraction) -> Fraction:
+        """Units above `room`, weighted: of every level that reaches above it what does."""
+        if not volume:
+            return ZERO
+        levels, loads, shares = self._sums
+        reach = bisect_left(levels, -room / volume)
+        return volume * loads[reach] - room * shares[reach]
+
+    @cached_property
+    def _sums(self) -> tuple[list[Fraction], list[Fraction], list[Fraction]]:
+        """Levels, negative and rising, and of the first n of them the sums of share x level and of shares."""
+        ordered = sorted(self.levels, reverse=True)
+        loads = itertools.accumulate((share * level for level, share in ordered), initial=ZERO)
+        shares = itertools.accumulate((share for _, share in ordered), initial=ZERO)
+        return [-level for level, _ in ordered], list(loads), list(shares)
 
     def machines(self, volume: Fraction) -> int:
         """How many base machines pay at a volume: the cheapest number, the larger of two that cost the same."""
@@ -219,16 +238,14 @@ class Hybrid:
             return below / max(level for level, _ in self.levels)
         bends = [ZERO, *sorted({bound / level for level, _ in self.levels if level > 0 for bound in (below, top)})]
         # At the last bend every level fills the machine, and what a full machine carries is enough.
-        place = max(bisect_left(bends, wanted, key=lambda bend: self._carried(bend, below)), 1)
+        place = max(bisect_left(bends, wanted, key=lambda bend: self.carried(bend, below)), 1)
         start, end = bends[place - 1], bends[place]
-        carried, reached = self._carried(start, below), self._carried(end, below)
+        carried, reached = self.carried(start, below), self.carried(end, below)
         return start + (wanted - carried) * (end - start) / (reached - carried)
 
-    def _carried(self, volume: Fraction, below: Fraction) -> Fraction:
+    def carried(self, volume: Fraction, below: Fraction) -> Fraction:
         """Units that a machine standing on `below` units of others would carry, weighted."""
-        return sum(
-            (share * min(max(volume * level - below, ZERO), self.step.capacity) for level, share in self.levels), ZERO
-        )
+        return self._above(volume, below) - self._above(volume, below + self.step.capacity)
 
     def events(self, low: Fraction, high: Fraction) -> Iterator[Fraction]:
         for machine in itertools.count(1):

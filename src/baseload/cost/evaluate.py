@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Literal
 
 from baseload.cost.bill import Bill, Input, Line
 from baseload.cost.model import Entry, Figures, Number, Sized, least, sized, total
@@ -29,6 +29,7 @@ _FALLING = frozenset(
         "replica_input_tokens_per_month", "replica_output_tokens_per_month",
     }
 )  # fmt: skip
+_WHOLE = frozenset({"input_share", "output_share"})
 _CATEGORY = {"gpu_reserved": "Purchase", "annuity": "Purchase", "commitment": "Purchase", "exit": "Adjustment",
              "currency_and_tax": "Tax"}  # fmt: skip
 
@@ -38,8 +39,8 @@ class Priced:
     """A way with its bill. `bill` is None where the way cannot be: `sentence` says why.
 
     `replicas` are those that serve, `spare` those beside them; `fill` is the mean share of the serving ones that is
-    used in the hours they are on; `bought` the share of the load that goes to an API. `shadow` are lines beside the
-    cash.
+    used in the hours they are on; `bought` the share of the tokens that goes to an API. `shadow` are lines beside the
+    cash. `form` is what a hybrid turned out to be.
     """
 
     way: Way
@@ -50,6 +51,7 @@ class Priced:
     bought: Decimal = Decimal(0)
     shadow: Bill = field(default_factory=Bill)
     sentence: str = ""
+    form: Literal["api", "machines", "both"] = "api"
 
     @property
     def usd_per_month(self) -> Range:
@@ -78,11 +80,11 @@ def ranges(options: Sequence[Way], load: Load, assumptions: Assumptions) -> dict
     return known
 
 
-def monthly_cost(option: Way, load: Load, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 a float, or an array like one
+def monthly_cost(option: Way, load: Load, values: Mapping[str, Any], base: int | None = None) -> Any:  # noqa: ANN401 a float, or an array like one
     """USD a month, from floats or equally long arrays by the names of `ranges`; an array where one of them is.
 
     The same formulas as `evaluate`, at one point or at all samples at once. Whole replicas, and what a hybrid buys, are
-    decided anew for every sample.
+    decided anew for every sample; `base` holds a hybrid at so many replicas, and what flows over is bought.
     """
 
     def of(way: Way) -> Figures:
@@ -97,16 +99,19 @@ def monthly_cost(option: Way, load: Load, values: Mapping[str, Any]) -> Any:  # 
 
         return figure
 
-    costs = [total(each.entries) for each in sized(option, load, of)]
+    forms = sized(option, load, of, base)
+    if base is not None:
+        forms = [each for each in forms if each.label == "both"] or forms
+    costs = [total(each.entries) for each in forms]
     best = costs[0]
     for cost in costs[1:]:
         best = least(best, cost)
     return best
 
 
-def cost_at(option: Way, load: Load, figures: Mapping[str, Fraction]) -> Fraction:
+def cost_at(option: Way, load: Load, figures: Mapping[str, Fraction], base: int | None = None) -> Fraction:
     """USD a month as an exact fraction, from figures by the names of `ranges`."""
-    return Fraction(monthly_cost(option, load, figures))
+    return Fraction(monthly_cost(option, load, figures, base))
 
 
 def likely_fractions(known: Mapping[str, Range]) -> dict[str, Fraction]:
@@ -115,7 +120,7 @@ def likely_fractions(known: Mapping[str, Range]) -> dict[str, Fraction]:
 
 
 def _stated(way: Way) -> dict[str, Range]:
-    return {"hours_on_per_week": Range.exact(way.on.hours), **way.figures}
+    return {"hours_on_per_week": Range.exact(_decimal(way.on.mean_hours)), **way.figures}
 
 
 def _priced(way: Way, load: Load, assumptions: Assumptions) -> Priced:
@@ -136,9 +141,18 @@ def _priced(way: Way, load: Load, assumptions: Assumptions) -> Priced:
         replicas=int(chosen.count),
         spare=int(chosen.spare),
         fill=_decimal(chosen.busy / chosen.count / _machine(way).on.share) if chosen.count else None,
-        bought=_decimal(Fraction(chosen.bought)),
+        bought=_bought(chosen, way, load, assumptions),
+        form=chosen.label,
         shadow=Bill(tuple(line for line in lines if line.basis == "shadow")),
     )
+
+
+def _bought(found: Sized, way: Way, load: Load, assumptions: Assumptions) -> Decimal:
+    """The share of all tokens that is bought: what flows over, and what machines may not serve."""
+    v = _corner("likely", load, assumptions)(_machine(way))
+    read, wrote = v("input_tokens_per_month"), v("output_tokens_per_month")
+    mine = Fraction(read * v("input_share") + wrote * v("output_share")) / (read + wrote)
+    return _decimal(1 - mine * (1 - Fraction(found.bought)))
 
 
 def _machine(way: Way) -> Way:
@@ -198,11 +212,13 @@ def _nano(amounts: Sequence[Number]) -> list[int]:
 
 def _line(entries: Sequence[Entry], nanos: Sequence[int], way: Way, load: Load, assumptions: Assumptions) -> Line:
     entry = entries[0]
-    inputs = tuple(_input(name, way, load, assumptions) for name in entry.names)
+    said = (_input(name, way, load, assumptions, rest=entry.rest) for name in entry.names)
+    # The whole load is nothing to speak of.
+    inputs = tuple(each for each in said if each.name not in _WHOLE or each.value.low != 1)
     quantity, price = (_spread([Fraction(getattr(each, name)) for each in entries]) for name in ("quantity", "price"))
     stated = [each for each in inputs if each.source is not None]
     return Line(
-        component=entry.title,
+        component=f"{entry.title}, not on machines" if entry.rest else entry.title,
         amount=_range([usd(nano) for nano in nanos]),
         how=f"{_shown(quantity.likely)} {entry.unit} x {_shown(price.likely)} USD",
         source=stated[-1].source if stated else None,
@@ -218,10 +234,10 @@ def _line(entries: Sequence[Entry], nanos: Sequence[int], way: Way, load: Load, 
     )
 
 
-def _input(name: str, way: Way, load: Load, assumptions: Assumptions) -> Input:
+def _input(name: str, way: Way, load: Load, assumptions: Assumptions, *, rest: bool = False) -> Input:
     """A figure as it enters a line: the way's own, the load's, or the assumptions'."""
     parameter = assumptions.parameter(name)
-    for part in way.parts:
+    for part in way.parts[-1:] if rest else way.parts:
         if name in part.figures:
             return Input(name, part.figures[name], parameter.unit, "option", part.sources.get(name))
     if name in load.figures:

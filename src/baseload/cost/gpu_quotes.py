@@ -5,7 +5,6 @@ Schemas `baseload.gpu.list/1`, `baseload.gpu.show/1` and `baseload.gpu.compare/1
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
@@ -14,9 +13,9 @@ from fractions import Fraction
 import msgspec
 
 from baseload.catalog.entries import Lease, LeaseKind
-from baseload.catalog.gpus import GpuOffer, Hardware
+from baseload.catalog.gpus import GpuOffer, Hardware, gpu_named
 from baseload.cost.gpus import OWNING, Rate, at_end, owned, owned_range, per_used_hour, rates, reserved, spot
-from baseload.errors import BadInput, UnknownModel
+from baseload.errors import BadInput
 from baseload.ranges import Range
 from baseload.units import HOURS_PER_MONTH
 
@@ -135,9 +134,9 @@ def gpu_list(offers: Sequence[GpuOffer]) -> ListDocument:
     return ListDocument(schema="baseload.gpu.list/1", gpus=tuple(cards))
 
 
-def gpu_show(gpu: str, offers: Sequence[GpuOffer], leases: Sequence[Lease]) -> ShowDocument:
+def gpu_show(asked: str, offers: Sequence[GpuOffer], leases: Sequence[Lease]) -> ShowDocument:
     """Every row of one GPU. Raises UnknownModel with names that come close."""
-    rows, held = _of(gpu, offers, leases)
+    gpu, rows, held = _of(asked, offers, leases)
     return ShowDocument(
         schema="baseload.gpu.show/1",
         gpu=gpu,
@@ -178,8 +177,7 @@ def gpu_compare(
     hours = Fraction(hours_on)
     effective: list[EffectiveCard] = []
     even: list[EvenCard] = []
-    for gpu in gpus:
-        rows, held = _of(gpu, offers, leases)
+    for gpu, rows, held in _all(gpus, offers, leases):
         by_kind = {rate.kind: rate for rate in rates(rows, held)}
         effective += _leased(gpu, by_kind, figures, hours)
         owning = _owning(gpu, held, figures, hardware)
@@ -198,16 +196,18 @@ def gpu_compare(
     )
 
 
-def _of(gpu: str, offers: Sequence[GpuOffer], leases: Sequence[Lease]) -> tuple[list[GpuOffer], list[Lease]]:
-    rows, held = [row for row in offers if row.gpu == gpu], [lease for lease in leases if lease.gpu == gpu]
-    if not rows and not held:
-        known = sorted({*(row.gpu for row in offers), *(lease.gpu for lease in leases)})
-        close = [name for name in known if gpu.lower() in name] or difflib.get_close_matches(gpu.lower(), known, n=5)
-        raise UnknownModel(
-            f"no GPU is called {gpu!r}",
-            remedy=f"Did you mean {', '.join(close[:5])}?" if close else "See `baseload gpu list`.",
-        )
-    return rows, held
+def _all(
+    asked: Sequence[str], offers: Sequence[GpuOffer], leases: Sequence[Lease]
+) -> list[tuple[str, list[GpuOffer], list[Lease]]]:
+    """Each GPU that is meant once, in the order asked."""
+    found = [_of(name, offers, leases) for name in asked]
+    return list({gpu: (gpu, rows, held) for gpu, rows, held in found}.values())
+
+
+def _of(asked: str, offers: Sequence[GpuOffer], leases: Sequence[Lease]) -> tuple[str, list[GpuOffer], list[Lease]]:
+    """The GPU that is meant, and its rows. Raises UnknownModel."""
+    gpu = gpu_named(asked, {*(row.gpu for row in offers), *(lease.gpu for lease in leases)})
+    return gpu, [row for row in offers if row.gpu == gpu], [lease for lease in leases if lease.gpu == gpu]
 
 
 def _leased(
@@ -229,7 +229,7 @@ def _leased(
         card(
             "reserved",
             per_used_hour(reserved(firm.usd_per_gpu_hour, discount), hours),
-            f"{discount.low:.0%} to {discount.high:.0%} below on demand for one to three years, paid for all 730 hours",
+            f"{discount.low:.0%} to {discount.high:.0%} below on demand for one year, paid for all 730 hours",
         )
     cheap = by_kind.get(LeaseKind.SPOT)
     if cheap is not None and firm is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from baseload.cost.curves import Curve
@@ -16,6 +16,9 @@ class Lowest:
 
     name: str
     curves: tuple[Curve, ...]
+    _events: dict[tuple[Fraction, Fraction], tuple[Fraction, ...]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def slope(self) -> Fraction:
@@ -37,6 +40,12 @@ class Lowest:
         return min(curve.after(volume) for curve in self.curves)
 
     def events(self, low: Fraction, high: Fraction) -> Iterator[Fraction]:
+        # Walked once for the drawn curve and once for the windows.
+        if (low, high) not in self._events:
+            self._events[low, high] = tuple(self._walked(low, high))
+        yield from self._events[low, high]
+
+    def _walked(self, low: Fraction, high: Fraction) -> Iterator[Fraction]:
         bends = sorted({low, high, *(event for curve in self.curves for event in curve.events(low, high))})
         for start, end in itertools.pairwise(bends):
             if low < start:

@@ -12,7 +12,7 @@ utilisation: a machine that is paid around the clock is paid around the clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Literal, TypeAlias
@@ -39,10 +39,14 @@ MINUTES_PER_HOUR = SECONDS_PER_HOUR // SECONDS_PER_MINUTE
 MOST_REPLICAS = 2_000
 # Floating point may put an exact whole number a hair above itself; that is no reason to pay another machine.
 _HAIR = 1e-12
+# Of an API beside machines, what does not grow with its tokens.
+_ONCE_AT_AN_API = frozenset({"commitment", "standby", "monitoring"})
 # How many replicas there are, and how busy.
 _SIZING = (
     "input_tokens_per_month",
+    "input_share",
     "output_tokens_per_month",
+    "output_share",
     "replica_input_tokens_per_month",
     "replica_output_tokens_per_month",
     "peak_over_mean",
@@ -55,7 +59,7 @@ _PEOPLE = ("engineer_usd_per_year", "engineer_hours_per_year")
 class Entry:
     """`quantity` of `unit` at `price` USD each: what a component costs a month. `names` are the figures behind it.
 
-    `once` is the whole of a cost that is spread over time.
+    `once` is the whole of a cost that is spread over time. `rest` marks what is bought as machines may not serve it.
     """
 
     component: str
@@ -66,6 +70,7 @@ class Entry:
     names: tuple[str, ...]
     basis: Basis = "used"
     once: Number = 0
+    rest: bool = False
 
     @property
     def amount(self) -> Number:
@@ -80,8 +85,9 @@ def replicas_wanted(way: Way, load: Load, v: Figures) -> Number:
 
 def busy_replicas(v: Figures) -> Number:
     """Replica-months that the whole load keeps busy: reading and writing, retries and the tokenizer included."""
-    read = v("input_tokens_per_month") * (1 - v("cache_read_share")) / v("replica_input_tokens_per_month")
-    written = v("output_tokens_per_month") / v("replica_output_tokens_per_month")
+    read = v("input_tokens_per_month") * v("input_share") * (1 - v("cache_read_share"))
+    read = read / v("replica_input_tokens_per_month")
+    written = v("output_tokens_per_month") * v("output_share") / v("replica_output_tokens_per_month")
     return (read + written) * v("tokenizer_ratio") * v("attempts_per_answer")
 
 
@@ -141,7 +147,7 @@ def api(v: Figures, share: Number) -> list[Entry]:
 
 def _tokens(v: Figures) -> list[Entry]:
     """What the load's own tokens cost at the plain price."""
-    read, wrote = v("input_tokens_per_month"), v("output_tokens_per_month")
+    read, wrote = v("input_tokens_per_month") * v("input_share"), v("output_tokens_per_month") * v("output_share")
     price_in, price_out = v("api_input_usd_per_mtok"), v("api_output_usd_per_mtok")
     cached = (
         ("cache reads", "cache_read_share", "cache_read_ratio"),
@@ -152,14 +158,15 @@ def _tokens(v: Figures) -> list[Entry]:
     thought = v("reasoning_per_output_token")
     return [
         _token_entry("api_input", "input tokens", read * plain, price_in,
-                     ("input_tokens_per_month", "api_input_usd_per_mtok")),
+                     ("input_tokens_per_month", "input_share", "api_input_usd_per_mtok")),
         *(_token_entry("api_input", title, read * v(share), price_in * v(ratio),
-                       ("input_tokens_per_month", share, "api_input_usd_per_mtok", ratio))
+                       ("input_tokens_per_month", "input_share", share, "api_input_usd_per_mtok", ratio))
           for title, share, ratio in cached),
         _token_entry("api_output", "output tokens", wrote, price_out,
-                     ("output_tokens_per_month", "api_output_usd_per_mtok")),
+                     ("output_tokens_per_month", "output_share", "api_output_usd_per_mtok")),
         _token_entry("api_output", "reasoning tokens", wrote * thought, price_out,
-                     ("output_tokens_per_month", "reasoning_per_output_token", "api_output_usd_per_mtok")),
+                     ("output_tokens_per_month", "output_share", "reasoning_per_output_token",
+                      "api_output_usd_per_mtok")),
     ]  # fmt: skip
 
 
@@ -193,7 +200,7 @@ def _token_entry(component: str, title: str, tokens: Number, usd_per_mtok: Numbe
 
 def _requests(v: Figures, fee: Number) -> Number:
     """Requests are asked for only where they cost something: they may not be known."""
-    return v("requests_per_month") * v("attempts_per_answer") if _any(fee > 0) else 0 * fee
+    return v("requests_per_month") * v("input_share") * v("attempts_per_answer") if _any(fee > 0) else 0 * fee
 
 
 def _any(truth: Number) -> bool:
@@ -207,7 +214,8 @@ def machines(way: Way, v: Figures, busy: Number, count: Number, spare: Number, c
     """`count` replicas of which `busy` are used on average, `spare` ones beside them, serving `carried` of the load."""
     hardware = list(_owned(way, v, busy, count, spare) if way.kind == "owned" else _leased(way, v, busy, count, spare))
     everyone = count + spare
-    gigabytes = v("output_tokens_per_month") * carried * v("attempts_per_answer") * v("tokenizer_ratio")
+    gigabytes = v("output_tokens_per_month") * v("output_share") * carried
+    gigabytes = gigabytes * v("attempts_per_answer") * v("tokenizer_ratio")
     gigabytes = gigabytes * v("bytes_per_output_token") / BYTES_PER_GB
     cards = everyone * way.gpus
     bought = [
@@ -411,8 +419,26 @@ def sized(way: Way, load: Load, v: Callable[[Way], Figures], base: int | None = 
     """
     if way.base is not None and way.overflow is not None:
         found = [_on_api(v(way.overflow)), _both(way.base, load, v(way.base), v(way.overflow), base)]
-        return found if load.outside(way.base.on) else [*found, _on_machines(way.base, load, v(way.base))]
-    return [_on_machines(way, load, v(way)) if way.on_machines else _on_api(v(way))]
+        if not load.outside(way.base.on):
+            found.append(_on_machines(way.base, load, v(way.base)))
+    elif way.base is not None:
+        found = [_as_now(way.base, v(way.base), way.held)]
+    else:
+        found = [_on_machines(way, load, v(way)) if way.on_machines else _on_api(v(way))]
+    return found if way.elsewhere is None else [_with(each, v(way.elsewhere)) for each in found]
+
+
+def _with(found: Sized, v: Figures) -> Sized:
+    """The way and what its machines may not serve, bought: tokens alone, the rest is counted already."""
+    bought = [replace(entry, rest=True) for entry in api(v, 1) if entry.component not in _ONCE_AT_AN_API]
+    return replace(found, entries=[*found.entries, *bought])
+
+
+def _as_now(way: Way, v: Figures, held: int) -> Sized:
+    """The machines that there are, busy with what they serve today, whatever else would be cheaper."""
+    busy = busy_replicas(v)
+    entries = machines(way, v, busy, held, 0, 1)
+    return Sized("both", [*entries, *common(v, entries)], held, 0, busy, 0)
 
 
 def _on_api(v: Figures) -> Sized:
@@ -464,8 +490,7 @@ def _levels(way: Way, load: Load, v: Figures) -> list[tuple[Number, Number]]:
 
     Levels are fractions among fractions and floats among floats.
     """
-    if load.shape:
-        levels = load.levels(way.on)
+    if levels := load.levels(way.on):
         if isinstance(v("hours_on_per_week"), Fraction):
             return list(levels)
         return [(float(level), float(share)) for level, share in levels]

@@ -1,7 +1,7 @@
 """What a successful outcome costs, failures, checks and corrections included. Pure.
 
 `cost per success = (cost of a try x expected tries + P(failed) x cost of a failure) / P(delivered)`. Amounts are USD
-for one task, or any other unit that is used throughout; probabilities are exact Decimals above 0 and up to 1.
+for one task, or any other unit that is used throughout; probabilities are exact Decimals from 0 to 1.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class Service:
 
     def __post_init__(self) -> None:
         _not_negative(self.usd, f"a try of {self.name}")
-        if not (self.success.is_finite() and 0 < self.success <= 1):
+        if not (self.success.is_finite() and 0 <= self.success <= 1):
             raise BadInput(
-                f"{self.name} succeeds with {self.success}, which is not above 0 and up to 1",
-                remedy="Give a share such as 0.9; for a model that always fails use a fixed course.",
+                f"{self.name} succeeds with {self.success:f}, which is no share from 0 to 1",
+                remedy="Give a share such as 0.9, or 0 for a model that never gets it right.",
             )
         if not 1 <= self.tries <= MOST_TRIES:
             raise BadInput(f"{self.name}: {self.tries} tries is not 1 to {MOST_TRIES}", remedy="Give 1 or more.")
@@ -65,8 +65,8 @@ class Service:
 
     @property
     def expected_tries(self) -> Decimal:
-        """(1 - (1 - p)^k) / p: 1/p were tries without limit."""
-        return (1 - self.failing) / self.success
+        """(1 - (1 - p)^k) / p: 1/p were tries without limit; all of them where none succeeds."""
+        return (1 - self.failing) / self.success if self.success else Decimal(self.tries)
 
     @property
     def expected(self) -> Expected:
@@ -80,6 +80,8 @@ def until_success(usd: Decimal, success: Decimal) -> Decimal:
     Decimal('2')
     """
     service = Service("it", usd, success)
+    if not service.success:
+        raise BadInput("what never succeeds is tried for ever", remedy="Give a share above 0, such as 0.9.")
     return service.usd / service.success
 
 

@@ -21,7 +21,7 @@ Scale = Literal["F", "R", "N", "T", "O", "E"]
 Payer = Literal["rent", "own", "api"]
 Shape = Literal["exact", "triangular", "lognormal", "integer"]
 Evidence = Literal["measured", "reported", "assumed"]
-Origin = Literal["typed", "config", "default", "left out"]
+Origin = Literal["typed", "metered", "config", "default", "left out"]
 
 # Shares are parts of a whole; what is a part of more than the whole is a slip of the decimal point.
 _SHARES = ("share",)

@@ -15,7 +15,7 @@ import msgspec
 
 from baseload.catalog.books import Catalog, bare_name
 from baseload.catalog.entries import Offer, Precedence, Processing, Rates
-from baseload.cost.quotes import Asked, RateCard, price_spread, rate_card
+from baseload.cost.quotes import Asked, RateCard, before_book, price_spread, rate_card
 from baseload.errors import BadInput, Unpriced
 
 LEAVES = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning", "per_request")
@@ -28,7 +28,8 @@ Finding = Literal["unpriced", "twice", "conflict", "far", "stale"]
 
 
 class RowCard(msgspec.Struct, frozen=True, kw_only=True):
-    """One offer of one book and what it costs at the moment that was asked for."""
+    """One offer of one book and what it costs at the moment that was asked for; with `before_book` no dated row says
+    what held then."""
 
     offer: str
     name: str
@@ -37,6 +38,7 @@ class RowCard(msgspec.Struct, frozen=True, kw_only=True):
     rates: RateCard
     processing: tuple[str, ...]
     context_tokens: int | None
+    before_book: bool
 
 
 class ListDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +52,8 @@ class ListDocument(msgspec.Struct, frozen=True, kw_only=True):
 class Bid(msgspec.Struct, frozen=True, kw_only=True):
     """The asked usage on one offer: `usd`, and `times` the cheapest; null with a reason in `unpriced`.
 
-    `usd_with_minimum` is what a month of nothing else would be billed.
+    `usd_with_minimum` is what a month of nothing else would be billed. With `before_book` no dated row says what held
+    at that moment.
     """
 
     offer: str
@@ -60,6 +63,7 @@ class Bid(msgspec.Struct, frozen=True, kw_only=True):
     usd_with_minimum: Decimal | None
     times: Decimal | None
     unpriced: str | None
+    before_book: bool
 
 
 class CompareDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +144,7 @@ def price_list(
                 rates=rate_card(rates),
                 processing=tuple(variant.processing.value for variant in offer.variants),
                 context_tokens=offer.context_tokens,
+                before_book=before_book(offer, when, processing),
             )
             for offer, rates in rows
         ),
@@ -215,14 +220,16 @@ def price_check(
     far: Decimal,
     conflict: Decimal,
 ) -> CheckDocument:
-    """Look for names of `wanted` that no book prices, and among the rows of `books` (all when empty) for two prices of
-    one offer in a book, books that disagree `conflict` times or more, prices `far` times or more from the market's
-    median of the model, and rows older than `stale_days`."""
-    rows = [offer for offer in catalog.offers if not books or offer.source.book in books]
-    if not rows:
+    """Look for names of `wanted` that no book prices, and among the rows of `books` for two prices of one offer in a
+    book, books that disagree `conflict` times or more, prices `far` times or more from the market's median of the
+    model, and rows older than `stale_days`. Without `books` the rows are those of `wanted` and yours, without either
+    all that there are."""
+    names = tuple(dict.fromkeys(wanted))
+    rows = _checked_rows(catalog, names, books)
+    if not rows and books:
         raise BadInput(f"no book is called {', '.join(books)}", remedy="See `baseload price list --json`.")
     found = [
-        *_unpriced(catalog, wanted, when),
+        *_unpriced(catalog, names, when),
         *_twice(rows),
         *_conflicts(catalog, rows, when, conflict),
         *_far(catalog, rows, when, far),
@@ -247,6 +254,7 @@ def _bid(offer: Offer, when: datetime, asked: Asked, processing: Processing) -> 
         usd_with_minimum=None if usd is None else max(usd, offer.monthly_minimum_usd),
         times=None,
         unpriced=reason,
+        before_book=before_book(offer, when, processing),
     )
 
 
@@ -294,13 +302,27 @@ def _diff(before: str, after: str, changes: Sequence[Change]) -> DiffDocument:
     )
 
 
-def _unpriced(catalog: Catalog, wanted: Iterable[str], when: datetime) -> list[Found]:
+def _checked_rows(catalog: Catalog, names: Sequence[str], books: Sequence[str]) -> list[Offer]:
+    if books:
+        return [offer for offer in catalog.offers if offer.source.book in books]
+    if not names:
+        return list(catalog.offers)
+    named = {offer.key for name in names for offer in catalog.named(name)}
+    return [offer for offer in catalog.offers if offer.key in named or offer.source.precedence is Precedence.YOURS]
+
+
+def _unpriced(catalog: Catalog, names: Sequence[str], when: datetime) -> list[Found]:
     found = []
-    for name in dict.fromkeys(wanted):
+    for name in names:
         rows = catalog.named(name)
         words = "" if rows else f"no book has a price for {name}"
-        if rows and _in_force(rows[0], when) is None:
-            words = f"{rows[0].source.book} has no price in force for {name}"
+        if rows:
+            rates, book = _in_force(rows[0], when), rows[0].source.book
+            missing = [leaf for leaf in ("input", "output") if rates is not None and getattr(rates, leaf) is None]
+            if rates is None:
+                words = f"{book} has no price in force for {name}"
+            elif missing:
+                words = f"{book} has no {' and no '.join(missing)} price for {name}"
         if words:
             found.append(Found(finding="unpriced", offer=name, book="", words=words))
     return found
@@ -389,7 +411,7 @@ def _stale(rows: Sequence[Offer], when: datetime, days: int) -> list[Found]:
             finding="stale",
             offer="",
             book=book,
-            words=f"{count} rows of {book} are of {day}, {(when.date() - day).days} days old",
+            words=f"{'1 row' if count == 1 else f'{count} rows'} of {day}, {(when.date() - day).days} days old",
         )
         for (book, day), count in aged.items()
     ]

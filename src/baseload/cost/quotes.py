@@ -12,6 +12,7 @@ from decimal import Decimal
 import msgspec
 
 from baseload.catalog.books import Catalog, Conflict
+from baseload.catalog.choice import blended, choose
 from baseload.catalog.entries import DAY_NAMES, EVERY_DAY, Offer, PriceRow, Processing, Rates, Window
 from baseload.cost.tokens import price, rates_at
 from baseload.errors import BadInput, Unpriced
@@ -68,7 +69,8 @@ class VariantCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True):
-    """One book's row. `usd` is null with a reason in `unpriced` when the book cannot price what was asked."""
+    """One book's row. `usd` is null with a reason in `unpriced` when the book cannot price what was asked. With
+    `before_book` the moment lies before the day the book was read, and no dated row says what held then."""
 
     offer: str
     name: str
@@ -85,6 +87,15 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     monthly_minimum_usd: Decimal
     usd: Decimal | None
     unpriced: str | None
+    before_book: bool
+
+
+class ChosenCard(msgspec.Struct, frozen=True, kw_only=True):
+    """The row that the name stands for wherever one price is needed, and why that one."""
+
+    offer: str
+    book: str
+    why: str
 
 
 class ConflictCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,12 +110,14 @@ class ConflictCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PriceDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the books say about a name at a moment. Quotes stand in order of precedence: the first one wins."""
+    """Everything the books say about a name at a moment. Quotes stand in order of precedence: of one offer the first
+    one wins. `chosen` is the offer that the name stands for, null when none has a price."""
 
     schema: str
     asked: str
     at: datetime
     usage: Asked | None
+    chosen: ChosenCard | None
     quotes: tuple[Quote, ...]
     conflicts: tuple[ConflictCard, ...]
 
@@ -125,9 +138,16 @@ def quotes(
         asked=name,
         at=when,
         usage=asked,
+        chosen=_chosen(catalog, name, when, asked, processing),
         quotes=tuple(_quote(offer, when, asked, processing) for offer in offers),
         conflicts=tuple(_conflict_card(conflict) for conflict in catalog.conflicts(name, when)),
     )
+
+
+def before_book(offer: Offer, when: datetime, processing: Processing = Processing.STANDARD) -> bool:
+    """Whether the moment lies before the day the book was read, and no dated row says what held then."""
+    row = offer.row(when, processing)
+    return when.date() < offer.source.as_of and (row is None or row.valid_from is None)
 
 
 def price_spread(asked: Asked, offer: Offer, when: datetime, processing: Processing = Processing.STANDARD) -> Decimal:
@@ -145,6 +165,26 @@ def price_spread(asked: Asked, offer: Offer, when: datetime, processing: Process
         one = Usage(input_tokens=each_input + (start < more_input), output_tokens=each_output + (start < more_output))
         nanos += (end - start) * price(one, offer, when, processing).nanousd
     return usd(nanos)
+
+
+def _chosen(
+    catalog: Catalog, name: str, when: datetime, asked: Asked | None, processing: Processing
+) -> ChosenCard | None:
+    """The cheapest is told by the asked usage, or else by a blend of input and output."""
+
+    def cost(offer: Offer) -> Decimal:
+        if asked is not None:
+            return price_spread(asked, offer, when, processing)
+        found = blended(rates_at(offer, when, 0, processing))
+        if found is None:
+            raise Unpriced(f"{offer.key} lacks a price", remedy=f"Add it for {offer.key} to your own book.")
+        return found
+
+    try:
+        chosen = choose(catalog, name, cost)
+    except Unpriced:
+        return None
+    return ChosenCard(offer=chosen.offer.key, book=chosen.offer.source.book, why=chosen.why)
 
 
 def _quote(offer: Offer, when: datetime, asked: Asked | None, processing: Processing) -> Quote:
@@ -173,6 +213,7 @@ def _quote(offer: Offer, when: datetime, asked: Asked | None, processing: Proces
         monthly_minimum_usd=offer.monthly_minimum_usd,
         usd=amount,
         unpriced=reason,
+        before_book=before_book(offer, when, processing),
     )
 
 

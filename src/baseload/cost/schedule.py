@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date
 from fractions import Fraction
 from functools import cached_property
 
@@ -18,9 +19,11 @@ _PART = re.compile(r"(?:([a-z]{3})(?:-([a-z]{3}))?:)?(\d{1,2})-(\d{1,2})")
 
 @dataclass(frozen=True)
 class Schedule:
-    """`on` holds one bit for each hour of the week."""
+    """`on` holds one bit for each hour of the week; `lost` are hours a week that holidays, or the days of a
+    named month, take away on average; a month with more of the days on has fewer than none."""
 
     on: tuple[bool, ...]
+    lost: Fraction = Fraction(0)
 
     def __post_init__(self) -> None:
         if len(self.on) != HOURS_PER_WEEK:
@@ -32,11 +35,26 @@ class Schedule:
                 "machines that are on for 0 hours serve nothing",
                 remedy=f"Give hours as in {EXAMPLE}, or leave the machines out and buy by the token.",
             )
+        if not self.lost < self.hours:
+            raise BadInput(
+                f"holidays take {float(self.lost):.1f} of {self.hours} hours a week: machines that are never on",
+                remedy="Check the dates, or leave the machines out and buy by the token.",
+            )
 
     @cached_property
     def hours(self) -> int:
-        """Hours on in a week."""
+        """Hours on in a week without holidays."""
         return sum(self.on)
+
+    @property
+    def mean_hours(self) -> Fraction:
+        """Hours on in a week, what holidays take away averaged over the weeks."""
+        return self.hours - self.lost
+
+    def hours_of(self, day: date) -> int:
+        """Hours on of a calendar day that is no holiday."""
+        first = day.weekday() * HOURS_PER_DAY
+        return sum(self.on[first : first + HOURS_PER_DAY])
 
     @cached_property
     def runs(self) -> tuple[int, ...]:
@@ -52,8 +70,8 @@ class Schedule:
 
     @property
     def share(self) -> Fraction:
-        """The share of the week that is on."""
-        return Fraction(self.hours, HOURS_PER_WEEK)
+        """The share of the time that is on."""
+        return Fraction(self.mean_hours, HOURS_PER_WEEK)
 
 
 ALWAYS = Schedule((True,) * HOURS_PER_WEEK)

@@ -50,6 +50,25 @@ def price(usage: Usage, offer: Offer, when: datetime, processing: Processing = P
     return Charge(offer=offer.key, book=offer.source.book, lines=tuple(_lines(usage, rates, offer)))
 
 
+def processing_of(service_tier: str) -> Processing:
+    """How an upstream says it processed a request; an empty word is the standard way.
+
+    Raises Unpriced for a word that no price sheet uses: what that costs is not known, least of all the standard price.
+
+    >>> processing_of(""), processing_of("flex")
+    (<Processing.STANDARD: 'standard'>, <Processing.FLEX: 'flex'>)
+    """
+    if not service_tier:
+        return Processing.STANDARD
+    try:
+        return Processing(service_tier)
+    except ValueError as error:
+        raise Unpriced(
+            f"no book has a price for the service tier {service_tier!r}",
+            remedy=f"Books price {', '.join(Processing)}; ask the upstream for one of them.",
+        ) from error
+
+
 def rates_at(
     offer: Offer, when: datetime, prompt_tokens: int = 0, processing: Processing = Processing.STANDARD
 ) -> Rates:

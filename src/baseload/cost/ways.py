@@ -14,7 +14,7 @@ from baseload.cost.schedule import ALWAYS, HOURS_PER_WEEK, Schedule
 from baseload.errors import BadInput
 from baseload.ranges import Range
 
-WayKind = Literal["api", "rented", "reserved", "spot", "owned", "brokered", "hybrid"]
+WayKind = Literal["now", "api", "rented", "reserved", "spot", "owned", "brokered", "hybrid"]
 ON_MACHINES = frozenset({"rented", "reserved", "spot", "owned", "brokered"})
 
 
@@ -23,13 +23,17 @@ class Load:
     """A month's tokens and requests.
 
     `shape` is each hour of the week's load over the mean, Monday 00:00 first; empty where only the month is known: then
-    the load falls evenly on the hours that machines are on.
+    the load falls evenly on the hours that machines are on. `duration` is a measured load-duration curve, (load over
+    its mean, share of the time), highest first: what machines carry that are never off. Its peaks are in it, so that no
+    other peak is added. `known` says how the tokens are known.
     """
 
     input_tokens: Range
     output_tokens: Range
     requests: Range | None = None
     shape: tuple[Fraction, ...] = ()
+    duration: tuple[tuple[Fraction, Fraction], ...] = ()
+    known: Literal["metered", "imported", "typed"] = "typed"
 
     def __post_init__(self) -> None:
         if (
@@ -54,7 +58,11 @@ class Load:
         return known | ({"requests_per_month": self.requests} if self.requests is not None else {})
 
     def levels(self, on: Schedule) -> tuple[tuple[Fraction, Fraction], ...]:
-        """(load over the week's mean, share of the week) of the hours on, for a load with a shape; highest first."""
+        """(load over the mean, share of the time) of the hours on, highest first; none where no shape is known."""
+        if self.duration and on == ALWAYS:
+            return self.duration
+        if not self.shape:
+            return ()
         mean = sum(self.shape, Fraction(0)) / len(self.shape)
         counted = Counter(load / mean for load, running in zip(self.shape, on.on, strict=True) if running)
         return tuple((level, Fraction(count, HOURS_PER_WEEK)) for level, count in sorted(counted.items(), reverse=True))
@@ -73,8 +81,9 @@ class Way:
 
     `figures` are the parameters that this way states for itself (its price, its capacity), with their `sources`; every
     other figure is the assumptions'. `gpus` are those of one replica, `on` the hours it is paid and serves. A hybrid
-    names its `base` on machines and its `overflow` at an API. `unfit` says why it cannot be, in a sentence: then it has
-    no price.
+    names its `base` on machines and its `overflow` at an API. What machines may not serve goes to `rest`, an API. As it
+    is served `now`, there are as many machines as are `held`, and `rest` is what is bought. `unfit` says why it cannot
+    be, in a sentence: then it has no price. `why` says for what reason it is this one.
     """
 
     name: str
@@ -86,6 +95,9 @@ class Way:
     base: Way | None = None
     overflow: Way | None = None
     unfit: str = ""
+    why: str = ""
+    rest: Way | None = None
+    held: int = 0
 
     def __post_init__(self) -> None:
         if self.gpus < 1:
@@ -102,5 +114,11 @@ class Way:
 
     @cached_property
     def parts(self) -> tuple[Way, ...]:
-        """The ways that it is made of: itself, or base and overflow."""
-        return (self,) if self.base is None or self.overflow is None else (self.base, self.overflow)
+        """The ways that it is made of: itself, or base and overflow; then what its machines may not serve."""
+        inner = tuple(way for way in (self.base, self.overflow) if way is not None) or (self,)
+        return inner if self.elsewhere is None else (*inner, self.elsewhere)
+
+    @property
+    def elsewhere(self) -> Way | None:
+        """The API that serves what its machines may not."""
+        return self.rest if self.rest is not None or self.base is None else self.base.rest

@@ -82,9 +82,10 @@ class Ending:
 
     def delivered(self, job: Job, attempt: Try, status: Status, error: str) -> None:
         """End an attempt that did not end by itself: what it reported so far, else an estimate of what it delivered."""
-        usage = job.relay.usage if job.relay is not None else None
-        written = job.relay.written_tokens if job.relay is not None else 0
-        attempt.provider_usd = job.relay.provider_usd if job.relay is not None else None
+        usage, written = None, 0
+        if (relay := job.relay) is not None:
+            usage, written = relay.usage, relay.written_tokens
+            attempt.provider_usd, attempt.service_tier = relay.provider_usd, relay.service_tier
         self.consumed(job, attempt, status, usage, written, error)
 
     def consumed(

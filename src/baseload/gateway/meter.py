@@ -10,9 +10,10 @@ from typing import Protocol
 
 import msgspec
 
+from baseload.capacity.offer import OWN
 from baseload.catalog.entries import Offer
 from baseload.clock import Clock, from_ns
-from baseload.cost.tokens import price
+from baseload.cost.tokens import price, processing_of
 from baseload.errors import LedgerUnavailable, Unpriced
 from baseload.load.calls import Attempt, Call, Decision, Evidence, Status
 from baseload.load.facts import Facts
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 
 MAX_ERROR = 300
 """Characters of an upstream's complaint that are kept."""
+
+MOST_WARNINGS = 1_000
+"""Offers and service tiers that are warned of once each: an upstream may think up new names without end."""
 
 PROBE_NS = NANOSECONDS_PER_SECOND
 """How long to wait before another call finds out whether calls can be written again."""
@@ -48,7 +52,7 @@ class Try:
     http_status: int | None = None
     hidden: str = ""  # our key there: no complaint is kept that quotes it
     provider_usd: Decimal | None = None  # what the upstream itself says it charges
-
+    service_tier: str = ""  # as the answer says
     ended: bool = False
 
     def on_sent(self) -> None:
@@ -76,7 +80,7 @@ class Meter:
         self.writable = True  # whether the last append succeeded
         self._spool = spool
         self._clock = clock
-        self._warned: set[str] = set()
+        self._warned: set[tuple[str, str]] = set()
         self._estimated: set[str] = set()
         self._probed_ns = 0  # when a call was last let through although the one before could not be written
 
@@ -110,7 +114,7 @@ class Meter:
         if evidence is Evidence.ESTIMATED and status is Status.OK:
             self._warn_estimated(route.offer)
         if evidence is not Evidence.NONE:
-            cost, book = self._price(usage or Usage(), record.offers.get(route.offer), route, attempt.started_ns)
+            cost, book = self._price(usage or Usage(), record.offers.get(route.offer), attempt)
         ended = Attempt(
             number=attempt.number,
             route=route.name,
@@ -128,6 +132,7 @@ class Meter:
             book=book,
             provider_nanousd=nanousd(attempt.provider_usd) if attempt.provider_usd is not None else None,
             error=_discreet(error, attempt, record)[:MAX_ERROR],
+            service_tier=attempt.service_tier,
         )
         record.attempts.append(ended)
         return ended
@@ -164,15 +169,20 @@ class Meter:
         self.written += 1
         return call
 
-    def _price(self, usage: Usage, offer: Offer | None, route: Route, at_ns: int) -> tuple[int | None, str]:
-        """Exact nano-dollars and the book they come from; None, counted and said once, when there is no price."""
+    def _price(self, usage: Usage, offer: Offer | None, attempt: Try) -> tuple[int | None, str]:
+        """Exact nano-dollars and the book they come from; None, counted and said once, when there is no price.
+
+        A pool of your own costs its hours, whatever it calls the way it served.
+        """
+        route, tier = attempt.route, attempt.service_tier
         if offer is None:
-            self._warn(route.offer, f"no book has a price for {route.offer}")
+            self._warn(route.offer, "", f"no book has a price for {route.offer}")
             return None, ""
         try:
-            charge = price(usage, offer, from_ns(at_ns))
+            processing = processing_of(tier if tier and offer.provider != OWN else "")
+            charge = price(usage, offer, from_ns(attempt.started_ns), processing)
         except Unpriced as error:
-            self._warn(route.offer, str(error))
+            self._warn(route.offer, tier, f"{route.offer}: {error}" if tier else str(error))
             return None, offer.source.book
         return charge.nanousd, charge.book
 
@@ -181,10 +191,10 @@ class Meter:
             self._estimated.add(offer)
             log.warning("estimated: %s does not report its usage, or not one that can be", offer)
 
-    def _warn(self, offer: str, reason: str) -> None:
+    def _warn(self, offer: str, service_tier: str, reason: str) -> None:
         self.unpriced += 1
-        if offer not in self._warned:
-            self._warned.add(offer)
+        if len(self._warned) < MOST_WARNINGS and (offer, service_tier) not in self._warned:
+            self._warned.add((offer, service_tier))
             log.warning("unpriced: %s", reason)
 
 

@@ -67,7 +67,7 @@ class Relaying:
         text, found = _read_whole(back.over, back.answer, body)
         self._state.answered(back.attempt.route.upstream)
         status = _ok(back.exchange)
-        back.attempt.provider_usd = found.provider_usd
+        back.attempt.provider_usd, back.attempt.service_tier = found.provider_usd, found.service_tier
         self._ending.consumed(back.job, back.attempt, status, found.usage, found.written_tokens)
         self._remember(back, found.made)
         said = back.over.whole(text)

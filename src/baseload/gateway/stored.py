@@ -1,6 +1,6 @@
 """Which upstream keeps which answer, so that what follows up on one reaches the upstream that made it. Acts (SQLite).
 
-One small table in `data_dir`, shared by every worker and read again after a restart (docs/decisions/011). It holds no
+One small table in `data_dir`, shared by every worker and read again after a restart (docs/decisions/013). It holds no
 word of an answer: its name, its upstream, the key it belongs to, and when. A write is one insert into a write-ahead log
 without a sync: what a power cut may cost is a name, never money.
 """

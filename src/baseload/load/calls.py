@@ -37,6 +37,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `cost_nanousd` is exact, None when no price is known (never zero for that reason). For an own pool it is the usage
     basis: the share of busy time. `provider_nanousd` is what the provider itself said the attempt cost.
+    `service_tier` is how the upstream says it processed the request (`flex`, `priority`), empty for the standard way.
     Times are nanoseconds since the epoch; `first_byte_ns` None when no byte of an answer came.
     """
 
@@ -56,6 +57,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     provider_nanousd: int | None = None
     book: str = ""
     error: str = ""
+    service_tier: str = ""
 
 
 class Skip(msgspec.Struct, frozen=True):

@@ -1,23 +1,17 @@
-"""The decision: buy by the token, rent, or both. Pure.
-
-`decide_on_prices` answers from what was typed, `decide_on_calls` from what was metered; both return the same document.
-"""
+"""The decision on typed prices and one kind of machine: buy by the token, rent, or both. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from baseload.capacity.deployment import Deployment
-from baseload.catalog.books import Catalog
 from baseload.cost.bill import Bill
 from baseload.cost.breakeven import critical_fill, windows
 from baseload.cost.curves import ZERO, Curve, Hybrid, Tariff
 from baseload.cost.lowest import Lowest
 from baseload.errors import BadInput
-from baseload.load.calls import Call
-from baseload.plan.assumptions import metered_rows, typed
+from baseload.plan.assumptions import typed
 from baseload.plan.document import (
     SCHEMA,
     Assumption,
@@ -25,7 +19,6 @@ from baseload.plan.document import (
     CrossingEntry,
     DecideDocument,
     FillEntry,
-    Flip,
     Kind,
     Known,
     Metered,
@@ -36,7 +29,6 @@ from baseload.plan.document import (
     plain,
 )
 from baseload.plan.document import Volume as VolumeEntry
-from baseload.plan.metered import Market, OwnPool
 from baseload.plan.options import (
     NOTHING,
     Machines,
@@ -47,19 +39,22 @@ from baseload.plan.options import (
     hybrid_option,
     machine_option,
 )
-from baseload.plan.profile import profile
-from baseload.plan.supplies import Configured, supplies
-from baseload.plan.verdict import Crossings, all_crossings, flips, hidden, verdict
+from baseload.plan.question import MEASURE
+from baseload.plan.verdict import NO_TURNING, Crossings, Turning, all_crossings, flips, hidden, verdict
 from baseload.units import HOURS_PER_MONTH
 
-MEASURE = "meter your own traffic with `baseload serve --config FILE`, then `baseload decide --config FILE`"
 MACHINES_DRAWN = 64
-MORE = "meter a whole week: nights and weekends decide how full a machine is"
+HYBRID_SILENT = (
+    "{name}: no flip points over prices, the simple model sizes it anew at each; --lease rented holds its machines "
+    "and has them."
+)
+OWNS_NOTHING = "it would own nothing: at this volume base machines do not earn what they and running them cost."
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the options lead to, before it is written down. `own` is the option on machines alone, if there is one."""
+    """What the options lead to, before it is written down. `own` is the option on machines alone, if there is one;
+    `drawn` are the curves over volume: also that of a hybrid which owns nothing at this one."""
 
     volume: Volume
     options: tuple[Option, ...]
@@ -67,6 +62,7 @@ class Found:
     own: Option | None
     crossed: Crossings | None
     fill: Fraction | None
+    drawn: tuple[tuple[Kind, Curve], ...]
     fills: tuple[FillEntry, ...] = ()
     cannot: tuple[CannotEntry, ...] = ()
 
@@ -87,52 +83,29 @@ def decide_on_prices(
     options = [api_option(volume, price) for price in prices]
     _distinct(options, machines)
     cheapest = min(options, key=lambda option: option.usd_per_month.likely)
-    own, crossed, fill = None, None, None
+    own, crossed, fill, mixed = None, None, None, None
     if machines is not None:
         own = machine_option(volume, machines, kind)
         crossed = all_crossings(cheapest, own)
         hourly = Fraction(machines.usd_per_month.likely) / HOURS_PER_MONTH
         fill = critical_fill(hourly, Fraction(machines.capacity) / HOURS_PER_MONTH, cheapest.curve.slope)
         options.append(own)
-        if machines.peak == 1:
-            options.append(hybrid_option(volume, machines, cheapest))
-    found = Found(volume, tuple(options), cheapest, own, crossed, fill)
+        mixed = hybrid_option(volume, machines, cheapest) if machines.peak == 1 else None
+    idle = mixed if mixed is not None and not mixed.machines else None
+    drawn = [*options, *([mixed] if mixed is not None else [])]
+    found = Found(
+        volume=volume,
+        options=tuple(option for option in drawn if option is not idle),
+        cheapest_api=cheapest,
+        own=own,
+        crossed=crossed,
+        fill=fill,
+        cannot=(CannotEntry(name=idle.name, kind=idle.kind, why=OWNS_NOTHING),) if idle is not None else (),
+        drawn=tuple((option.kind, option.curve) for option in drawn),
+    )
     beside = machines.operations if machines is not None else NOTHING
     answer = _verdict(found, "typed", MEASURE, beside)
     return written(found, answer, typed(volume, prices, machines))
-
-
-def decide_on_calls(
-    calls: Iterable[Call],
-    catalog: Catalog,
-    deployments: Mapping[str, Deployment],
-    configured: Configured,
-    *,
-    operations: Bill = NOTHING,
-) -> DecideDocument:
-    """Decide from metered calls, with the routes and own pools of a configuration (`policy` and `upstreams`).
-
-    `operations` is what running machines costs beside them, such as `cost.hours.hidden_stack()`.
-
-    Raises NotEnoughData when too little was metered or a bucket has no priced API, BadConfig for a pool whose
-    deployment or rent no book knows.
-    """
-    known = supplies(configured, catalog, deployments)
-    market = Market(profile(calls, known), known)
-    options = market.api_options()
-    cheapest = min(options, key=lambda option: option.usd_per_month.likely)
-    own, crossed, fill = None, None, None
-    fills: tuple[FillEntry, ...] = ()
-    pool = OwnPool(market, known.pool) if known.pool is not None else None
-    if pool is not None and pool.peak:
-        own = pool.own_option(operations)
-        options += [own, pool.hybrid_option(operations)]
-        crossed = all_crossings(cheapest, own)
-        fill, fills = pool.critical_fill(), pool.fills()
-    found = Found(market.volume, tuple(options), cheapest, own, crossed, fill, fills)
-    answer = _verdict(found, "metered", MORE, operations)
-    rows = metered_rows(market, pool, operations)
-    return written(found, answer, rows, market.metered)
 
 
 def written(
@@ -141,7 +114,7 @@ def written(
     """The document of a decision."""
     volume, crossed = found.volume, found.crossed
     high = _right_edge(found)
-    curves = [option.curve for option in found.options]
+    curves = [curve for _, curve in found.drawn]
     return DecideDocument(
         schema=SCHEMA,
         basis="typed" if metered is None else "metered",
@@ -165,7 +138,7 @@ def written(
         fills=found.fills,
         verdict=answer,
         assumptions=tuple(assumptions),
-        curves=tuple(curve_entry(option.curve, option.kind, high) for option in found.options),
+        curves=tuple(curve_entry(curve, kind, high) for kind, curve in found.drawn),
         metered=metered,
         cannot=found.cannot,
         hybrid_threshold=_threshold(found),
@@ -174,7 +147,7 @@ def written(
 
 def _threshold(found: Found) -> ThresholdEntry | None:
     """Where a hybrid's first machine pays: there is one such place, whatever the number of crossings."""
-    curve: Curve | None = next((option.curve for option in found.options if option.kind == "hybrid"), None)
+    curve: Curve | None = next((curve for kind, curve in found.drawn if kind == "hybrid"), None)
     if isinstance(curve, Lowest):
         curve = next(each for each in curve.curves if isinstance(each, Hybrid))
     if found.fill is None or not isinstance(curve, Hybrid):
@@ -185,10 +158,11 @@ def _threshold(found: Found) -> ThresholdEntry | None:
 
 def _verdict(found: Found, confidence: Known, next_step: str, beside: Bill) -> VerdictEntry:
     own, crossed = found.own, found.crossed
-    turning: tuple[Flip, ...] = ()
-    stack = None
+    turning, stack = NO_TURNING, None
     if own is not None and crossed is not None:
-        turning = flips(found.cheapest_api, own, found.volume.tokens, crossed)
+        mixed = [option.name for option in found.options if option.kind == "hybrid"]
+        silent = tuple(HYBRID_SILENT.format(name=name) for name in mixed)
+        turning = Turning(flips(found.cheapest_api, own, found.volume.tokens, crossed), silent=silent)
         staffed = [option for option in found.options if option.machines]
         stack = hidden(
             found.cheapest_api, min(staffed or [own], key=lambda each: each.usd_per_month.likely), beside.total

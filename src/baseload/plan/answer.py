@@ -14,9 +14,11 @@ from baseload.cost.ways import Way
 from baseload.plan.advice import decide_on_prices
 from baseload.plan.cash import Cash, cash
 from baseload.plan.chances import Chances, chances, typed_case
-from baseload.plan.document import DecideDocument, plain
-from baseload.plan.itemised import api_way, decide_on_ways, load_of
+from baseload.plan.document import DecideDocument, Money, plain
+from baseload.plan.itemised import asked, decided
+from baseload.plan.json_schema import json_schema
 from baseload.plan.options import TokenPrice, Volume
+from baseload.plan.question import Question
 from baseload.plan.questions import Evidence, Questions, questions
 from baseload.plan.scenario import Answers, Named, Scenario, machines_of, named, prices_of, volume_of
 from baseload.plan.ways_case import ways_case
@@ -26,7 +28,7 @@ MINUTES_PER_DAY = HOURS_PER_DAY * SECONDS_PER_HOUR // SECONDS_PER_MINUTE
 
 
 class Answer(DecideDocument, frozen=True, kw_only=True):
-    """A decision with what surrounds it; `chances` and `cash` are of typed figures, null where there are none."""
+    """A decision with what surrounds it; `cash` is null where there are no machines to weigh."""
 
     scenario: Named | None = None
     chances: Chances | None = None
@@ -41,10 +43,12 @@ def answer(scenario: Scenario, named_prices: Sequence[TokenPrice], today: date) 
     kind = scenario.machine.kind if scenario.machine is not None else "rented"
     document = decide_on_prices(volume, prices, machines, kind=kind)
     case = typed_case(volume, prices, machines)
+    pair = document.verdict.cheapest, document.verdict.against
+    known = chances(case, case.options[0], pair=pair)
     return msgspec.structs.replace(
-        _plain(document),
+        _plain(_held_against(document, known)),
         scenario=named(scenario) if scenario.title else None,
-        chances=chances(case, case.options[0]),
+        chances=known,
         questions=_questions(document, scenario.answers, None),
         cash=cash(document.options, scenario.outlay, today),
     )
@@ -62,53 +66,52 @@ def answer_ways(
 
     What the model spreads over its horizon, setup and exit, is in the months already: the business case starts at zero.
     """
-    document = decide_on_ways(volume, prices, machines, assumptions)
-    apis = [api_way(price) for price in prices]
-    case = ways_case([*apis, *machines], load_of(volume), assumptions)
+    return answer_question(asked(volume, prices, machines, assumptions), assumptions, scenario, today)
+
+
+def answer_question(question: Question, assumptions: Assumptions, scenario: Scenario, today: date) -> Answer:
+    """Answer by the cost model, whatever door the question came in by; of `scenario` only answers and outlay count."""
+    found = decided(question, assumptions)
+    case = ways_case(found.ways, question.load, assumptions, found.held)
     paid = msgspec.structs.replace(scenario.outlay, setup=0, exit=0)
+    document = found.document
+    pair = document.verdict.cheapest, document.verdict.against
+    known = chances(case, case.options[0], pair=pair)
+    evidence = None
+    if document.metered is not None:
+        evidence = Evidence(days=plain(Decimal(document.metered.minutes) / MINUTES_PER_DAY))
     return msgspec.structs.replace(
-        _plain(document),
-        chances=chances(case, case.options[0]),
-        questions=_questions(document, scenario.answers, None),
+        _plain(_held_against(document, known)),
+        chances=known,
+        questions=_questions(document, scenario.answers, evidence),
         cash=cash(document.options, paid, today),
     )
 
 
-def with_questions(document: DecideDocument, answers: Answers, evidence: Evidence | None = None) -> Answer:
-    """A metered decision with the five questions; how long was metered is known from it."""
-    if evidence is None and document.metered is not None:
-        evidence = Evidence(days=plain(Decimal(document.metered.minutes) / MINUTES_PER_DAY))
-    return msgspec.structs.replace(_plain(document), questions=_questions(document, answers, evidence))
+def _held_against(document: DecideDocument, known: Chances) -> DecideDocument:
+    """The verdict's saving with the ends of its drawn cases, in each of which both options cost what they cost then."""
+    verdict, paired = document.verdict, known.verdict
+    if paired is None or verdict.saving_usd_per_month is None:
+        return document
+    likely, drawn = verdict.saving_usd_per_month.likely, paired.saving_usd_per_month
+    ends = [plain(Decimal(str(end))) for end in (drawn.p5, drawn.p95)]
+    saving = Money(low=min(ends[0], likely), likely=likely, high=max(ends[1], likely))
+    return msgspec.structs.replace(document, verdict=msgspec.structs.replace(verdict, saving_usd_per_month=saving))
 
 
 def decide_schema() -> dict[str, Any]:
     """The JSON Schema of `baseload.decide/1`. Exact figures are JSON numbers with all their digits."""
-    schema = msgspec.json.schema(Answer)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "baseload.decide/1",
-        "title": "baseload.decide/1",
-        **_numbers(schema),
-    }
+    return json_schema(Answer, "baseload.decide/1")
 
 
 def _questions(document: DecideDocument, answers: Answers, evidence: Evidence | None) -> Questions:
     verdict = document.verdict
-    return questions(document.volume.tokens, verdict.cheapest, verdict.kind, answers, evidence)
+    machines = next(option.machines for option in document.options if option.name == verdict.cheapest)
+    kind = ("hybrid" if machines else "api") if verdict.kind == "now" else verdict.kind
+    return questions(document.volume.tokens, verdict.cheapest, kind, answers, evidence)
 
 
 def _plain(document: DecideDocument) -> Answer:
     """The same document, with nothing around it yet."""
     known: dict[str, Any] = {name: getattr(document, name) for name in document.__struct_fields__}
     return Answer(**known)
-
-
-def _numbers(schema: Any) -> Any:  # noqa: ANN401 a JSON Schema nests as it likes
-    """msgspec describes a Decimal as text; the documents write it as a number."""
-    if isinstance(schema, list):
-        return [_numbers(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if schema.get("format") == "decimal":
-        return {"type": "number"} | {key: value for key, value in schema.items() if key not in ("type", "format")}
-    return {key: _numbers(value) for key, value in schema.items()}

@@ -78,20 +78,24 @@ def _known_peak(machines: Machines) -> Known:
     return "assumed" if machines.peak == 1 else "typed"
 
 
-def metered_rows(market: Market, pool: OwnPool | None, operations: Bill) -> list[Assumption]:
-    """Every input of a decision on metered calls."""
-    minutes, tally = len(market.profile.minutes), market.profile.tally
+def metered_rows(market: Market, pool: OwnPool | None) -> list[Assumption]:
+    """What a decision on metered calls stands on beside the figures of its lines."""
+    profile, tally = market.profile, market.profile.tally
+    minutes, known = len(profile.minutes), market.load.known
+    thirds = "days" if profile.a_week else "minutes"
     rows = [
-        assumption("calls", f"{tally.requests:,}", "", "the ledger", "metered"),
-        assumption("measured span", str(minutes), "minutes, first and last counted whole", "the ledger", "metered"),
+        assumption("calls", f"{tally.requests:,}", "", "the ledger", known),
+        assumption("measured span", str(minutes), "minutes, first and last counted whole", "the ledger", known),
         assumption(
             "a month",
             f"{minutes} minutes repeated",
             f"to {HOURS_PER_MONTH} hours",
-            "low and high are the quietest and the busiest third of the minutes, repeated",
+            f"low and high are the quietest and the busiest third of the {thirds}, repeated",
             "assumed",
         ),
     ]
+    other = "as the upstreams counted them; --set tokenizer_ratio=0.8-1.6 weighs another model's"
+    rows.append(assumption("tokens", "the same on every model", "", other, "assumed"))
     for bucket, api in market.cheapest.items():
         rows.append(assumption(f"{bucket} calls, bought", api.offer.key, "", api.offer.source, known_by(api.offer)))
     rows += [assumption("left out", words, "", "the configuration", "typed") for words in market.supplies.left_out]
@@ -100,10 +104,10 @@ def metered_rows(market: Market, pool: OwnPool | None, operations: Bill) -> list
         for (offer, bucket), why in market.profile.gaps.items()
     ]
     if tally.unserved:
-        rows.append(assumption("left out", f"{tally.unserved} calls", "without an answer", "the ledger", "metered"))
-    if pool is not None:
-        rows += [*_pool_rows(pool.pool), *_operations(operations)]
-    return rows
+        rows.append(assumption("left out", f"{tally.unserved} calls", "without an answer", "the ledger", known))
+    if tally.estimated:
+        rows.append(assumption("estimated", f"{tally.estimated:,} calls", "tokens counted by us", "the ledger", known))
+    return rows + (_pool_rows(pool.pool) if pool is not None else [])
 
 
 def _pool_rows(pool: Pool) -> list[Assumption]:
@@ -111,15 +115,11 @@ def _pool_rows(pool: Pool) -> list[Assumption]:
     served = ", ".join(sorted(pool.buckets))
     return [
         assumption("own pool", deployment.name, f"serves {served}", "the policy", "typed"),
-        assumption(
-            "GPU price", span(pool.usd_per_gpu_hour), "USD/GPU-hour", pool.source or "the configuration", pool.known
-        ),
         assumption("month", str(HOURS_PER_MONTH), "hours paid, busy or not", "365 / 12 days", "assumed"),
         assumption("capacity of a machine", f"{pool.pace:.0%}", "of its measured best", deployment.source, "market"),
         assumption(
             "requests in flight", str(pool.slots), f"of {deployment.max_in_flight} measured", "the policy", "typed"
         ),
-        assumption("spare machine", "none", "", "machines are filled to their measured rate", "assumed"),
     ]
 
 

@@ -11,12 +11,15 @@ import msgspec
 from baseload.cost.cashflow import Path, Plan, compare
 from baseload.errors import BadInput
 from baseload.plan.document import OptionEntry, plain
-from baseload.plan.scenario import Outlay, span
+from baseload.plan.scenario import Outlay, span, usd_span
+from baseload.ranges import Range
 
 # Prices move both ways: of the dated changes in genai-prices 0.2.3 that moved input or output, 143 raised the blend of
 # three input tokens to one output token and 104 lowered it; the middle rise was x 1.51. At a fixed capability prices
 # fall faster, by 40 to 90 % a year, but only for whoever switches models.
 PATHS = (Path("flat", Decimal(1)), Path("falling", Decimal("0.6")), Path("rising", Decimal("1.5")))
+# A thousand per cent a year: more is a slip of the pen.
+MOST_RATE = 10
 # Lines that are paid by the token: of the cost model by id, of typed prices by name.
 _TOKEN_LINES = frozenset({"api_input", "api_output", "api_variants", "request_fees", "retries", "tokenizer"})
 _TOKEN_COMPONENTS = frozenset({"input tokens", "output tokens"})
@@ -52,17 +55,19 @@ class Cash(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def cash(options: Sequence[OptionEntry], outlay: Outlay, start: date) -> Cash | None:
-    """The cheapest way with machines instead of the cheapest API; None where one of them is missing.
+    """The cheapest way with machines instead of what is paid now, or of the cheapest API where nobody knows that; None
+    where one of them is missing.
 
     Only what is bought by the token moves with the API's price. Raises BadInput for a horizon of no month.
     """
-    apis = [option for option in options if option.kind == "api"]
-    others = [option for option in options if option.kind != "api" and option.machines]
+    now = [option for option in options if option.kind == "now"]
+    apis = now or [option for option in options if option.kind == "api"]
+    others = [option for option in options if option.kind not in ("api", "now") and option.machines]
     if not apis or not others:
         return None
     api, own = (min(each, key=lambda option: option.usd_per_month.likely) for each in (apis, others))
     theirs, moving = _by_the_token(api), _by_the_token(own)
-    setup, leave, rate = (_amount(name, outlay) for name in ("setup", "exit", "yearly_rate"))
+    setup, leave, rate = _amount("setup", outlay), _amount("exit", outlay), _rate(outlay)
     cases = []
     for path in PATHS:
         found = compare(
@@ -112,7 +117,17 @@ def _sentence(plan: str, api: str, months: int, cases: Sequence[CashCase]) -> st
 
 
 def _amount(name: str, outlay: Outlay) -> Decimal:
-    figure = span(name, getattr(outlay, name))
+    return _one(name, usd_span(name, getattr(outlay, name)))
+
+
+def _rate(outlay: Outlay) -> Decimal:
+    rate = _one("yearly_rate", span("yearly_rate", outlay.yearly_rate))
+    if rate > MOST_RATE:
+        raise BadInput(f"a yearly_rate of {rate:f}", remedy="Write interest as a share: 0.1 for 10 % a year.")
+    return rate
+
+
+def _one(name: str, figure: Range) -> Decimal:
     if not figure.is_exact:
         raise BadInput(f"{name} is a range", remedy="Give one figure: the business case has three paths already.")
     return plain(figure.likely)

@@ -17,7 +17,7 @@ from baseload.errors import BadInput
 from baseload.plan.document import Known
 from baseload.plan.options import Machines, TokenPrice, Volume, api_option, hybrid_option
 from baseload.plan.sensitivity import swings, variance_shares, worth_knowing, worth_knowing_all
-from baseload.plan.uncertainty import POINTS, Input, Outlook, Shape, Spread, Tie, weigh
+from baseload.plan.uncertainty import POINTS, Input, Outlook, Shape, Spread, Tie, spread, weigh
 from baseload.ranges import Range
 from baseload.units import TOKENS_PER_MTOK
 
@@ -93,11 +93,22 @@ class Leaning(msgspec.Struct, frozen=True, kw_only=True):
     worth_knowing_usd_per_month: float
 
 
+class Paired(msgspec.Struct, frozen=True, kw_only=True):
+    """What `option` saves against `against`, both costed on the same drawn cases, and in which share of them it does
+    not cost more."""
+
+    option: str
+    against: str
+    saving_usd_per_month: Percentiles
+    wins: float
+
+
 class Chances(msgspec.Struct, frozen=True, kw_only=True):
     """The choice under uncertainty. Savings are against `baseline`; `leanings` are of `robust` against `rival`.
 
     `robust` has the least expected regret, `rival` is the best way of the other sort (bought or run), `wins` the share
     of cases in which `robust` costs no more than it. `worth_knowing_usd_per_month` is what knowing every input saves.
+    `verdict` is the cheapest option at the likely figures against what the verdict holds it against.
     """
 
     points: int
@@ -113,6 +124,7 @@ class Chances(msgspec.Struct, frozen=True, kw_only=True):
     measure_next: str | None
     inputs: tuple[Varying, ...]
     together: tuple[Together, ...]
+    verdict: Paired | None = None
 
 
 class Case(Protocol):
@@ -211,8 +223,11 @@ def typed_case(volume: Volume, prices: Sequence[TokenPrice], machines: Machines 
     return TypedCase(volume, tuple(ranked), machines, tuple(inputs), tuple(_that_vary(ties, inputs)), base)
 
 
-def chances(case: Case, baseline: str, *, count: int = POINTS, seed: int = 0) -> Chances:
-    """Weigh a case. `baseline` is what savings are held against, such as what is paid today."""
+def chances(
+    case: Case, baseline: str, *, pair: tuple[str, str | None] | None = None, count: int = POINTS, seed: int = 0
+) -> Chances:
+    """Weigh a case. `baseline` is what savings are held against, such as what is paid today; `pair` is an option and
+    what it is held against, where the verdict names two."""
     outlook = weigh(case.options, case.inputs, case.cost, baseline=baseline, ties=case.ties, count=count, seed=seed)
     robust = outlook.robust
     rival = _rival(case, outlook)
@@ -254,6 +269,7 @@ def chances(case: Case, baseline: str, *, count: int = POINTS, seed: int = 0) ->
             )
             for each in case.inputs
         ),
+        verdict=_paired(outlook, *pair) if pair is not None else None,
         together=tuple(Together(one=tie.one, other=tie.other, correlation=tie.correlation) for tie in case.ties),
     )
 
@@ -290,6 +306,19 @@ def _rival(case: Case, outlook: Outlook) -> str | None:
 def _wins(outlook: Outlook, one: str, other: str) -> float:
     names = [each.option for each in outlook.prospects]
     return float((outlook.costs[names.index(one)] <= outlook.costs[names.index(other)]).mean())
+
+
+def _paired(outlook: Outlook, option: str, against: str | None) -> Paired | None:
+    names = [each.option for each in outlook.prospects]
+    if against is None or option not in names or against not in names:
+        return None
+    one, other = (outlook.costs[names.index(each)] for each in (option, against))
+    return Paired(
+        option=option,
+        against=against,
+        saving_usd_per_month=_percentiles(spread(other - one)),
+        wins=round(_wins(outlook, option, against), _SHARE),
+    )
 
 
 def _sentence(outlook: Outlook, rival: str | None, wins: float, measure: str | None) -> str:

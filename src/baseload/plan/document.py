@@ -6,7 +6,7 @@ Money is USD a month as low, likely, high. Volumes are tokens a month, input and
 from __future__ import annotations
 
 import itertools
-from datetime import date
+from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from typing import Literal
@@ -19,9 +19,9 @@ from baseload.ranges import Range
 
 SCHEMA = "baseload.decide/1"
 
-Kind = Literal["api", "rented", "reserved", "spot", "owned", "brokered", "hybrid"]
+Kind = Literal["now", "api", "rented", "reserved", "spot", "owned", "brokered", "hybrid"]
 # How a figure is known, best first.
-Known = Literal["metered", "typed", "article", "market", "assumed"]
+Known = Literal["metered", "imported", "typed", "article", "market", "assumed"]
 
 _PLACES = Decimal("0.000001")
 # Money of a bill keeps its nano-dollars, so that written lines add up to the written total.
@@ -156,7 +156,12 @@ class Hidden(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerdictEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer. `saving_usd_per_month` is against `against`, the best way of the other sort."""
+    """The answer. `saving_usd_per_month` is against `against`: what is paid now where that was metered, else the best
+    way of the other sort. Its low and high are the 5th and 95th percentile of the same drawn cases for both.
+
+    `flips` are between API and machines, `hybrid_flips` those of the hybrid held at its machines; `hybrid_silent` says
+    over what it has none, and why.
+    """
 
     sentence: str
     cheapest: str
@@ -167,6 +172,8 @@ class VerdictEntry(msgspec.Struct, frozen=True, kw_only=True):
     hidden_stack: Hidden | None
     confidence: Known
     next: str
+    hybrid_flips: tuple[Flip, ...] = ()
+    hybrid_silent: tuple[str, ...] = ()
 
 
 class Assumption(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,7 +196,10 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metered(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured. `usd` is what those calls cost as they were served, exact; null when one had no price."""
+    """What was measured, from `first` arrival to `last` end. `usd` is what those calls cost as they were served, exact;
+    null when one had no price. `estimated` calls were counted by us, the upstream said nothing. `digest` is that of the
+    rows that were read.
+    """
 
     requests: int
     input_tokens: int
@@ -198,6 +208,11 @@ class Metered(msgspec.Struct, frozen=True, kw_only=True):
     usd: Decimal | None
     unpriced: int
     unserved: int
+    cache_read_tokens: int = 0
+    estimated: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    digest: str = ""
 
 
 class CurveEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 
 from baseload.catalog.books import Catalog
+from baseload.catalog.choice import choose
 from baseload.catalog.entries import EVERY_DAY, Offer, Precedence, Rates, Source
 from baseload.cost.bill import Bill, Line
 from baseload.cost.curves import Curve, Hybrid, Step, Tariff
@@ -96,13 +97,15 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class TokenPrice:
-    """An API's price: USD per million tokens in and out. `known` says how, `source` where it was read."""
+    """An API's price: USD per million tokens in and out. `known` says how, `source` where it was read, `why` for what
+    reason this offer stands for the name that was asked."""
 
     name: str
     input: Range
     output: Range
     known: Known
     source: Source | None = None
+    why: str = ""
 
     def __post_init__(self) -> None:
         if self.input.low < 0 or self.output.low < 0:
@@ -139,11 +142,11 @@ class Machines:
         return Step(Fraction(self.capacity) / Fraction(self.peak), Fraction(self.usd_per_month.likely))
 
 
-def day_rates(offer: Offer, when: datetime) -> TokenPrice:
+def day_rates(offer: Offer, when: datetime, prompt_tokens: int = 0) -> TokenPrice:
     """A typical price for a month: what the offer asks over the day of `when`, lowest, by hours, highest.
 
-    Where weekdays differ it is the week that begins on that day. Prompts are taken to stay below every tier. Raises
-    Unpriced when input or output has no price.
+    Where weekdays differ it is the week that begins on that day. Prompts are of that length; left out, they stay below
+    every tier. Raises Unpriced when input or output has no price.
     """
     midnight = when.replace(hour=0, minute=0, second=0, microsecond=0)
     weekly = any(row.window is not None and row.window.weekdays != EVERY_DAY for row in offer.schedule)
@@ -151,7 +154,8 @@ def day_rates(offer: Offer, when: datetime) -> TokenPrice:
     starts = offer.turns(midnight, until)
     ends = (*starts[1:], until)
     pieces = [
-        (rates_at(offer, start), (end - start) // timedelta(minutes=1)) for start, end in zip(starts, ends, strict=True)
+        (rates_at(offer, start, prompt_tokens), (end - start) // timedelta(minutes=1))
+        for start, end in zip(starts, ends, strict=True)
     ]
     return TokenPrice(
         name=offer.key,
@@ -162,26 +166,13 @@ def day_rates(offer: Offer, when: datetime) -> TokenPrice:
     )
 
 
-def cheapest_named(catalog: Catalog, name: str, volume: Volume, when: datetime) -> TokenPrice:
-    """The price of a model by name: of each provider the row that stands first, of those the cheapest for this mix.
+def price_named(catalog: Catalog, name: str, volume: Volume, when: datetime) -> TokenPrice:
+    """The price of a model by name, chosen as `catalog.choice` says, for this mix of tokens.
 
     Raises UnknownModel with close matches, Unpriced when every row lacks a price.
     """
-    first: dict[str, Offer] = {}
-    for offer in catalog.named(name):
-        first.setdefault(offer.key, offer)
-    if not first:
-        raise catalog.unknown(name)
-    priced: list[TokenPrice] = []
-    reason: Unpriced | None = None
-    for offer in first.values():
-        try:
-            priced.append(day_rates(offer, when))
-        except Unpriced as error:
-            reason = error
-    if reason is not None and not priced:
-        raise reason
-    return min(priced, key=lambda price: api_option(volume, price).usd_per_month.likely)
+    chosen = choose(catalog, name, lambda offer: api_option(volume, day_rates(offer, when)).usd_per_month.likely)
+    return replace(day_rates(chosen.offer, when), why=chosen.why)
 
 
 def operations(usd_per_month: Range) -> Bill:
@@ -199,7 +190,7 @@ def api_option(volume: Volume, price: TokenPrice) -> Option:
             Line("output tokens", written, _how(volume.output_tokens, price.output), price.source),
         )
     )
-    return Option(price.name, "api", bill, Tariff(price.name, per_unit=per_token(bill, volume)))
+    return Option(price.name, "api", bill, Tariff(price.name, per_unit=per_token(bill, volume)), note=price.why)
 
 
 def machine_option(volume: Volume, machines: Machines, kind: Kind) -> Option:

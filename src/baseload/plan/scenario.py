@@ -16,7 +16,7 @@ from baseload.cost.hours import hidden_stack
 from baseload.errors import BadInput
 from baseload.plan.options import NOTHING, Machines, TokenPrice, Volume, operations
 from baseload.ranges import Range
-from baseload.units import HOURS_PER_MONTH, quantity
+from baseload.units import HOURS_PER_MONTH, LEAST_USD, MOST_COUNT, MOST_USD, is_usd, quantity
 
 MOST_GPUS = 4_096
 
@@ -71,8 +71,39 @@ class Outlay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     yearly_rate: Figure = "0.1"
 
 
+class OutcomeModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A model that a task is given to: its price for a try and how often a try gets it right.
+
+    The price is that of a `model` of the books, or a `price` of in/out in USD per million tokens, or `usd_per_try`.
+    `success` is a share such as 0.9, or a range; the task is tried up to `tries` times.
+    """
+
+    success: Figure
+    model: str = ""
+    price: str = ""
+    usd_per_try: Figure | None = None
+    name: str = ""
+    tries: int = 1
+
+
+class Outcomes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One task and the `models` it could be given to, the small one first; `input` and `output` tokens of one try.
+
+    `correction` is USD for putting a failure right by hand; without it a failure is dropped. With `cascade` each model
+    serves what the ones before it left failed, and `check` is USD for finding out that a try failed.
+    """
+
+    models: tuple[OutcomeModel, ...]
+    input: Figure = 0
+    output: Figure = 0
+    correction: Figure | None = None
+    check: Figure = 0
+    cascade: bool = False
+
+
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One case: tokens a month (`input`, `output`), API `prices` and `models` by name, and a `machine`.
+    """One case: tokens a month (`input`, `output`), API `prices` and `models` by name, and a `machine`. Its `outcomes`
+    are another question, about one task: `baseload outcome`.
 
     `title`, `source`, `as_of`, `claims` (what the source says comes out) and `notes` are for the reader.
     """
@@ -91,6 +122,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     machine: ScenarioMachine | None = None
     answers: Answers = Answers()
     outlay: Outlay = Outlay()
+    outcomes: Outcomes | None = None
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,12 +150,20 @@ def named(scenario: Scenario) -> Named:
 
 def volume_of(scenario: Scenario) -> Volume:
     """Its tokens a month. Raises BadInput for none."""
-    return Volume(_count("input", scenario.input), _count("output", scenario.output))
+    return Volume(count("input", scenario.input), count("output", scenario.output))
 
 
 def prices_of(scenario: Scenario) -> tuple[TokenPrice, ...]:
     """The prices it writes out; those it names stand in the books."""
-    return tuple(_price(each) for each in scenario.prices)
+    return tuple(typed_price(each.name or f"API at {each.price}", each.price) for each in scenario.prices)
+
+
+def typed_price(name: str, text: str) -> TokenPrice:
+    """`3/15`, or with ranges `2-3/10-15`, as USD per million tokens in and out. Raises BadInput."""
+    read, slash, written = text.partition("/")
+    if not slash:
+        raise BadInput(f"the price {text!r} has no slash", remedy="Write input/output in USD per million tokens: 3/15.")
+    return TokenPrice(name, usd_span("price", read), usd_span("price", written), "typed")
 
 
 def machines_of(scenario: Scenario) -> Machines | None:
@@ -140,17 +180,17 @@ def machines_of(scenario: Scenario) -> Machines | None:
     if asked.operations is not None and asked.hidden_stack:
         raise BadInput("operations and hidden_stack both price people", remedy="Give one of them.")
     if asked.usd_per_month is not None:
-        monthly, how = span("usd_per_month", asked.usd_per_month), f"{asked.usd_per_month} USD/month"
+        monthly, how = usd_span("usd_per_month", asked.usd_per_month), f"{asked.usd_per_month} USD/month"
     else:
         hourly = asked.usd_per_gpu_hour if asked.usd_per_gpu_hour is not None else ""
-        monthly = span("usd_per_gpu_hour", hourly) * asked.gpus * HOURS_PER_MONTH
+        monthly = usd_span("usd_per_gpu_hour", hourly) * asked.gpus * HOURS_PER_MONTH
         how = f"{asked.gpus} x {hourly} USD/h x {HOURS_PER_MONTH} h"
     beside = NOTHING
     if asked.hidden_stack:
         beside = hidden_stack(owned=asked.kind == "owned")
     elif asked.operations is not None:
-        beside = operations(span("operations", asked.operations))
-    return Machines(asked.name, monthly, _count("capacity", asked.capacity), how, _count("peak", asked.peak), beside)
+        beside = operations(usd_span("operations", asked.operations))
+    return Machines(asked.name, monthly, count("capacity", asked.capacity), how, count("peak", asked.peak), beside)
 
 
 def span(what: str, figure: Figure) -> Range:
@@ -164,11 +204,24 @@ def span(what: str, figure: Figure) -> Range:
         ends = [Decimal(low.strip()), Decimal(high.strip() if dash else low.strip())]
     except InvalidOperation:
         ends = []
-    if not ends or not all(end.is_finite() for end in ends) or ends[0] > ends[1]:
+    if not ends or not all(_in_reach(end) for end in ends) or ends[0] > ends[1]:
         raise BadInput(
-            f"{what} {str(figure)!r} is not a price", remedy="Write a number from 0 up, or a range such as 2-3."
+            f"{what} {str(figure)[:40]!r} is not a price", remedy="Write a number from 0 up, or a range such as 2-3."
         )
     return Range.between(*ends) if dash else Range.exact(ends[0])
+
+
+def usd_span(what: str, figure: Figure) -> Range:
+    """The same for money: USD from 0, or a trillionth of one, to a thousand million."""
+    found = span(what, figure)
+    if not (is_usd(found.low) and is_usd(found.high)):
+        raise BadInput(f"{what} {str(figure)[:40]!r} is no price", remedy=f"Give USD from 0 up to {MOST_USD:.0e}.")
+    return found
+
+
+def _in_reach(end: Decimal) -> bool:
+    """Whether a figure is zero, or of a size that anything here has."""
+    return end.is_finite() and (end.is_zero() or LEAST_USD <= end <= MOST_COUNT)
 
 
 def read_scenario(document: bytes, origin: str) -> Scenario:
@@ -190,16 +243,8 @@ def pick(scenarios: Sequence[Scenario], name: str) -> Scenario:
     )
 
 
-def _price(asked: ScenarioPrice) -> TokenPrice:
-    read, slash, written = asked.price.partition("/")
-    if not slash:
-        raise BadInput(
-            f"the price {asked.price!r} has no slash", remedy="Write input/output in USD per million tokens: 3/15."
-        )
-    return TokenPrice(asked.name or f"API at {asked.price}", span("price", read), span("price", written), "typed")
-
-
-def _count(what: str, figure: Figure) -> Decimal:
+def count(what: str, figure: Figure) -> Decimal:
+    """`300M`, named in the error that it may be."""
     try:
         return quantity(f"{figure:f}" if isinstance(figure, float) else str(figure))
     except BadInput as error:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from baseload.capacity.deployment import Deployment
 from baseload.catalog.books import Catalog
-from baseload.catalog.entries import LeaseKind, Offer, Source
+from baseload.catalog.entries import Lease, LeaseKind, Offer, Source
 from baseload.errors import BadConfig, UnknownModel
 from baseload.load.facts import Bucket
 from baseload.plan.document import Known
@@ -51,7 +51,8 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Own machines of one deployment. `slots` is how many requests the policy keeps in flight on one of them."""
+    """Own machines of one deployment. `slots` is how many requests the policy keeps in flight on one of them,
+    `purchase` what the books ask for a card."""
 
     name: str
     deployment: Deployment
@@ -60,6 +61,7 @@ class Pool:
     usd_per_gpu_hour: Range
     known: Known
     source: Source | None
+    purchase: Lease | None = None
 
     @property
     def pace(self) -> Decimal:
@@ -82,11 +84,13 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Supplies:
-    """Everything that may serve. `left_out` says in words what could not be weighed, and why."""
+    """Everything that may serve. `left_out` says in words what could not be weighed, and why; `pools` is how many own
+    pools there are."""
 
     apis: tuple[Api, ...]
     pool: Pool | None
     left_out: tuple[str, ...] = ()
+    pools: int = 0
 
 
 def supplies(configured: Configured, catalog: Catalog, deployments: Mapping[str, Deployment]) -> Supplies:
@@ -108,7 +112,7 @@ def supplies(configured: Configured, catalog: Catalog, deployments: Mapping[str,
         known = apis[offer.key].buckets if offer.key in apis else frozenset()
         apis[offer.key] = Api(offer, buckets | known)
     left_out += [f"pool {pool.name}: one pool is weighed at a time" for pool in pools[1:]]
-    return Supplies(tuple(apis.values()), pools[0] if pools else None, tuple(left_out))
+    return Supplies(tuple(apis.values()), pools[0] if pools else None, tuple(left_out), len(pools))
 
 
 def _pool(
@@ -126,7 +130,8 @@ def _pool(
         )
     rate, known, source = _rent(upstream, deployment, catalog)
     slots = route.slots if route.slots is not None else deployment.max_in_flight
-    return Pool(upstream.name, deployment, buckets, slots, rate, known, source)
+    purchase = next((each for each in catalog.leases(deployment.gpu) if each.purchase_usd is not None), None)
+    return Pool(upstream.name, deployment, buckets, slots, rate, known, source, purchase)
 
 
 def _rent(upstream: Upstream, deployment: Deployment, catalog: Catalog) -> tuple[Range, Known, Source | None]:

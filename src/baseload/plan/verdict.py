@@ -32,6 +32,18 @@ class Crossings:
     complete: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Turning:
+    """Flip points between API and machines, those of the hybrid held at its machines, and why it has no others."""
+
+    flips: tuple[Flip, ...] = ()
+    hybrid: tuple[Flip, ...] = ()
+    silent: tuple[str, ...] = ()
+
+
+NO_TURNING = Turning()
+
+
 def all_crossings(api: Option, own: Option) -> Crossings:
     """Every volume at which the cheaper of two options changes."""
     settled = horizon(api.curve, own.curve)
@@ -85,17 +97,19 @@ def hidden(api: Option, own: Option, beside: Range) -> Hidden:
 def verdict(
     options: Sequence[Option],
     tokens: Decimal,
-    turning: tuple[Flip, ...],
+    turning: Turning,
     stack: Hidden | None,
     *,
     confidence: Known,
     next_step: str,
 ) -> VerdictEntry:
-    """The cheapest option, against the best one of another kind, in a sentence a CFO can read."""
+    """The cheapest option in a sentence a CFO can read: against what is paid now, where that is known and not the
+    cheapest itself, else against the best one of another kind."""
     best = min(options, key=lambda option: option.usd_per_month.likely)
+    now = [option for option in options if option.kind == "now" and option is not best]
     others = [option for option in options if option.kind != best.kind and option.kind != "hybrid"]
     rest = [option for option in options if option is not best]
-    rival = min(others or rest, key=lambda option: option.usd_per_month.likely, default=None)
+    rival = min(now or others or rest, key=lambda option: option.usd_per_month.likely, default=None)
     saving = rival.usd_per_month - best.usd_per_month if rival is not None else None
     return VerdictEntry(
         sentence=_sentence(best, rival, tokens, stack),
@@ -103,7 +117,9 @@ def verdict(
         kind=best.kind,
         against=rival.name if rival is not None else None,
         saving_usd_per_month=money(saving) if saving is not None else None,
-        flips=turning,
+        flips=turning.flips,
+        hybrid_flips=turning.hybrid,
+        hybrid_silent=turning.silent,
         hidden_stack=stack,
         confidence=confidence,
         next=next_step,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,8 @@ _KNOWN: dict[str, Known] = {"measured": "market", "reported": "market", "assumed
 
 @dataclass(frozen=True)
 class WaysCase:
-    """Ways on the same load. `still` are the figures that do not vary, at their likely values."""
+    """Ways on the same load. `still` are the figures that do not vary, at their likely values; `held` is how many
+    machines a hybrid has, decided on what is likely: it keeps them whatever turns out, and buys what flows over."""
 
     ways: tuple[Way, ...]
     load: Load
@@ -47,6 +48,7 @@ class WaysCase:
     ties: tuple[Tie, ...]
     still: dict[str, float]
     whole: frozenset[str]
+    held: Mapping[str, int]
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -54,7 +56,7 @@ class WaysCase:
 
     @property
     def apis(self) -> frozenset[str]:
-        return frozenset(way.name for way in self.ways if way.kind == "api")
+        return frozenset(way.name for way in self.ways if not any(part.on_machines for part in way.parts))
 
     def cost(self, option: str, values: Values) -> Floats:
         """USD a month, by the same formulas as the bill."""
@@ -64,44 +66,56 @@ class WaysCase:
         known: dict[str, Any] = dict(self.still)
         known |= {name: np.rint(each) if name in self.whole else each for name, each in values.items()}
         shape = next(iter(values.values()))
-        return np.broadcast_to(np.asarray(monthly_cost(way, self.load, known), dtype=np.float64), shape.shape)
+        return np.broadcast_to(
+            np.asarray(monthly_cost(way, self.load, known, self.held.get(option)), dtype=np.float64), shape.shape
+        )
 
 
-def ways_case(ways: Sequence[Way], load: Load, assumptions: Assumptions) -> WaysCase:
+def ways_case(
+    ways: Sequence[Way], load: Load, assumptions: Assumptions, held: Mapping[str, int] | None = None
+) -> WaysCase:
     """Every way that can be, with the twelve figures that most move the cheapest API or the cheapest machines.
 
-    A hybrid is left out: the model sizes it anew for every sample, which is hindsight that nobody has.
+    A hybrid is weighed with the machines it is `held` at, and left out without: to size it anew for every sample is
+    hindsight that nobody has.
 
     Low and high of a lognormal figure are its 5th and 95th percentile, any other lies between them. Figures of one
     group move together, and so do the same figures of two offers.
     """
-    fit = tuple(way for way in ways if not way.unfit and way.kind != "hybrid")
+    held = held if held is not None else {}
+    fit = tuple(way for way in ways if not way.unfit and (way.kind != "hybrid" or way.name in held))
     known = ranges(fit, load, assumptions)
     still = {name: float(figure.likely) for name, figure in known.items()}
     table = {row.name for row in assumptions.table.parameters}
-    drawable = [_input(name, figure, assumptions) for name, figure in known.items() if _bare(name) in table]
+    drawable = [_input(name, figure, assumptions, load) for name, figure in known.items() if _bare(name) in table]
     moving = [each for each in drawable if not each.is_exact]
-    nearest = _nearest(fit, load, still)
-    moved = sorted(moving, key=lambda each: -_moves(each, nearest, load, still))[:MOST_DRAWN]
+    nearest = _nearest(fit, load, still, held)
+    moved = sorted(moving, key=lambda each: -_moves(each, nearest, load, still, held))[:MOST_DRAWN]
     names = {each.name for each in moved}
     order = [each for each in moving if each.name in names]
     whole = frozenset(each.name for each in order if assumptions.parameter(_bare(each.name)).shape == "integer")
-    return WaysCase(fit, load, tuple(order), tuple(_ties(order, assumptions)), still, whole)
+    return WaysCase(fit, load, tuple(order), tuple(_ties(order, assumptions)), still, whole, held)
 
 
-def _nearest(ways: Sequence[Way], load: Load, still: dict[str, float]) -> list[Way]:
-    """The cheapest of each sort, bought or run, at the likely figures: between them the choice is made."""
-    sorts = ([way for way in ways if way.kind == "api"], [way for way in ways if way.kind != "api"])
-    return [min(each, key=lambda way: float(monthly_cost(way, load, still))) for each in sorts if each]
+def _nearest(ways: Sequence[Way], load: Load, still: dict[str, float], held: Mapping[str, int]) -> list[Way]:
+    """The cheapest of each sort, bought or run or what is now, at the likely figures: the choice is between them."""
+    sorts = (["now"], ["api"], ["rented", "reserved", "spot", "owned", "brokered", "hybrid"])
+    found = ([way for way in ways if way.kind in kinds] for kinds in sorts)
+    return [
+        min(each, key=lambda way: float(monthly_cost(way, load, still, held.get(way.name)))) for each in found if each
+    ]
 
 
-def _moves(each: Input, ways: Sequence[Way], load: Load, still: dict[str, float]) -> float:
+def _moves(each: Input, ways: Sequence[Way], load: Load, still: dict[str, float], held: Mapping[str, int]) -> float:
     """USD a month between an input's ends, for the way it moves most."""
-    ends = [[float(monthly_cost(way, load, still | {each.name: end})) for end in (each.low, each.high)] for way in ways]
+    ends = [
+        [float(monthly_cost(way, load, still | {each.name: end}, held.get(way.name))) for end in (each.low, each.high)]
+        for way in ways
+    ]
     return max(abs(high - low) for low, high in ends)
 
 
-def _input(name: str, figure: Range, assumptions: Assumptions) -> Input:
+def _input(name: str, figure: Range, assumptions: Assumptions, load: Load) -> Input:
     low, likely, high = float(figure.low), float(figure.likely), float(figure.high)
     row = assumptions.parameter(_bare(name))
     if figure.is_exact and likely and row.name in _VARY:
@@ -109,7 +123,8 @@ def _input(name: str, figure: Range, assumptions: Assumptions) -> Input:
         return Input(name, likely * below, likely, likely * above, "lognormal", row.unit)
     shape: Shape = "lognormal" if low > 0 and row.shape == "lognormal" else "triangular"
     default = name == row.name and name in assumptions and assumptions.origin(name) == "default"
-    return Input(name, low, likely, high, shape, row.unit, _KNOWN[row.evidence] if default else "typed")
+    stated: Known = load.known if name in load.figures else "typed"
+    return Input(name, low, likely, high, shape, row.unit, _KNOWN[row.evidence] if default else stated)
 
 
 def _ties(inputs: Sequence[Input], assumptions: Assumptions) -> list[Tie]:

@@ -21,6 +21,15 @@ reports its own count."""
 MAX_TOKENS = 10**8
 """A count beyond this is no count: a hundred times the longest context on sale (1,048,576 tokens, read 2026-11)."""
 
+MAX_TIER = 32
+"""Characters of the name of a service tier that are kept."""
+
+# What providers call the tier that nobody has to ask for: OpenAI `default` (and `auto`, which says nothing), Anthropic
+# `standard`, Groq `on_demand` (their API references, read 2026-11).
+_STANDARD_WORDS = frozenset(("", "default", "standard", "auto", "on_demand"))
+_STANDARD = frozenset((b"null", *(f'"{word}"'.encode() for word in _STANDARD_WORDS)))
+_TIER_KEY = b'"service_tier"'
+
 # A price that a program wrote: up to a hundred million dollars, to the 24th place, also as 1.2e-05.
 _USD = re.compile(rb"[0-9]{1,8}(?:\.[0-9]{1,24})?(?:[eE]-[0-9]{1,2})?")
 
@@ -64,18 +73,21 @@ class Answered(msgspec.Struct, frozen=True):
     """A whole answer: what it says it consumed, None when it does not say; an estimate of the tokens it wrote.
 
     `provider_usd` is what the provider says it charges, where it says so. `made` is the id of an object that the
-    upstream keeps: what follows up on it has to go to the same upstream.
+    upstream keeps: what follows up on it has to go to the same upstream. `service_tier` is the tier that it says
+    processed it, empty for the standard one.
     """
 
     usage: Usage | None
     written_tokens: int
     provider_usd: Decimal | None = None
     made: str | None = None
+    service_tier: str = ""
 
 
 class _Document(msgspec.Struct):
     choices: msgspec.Raw = msgspec.Raw(b"null")
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    service_tier: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Part(msgspec.Struct):
@@ -123,8 +135,9 @@ def read_answer(answer: bytes) -> Answered | None:
     document = decoded(_DOCUMENT, answer)
     if document is None or bytes(document.choices) == b"null":
         return None
-    usage = bytes(document.usage)
-    return Answered(usage_in(usage), tokens_in(choices_length(bytes(document.choices))), usd_in(usage))
+    usage, tier = bytes(document.usage), bytes(document.service_tier)
+    written = tokens_in(choices_length(bytes(document.choices)))
+    return Answered(usage_in(usage), written, usd_in(usage), service_tier=tier_in(tier) or tier_in_usage(usage))
 
 
 def choices_length(choices: bytes) -> int:
@@ -169,6 +182,26 @@ def usd_in(usage: bytes) -> Decimal | None:
         return None
     cost = bytes(fields_in(usage).get("cost", b""))
     return Decimal(cost.decode()) if _USD.fullmatch(cost) else None
+
+
+def tier_in(raw: bytes) -> str:
+    """A `service_tier` in lower case; empty for the standard one, and for what is no word.
+
+    >>> tier_in(b'"flex"'), tier_in(b'"default"'), tier_in(b"null"), tier_in(b'"Scale"')
+    ('flex', '', '', 'scale')
+    """
+    if raw in _STANDARD or not raw.startswith(b'"'):
+        return ""
+    word = (decoded(_TEXT, raw) or "").strip().lower()
+    return "" if word in _STANDARD_WORDS else "".join(each for each in word if each.isprintable())[:MAX_TIER]
+
+
+def tier_in_usage(raw: bytes) -> str:
+    """The tier where it stands inside the usage, as Anthropic writes it."""
+    if _TIER_KEY not in raw:
+        return ""
+    counts = fields_in(raw)
+    return tier_in(bytes(counts["service_tier"])) if "service_tier" in counts else ""
 
 
 def complaint(answer: bytes) -> str:

@@ -21,6 +21,7 @@ from baseload.wire.answer import (
     fields_in,
     inside,
     text_length,
+    tier_in_usage,
     tokens_in,
 )
 from baseload.wire.events import LATE_LINE_FEED, Splitter, payload
@@ -131,7 +132,8 @@ def read_answer(answer: bytes) -> Answered | None:
     blocks = decoded(_BLOCKS, bytes(message.content))
     if blocks is None:
         return None
-    return Answered(usage_in(bytes(message.usage)), tokens_in(sum(_length(bytes(each)) for each in blocks)))
+    usage, written = bytes(message.usage), tokens_in(sum(_length(bytes(each)) for each in blocks))
+    return Answered(usage_in(usage), written, service_tier=tier_in_usage(usage))
 
 
 class Reader:
@@ -141,6 +143,7 @@ class Reader:
     """
 
     def __init__(self) -> None:
+        self.service_tier = ""
         self.provider_usd: Decimal | None = None  # Anthropic says no money ...
         self.made: str | None = None  # ... and keeps no message
         self.done = False
@@ -179,7 +182,9 @@ class Reader:
             self._counts.add(bytes(event.usage))
         elif event.type == "message_start":
             message = decoded(_MESSAGE, bytes(event.message))
-            self._counts.add(bytes(message.usage) if message is not None else b"")
+            usage = bytes(message.usage) if message is not None else b""
+            self._counts.add(usage)
+            self.service_tier = tier_in_usage(usage)
         elif event.type == "message_stop":
             self.done = True
         elif event.type == "error" or bytes(event.error) != _NULL:

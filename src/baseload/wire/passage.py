@@ -32,6 +32,8 @@ class Stream(Protocol):
     before the client has its last byte.
     """
 
+    service_tier: str
+    """The tier that the provider says processed it; empty for the standard one."""
     provider_usd: Decimal | None
     """What the provider says it charges, None when it does not say."""
     made: str | None

@@ -71,6 +71,7 @@ class Events:
     """A stream for the client of a response. `inner` reads the upstream's and gives back a chat's chunks, usage too."""
 
     def __init__(self, inner: Stream, asked: Fields) -> None:
+        self.service_tier = ""
         self.provider_usd: Decimal | None = None
         self.made: str | None = None  # nobody keeps it
         self.done = self.failed = self.began = False
@@ -116,7 +117,8 @@ class Events:
     def _follow(self) -> None:
         """Take over what the inner stream has found out."""
         inner = self._inner
-        self.done, self.began, self.provider_usd = inner.done, inner.began, inner.provider_usd
+        self.done, self.began = inner.done, inner.began
+        self.service_tier, self.provider_usd = inner.service_tier, inner.provider_usd
         self.failed = inner.failed or bool(self._broken)
         self.complaint = inner.complaint or self._broken
 

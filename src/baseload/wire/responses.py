@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 
 from baseload.wire import openai, sse
-from baseload.wire.answer import Answered, complaint, decoded, text_length, tokens_in, usage_in, usd_in
+from baseload.wire.answer import Answered, complaint, decoded, text_length, tier_in, tokens_in, usage_in, usd_in
 from baseload.wire.asked import Asked, Operation, tag
 from baseload.wire.body import check_entries, places, read_body, splice
 
@@ -68,6 +68,7 @@ class _Response(msgspec.Struct):
     status: str | None = None
     output: msgspec.Raw = msgspec.Raw(b"null")
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    service_tier: msgspec.Raw = msgspec.Raw(b"null")
     error: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -161,6 +162,7 @@ class Relay(sse.Relay):
         self.made = _kept(response.id, self._keeps) or self.made
         usage = bytes(response.usage)
         self.usage = usage_in(usage, "input_tokens", "output_tokens") or self.usage
+        self.service_tier = tier_in(bytes(response.service_tier)) or self.service_tier
         if (usd := usd_in(usage)) is not None:
             self.provider_usd = usd
         if kind == "response.failed":
@@ -187,7 +189,8 @@ def read_answer(answer: bytes, *, keeps: bool) -> Answered | None:
         return None
     items = [decoded(_ITEM, bytes(each)) for each in decoded(_ITEMS, bytes(document.output)) or ()]
     written = tokens_in(sum(item.length for item in items if item is not None))
-    return Answered(usage, written, usd_in(raw), _kept(document.id, keeps))
+    tier = tier_in(bytes(document.service_tier))
+    return Answered(usage, written, usd_in(raw), _kept(document.id, keeps), tier)
 
 
 def _kept(name: str, keeps: bool) -> str | None:

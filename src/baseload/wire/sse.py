@@ -12,7 +12,16 @@ from decimal import Decimal
 import msgspec
 
 from baseload.usage import Usage
-from baseload.wire.answer import choices_length, complaint, decoded, tokens_in, usage_in, usd_in
+from baseload.wire.answer import (
+    choices_length,
+    complaint,
+    decoded,
+    tier_in,
+    tier_in_usage,
+    tokens_in,
+    usage_in,
+    usd_in,
+)
 from baseload.wire.events import LATE_LINE_FEED, Splitter, payload
 
 _NO_CHOICES = (b"null", b"[]")
@@ -21,6 +30,7 @@ _NO_CHOICES = (b"null", b"[]")
 class _Chunk(msgspec.Struct):
     choices: msgspec.Raw = msgspec.Raw(b"null")
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    service_tier: msgspec.Raw = msgspec.Raw(b"null")
     error: msgspec.Raw = msgspec.Raw(b"null")
     x_groq: msgspec.Raw = msgspec.Raw(b"")
 
@@ -40,10 +50,12 @@ class Reader:
         self.usage: Usage | None = None
         self.provider_usd: Decimal | None = None
         self.made: str | None = None  # a chat completion is not kept
+        self.service_tier = ""  # as the stream says; empty for the standard one
         self.done = False
         self.failed = False  # the upstream reported an error inside the stream ...
         self.complaint = ""  # ... and this is what it said
         self.began = False  # the model has begun: a choice came
+        self._tier = b"null"  # as it was last said: most streams say it in every chunk
         self._deltas = 0
         self._characters = 0
 
@@ -66,6 +78,9 @@ class Reader:
             length = choices_length(choices)
             self._characters += length
             self._deltas += length > 0
+        tier = bytes(chunk.service_tier)
+        if tier not in (b"null", self._tier):
+            self._tier, self.service_tier = tier, tier_in(tier)
         counts = bytes(chunk.usage)
         if counts == b"null" and bytes(chunk.x_groq):  # Groq's place for it, unless it is asked for (read 2026-11)
             groq = decoded(_GROQ, bytes(chunk.x_groq))
@@ -74,6 +89,7 @@ class Reader:
         if usage is None:
             return False
         self.usage = usage
+        self.service_tier = self.service_tier or tier_in_usage(counts)
         if (usd := usd_in(counts)) is not None:
             self.provider_usd = usd
         return choices == b"[]"
