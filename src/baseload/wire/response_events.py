@@ -126,7 +126,7 @@ class Events:
         """The events that one chunk becomes."""
         data = payload(event)
         if not data:
-            return event if event.startswith(b":") else b""
+            return event.rstrip(b"\r\n") + b"\n\n" if event.startswith(b":") else b""  # its end may come in two pieces
         if data == b"[DONE]" or self._broken:
             return b""
         chunk = decoded(COMPLETION, data)
