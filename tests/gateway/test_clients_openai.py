@@ -10,6 +10,7 @@ import pytest
 from tests.gateway.conftest import Bench, Running
 
 from baseload.load.calls import Evidence, Status
+from baseload.load.facts import Operation
 from baseload.settings import Timeouts
 from baseload.usage import Usage
 
@@ -209,7 +210,7 @@ class TestOther:
         assert (call.usage, call.cost_nanousd) == (Usage(input_tokens=3), 3_000)
 
     async def test_a_route_that_only_chats_does_not_embed(self, bench: Bench) -> None:
-        _, gateway = await bench.before_simulated("chats", changes={"operations": frozenset({"chat"})})
+        _, gateway = await bench.before_simulated("chats", changes={"operations": frozenset({Operation.CHAT})})
         with pytest.raises(openai.BadRequestError, match="does not serve embeddings"):
             await gateway.client().embeddings.create(model="real", input="one")
 
@@ -266,7 +267,7 @@ class TestErrors:
             async for _ in stream:
                 pass
         (attempt,) = bench.spool.calls[0].attempts
-        assert attempt.status is Status.CUT
+        assert (attempt.status, attempt.evidence) == (Status.CUT, Evidence.ESTIMATED)
         assert attempt.usage.output_tokens > 1
 
     @ALL

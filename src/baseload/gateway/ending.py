@@ -85,7 +85,10 @@ class Ending:
         usage = job.relay.usage if job.relay is not None else None
         written = job.relay.written_tokens if job.relay is not None else 0
         attempt.provider_usd = job.relay.provider_usd if job.relay is not None else None
-        self.consumed(job, attempt, status, usage, written, error)
+        if job.relay is not None and usage is not None and not job.relay.counted:
+            self._meter.end(job.record, attempt, status, usage, Evidence.ESTIMATED, error)
+        else:
+            self.consumed(job, attempt, status, usage, written, error)
 
     def consumed(
         self, job: Job, attempt: Try, status: Status, usage: Usage | None, written: int, error: str = ""
