@@ -37,6 +37,7 @@ from baseload.home import home
 from baseload.policy.keys import ClientKey, check_keys
 from baseload.policy.policy import Policy
 from baseload.upstreams import Count, Seconds, SomeSeconds, Timeouts, Upstream, resolved
+from baseload.wire.carried import unserved
 
 __all__ = ["BookFile", "Limits", "ReplayTime", "Settings", "Timeouts", "Upstream"]
 
@@ -351,6 +352,16 @@ def _check_names(settings: Settings, origin: str) -> None:
             raise BadConfig(
                 f"{origin}: route {route.name} goes to upstream {route.upstream!r}, which is not defined",
                 remedy=f"Use one of {', '.join(sorted(known)) or 'the upstreams you define'}.",
+            )
+    upstreams = {upstream.name: upstream for upstream in settings.upstreams}
+    for route in settings.policy.routes:
+        upstream = upstreams[route.upstream]
+        missing = unserved(route.operations, upstream.dialect, upstream.serves)
+        if missing:
+            raise BadConfig(
+                f"{origin}: route {route.name} serves {', '.join(missing)}, but upstream {upstream.name} does not, "
+                f"nor anything that it can be translated to: it serves {', '.join(sorted(upstream.serves))}",
+                remedy="Set `operations` of the route to what the upstream serves, or those of the upstream.",
             )
 
 

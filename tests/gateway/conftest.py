@@ -235,7 +235,11 @@ class Bench:
         headers = {"x-simulate": simulate} if simulate else {}
         settings = {"dialect": dialect, "operations": operations, "headers": headers}
         able = {"tools", "json_schema", "json_object", "vision"}
-        able = {"capabilities": frozenset(able), "operations": frozenset(Operation), **(changes or {})}
+        able = {
+            "capabilities": frozenset(able),
+            "operations": frozenset(each.kind for each in Operation),
+            **(changes or {}),
+        }
         url = f"http://127.0.0.1:{server.address[1]}/v1"
         return simulated, await self.gateway(url, routes=(route(0, **able),), upstream=settings, **more)
 

@@ -173,7 +173,7 @@ class TestErrors:
             async for _ in await gateway.claude().messages.create(**ASKED, stream=True):
                 pass
         (attempt,) = bench.spool.calls[0].attempts
-        assert attempt.status is Status.CUT
+        assert (attempt.status, attempt.evidence) == (Status.CUT, Evidence.ESTIMATED)
         assert attempt.usage.output_tokens > 1
 
     @ALL

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
+from decimal import Decimal
 
 import openai
 import pydantic
 import pytest
 from tests.gateway.conftest import Bench, Running
 
+from baseload.catalog.entries import Offer, Precedence, PriceRow, Rates, Source
 from baseload.load.calls import Evidence, Status
+from baseload.load.facts import Operation
 from baseload.settings import Timeouts
 from baseload.usage import Usage
 
@@ -208,8 +212,23 @@ class TestOther:
         call = bench.spool.calls[0]
         assert (call.usage, call.cost_nanousd) == (Usage(input_tokens=3), 3_000)
 
+    async def test_embeddings_have_no_output_price_and_need_none(self, bench: Bench) -> None:
+        _, gateway = await bench.before_simulated()
+        rates = Rates(input=Decimal("0.02"), output=None)
+        source = Source("test", Precedence.YOURS, date(2026, 1, 1), "this file")
+        gateway.gateway.swap(
+            gateway.gateway._settings.policy, {"u0/real": Offer("u0", "real", source, (PriceRow(rates),))}
+        )
+        await gateway.client().embeddings.create(model="real", input=["one two", "three"])
+        (call,) = bench.spool.calls
+        assert call.decision.routes[0].expected_nanousd is not None
+        assert call.cost_nanousd == 3 * 20
+        await gateway.client().completions.create(model="real", prompt="one two", max_tokens=3)
+        assert bench.spool.calls[1].decision.routes[0].expected_nanousd is None
+        assert bench.spool.calls[1].cost_nanousd is None
+
     async def test_a_route_that_only_chats_does_not_embed(self, bench: Bench) -> None:
-        _, gateway = await bench.before_simulated("chats", changes={"operations": frozenset({"chat"})})
+        _, gateway = await bench.before_simulated("chats", changes={"operations": frozenset({Operation.CHAT})})
         with pytest.raises(openai.BadRequestError, match="does not serve embeddings"):
             await gateway.client().embeddings.create(model="real", input="one")
 
@@ -266,7 +285,7 @@ class TestErrors:
             async for _ in stream:
                 pass
         (attempt,) = bench.spool.calls[0].attempts
-        assert attempt.status is Status.CUT
+        assert (attempt.status, attempt.evidence) == (Status.CUT, Evidence.ESTIMATED)
         assert attempt.usage.output_tokens > 1
 
     @ALL

@@ -103,7 +103,7 @@ def test_faults_are_named(text: str, number: int, found: Faults) -> None:
 
 @pytest.mark.parametrize("text", ["magic", "200", "999", "cut=x", "cut=-1", "x" * 100])
 def test_a_fault_that_nobody_knows_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="fault|status of a refusal"):
+    with pytest.raises(ValueError, match=r"fault|status of a refusal"):
         faults_in(text, 1)
 
 

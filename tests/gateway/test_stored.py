@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx2 as httpx
+import openai
 import pytest
+from tests.gateway.conftest import Bench
 
 from baseload.gateway import stored
+from baseload.gateway.keyfile import mint
 from baseload.gateway.stored import Stored
 
 
@@ -78,3 +83,44 @@ def test_a_table_that_cannot_be_written_keeps_nobody_from_serving(
     store.forget("resp_1")
     assert "cannot be written" in caplog.text
     assert "cannot be read" in caplog.text
+
+
+async def test_one_key_cannot_reach_what_another_made(bench: Bench) -> None:
+    made = {name: mint(at=datetime.now(UTC)) for name in ("a", "b")}
+    _, gateway = await bench.before_simulated(keys=tuple(each.key for each in made.values()))
+    clients = {name: gateway.client().with_options(api_key=each.token) for name, each in made.items()}
+    first = await clients["a"].responses.create(model="auto", input="one two")
+    assert (await clients["a"].responses.retrieve(first.id)).id == first.id
+    with pytest.raises(openai.NotFoundError):
+        await clients["b"].responses.retrieve(first.id)
+    with pytest.raises(openai.NotFoundError):
+        await clients["b"].responses.delete(first.id)
+    with pytest.raises(openai.BadRequestError, match="not found"):
+        await clients["b"].responses.create(model="auto", input="three", previous_response_id=first.id)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "resp_1", 404),
+        ("POST", "resp_1", 405),
+        ("GET", "resp_1/cancel", 405),
+        ("GET", "resp_1/other", 404),
+        ("GET", "..%2Fadmin", 404),
+        ("GET", "x" * 300, 404),
+    ],
+)
+async def test_what_is_not_there(bench: Bench, method: str, path: str, status: int) -> None:
+    _, gateway = await bench.before_simulated()
+    async with httpx.AsyncClient() as client:
+        answer = await client.request(method, f"{gateway.url}/v1/responses/{path}")
+    assert answer.status_code == status
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+async def test_what_the_upstream_says_of_it_passes(bench: Bench) -> None:
+    _, gateway = await bench.before_simulated()
+    Stored(gateway.gateway._settings.directory / stored.STORED).remember("resp_1", "u0", "")
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"{gateway.url}/v1/responses/resp_1")
+    assert (answer.status_code, answer.headers["x-baseload-upstream"]) == (404, "u0")

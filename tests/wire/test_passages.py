@@ -4,8 +4,9 @@ import msgspec
 import pytest
 
 from baseload.load.facts import Operation
+from baseload.wire.carried import INSTEAD, carries
 from baseload.wire.passage import Dialect
-from baseload.wire.passages import carries, passage, reader
+from baseload.wire.passages import _OVER, passage, reader
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 BODIES = {
@@ -47,3 +48,7 @@ def test_what_is_translated(operation: Operation, dialect: Dialect, served: Oper
 @pytest.mark.parametrize("operation", [Operation.EMBEDDINGS, Operation.COMPLETIONS])
 def test_what_has_no_other_way_to_be_said(operation: Operation) -> None:
     assert not carries(operation, Dialect.OPENAI, frozenset(Operation) - {operation})
+
+
+def test_what_is_said_to_be_carried_has_a_translator() -> None:
+    assert set(_OVER) == set(INSTEAD)

@@ -88,7 +88,10 @@ def along(request: Request, defaults: Headers = ()) -> Headers:
 
 def _line(text: str) -> str:
     """What a client wrote, short enough and plain enough for a log."""
-    return "".join(character for character in text[:MOST_ID] if character.isprintable() and character != " ")
+    text = text[:MOST_ID]
+    if text.isprintable() and " " not in text:
+        return text
+    return "".join(character for character in text if character.isprintable() and character != " ")
 
 
 def _seconds(text: str) -> float:

@@ -82,11 +82,14 @@ class Ending:
 
     def delivered(self, job: Job, attempt: Try, status: Status, error: str) -> None:
         """End an attempt that did not end by itself: what it reported so far, else an estimate of what it delivered."""
-        usage, written = None, 0
+        usage, written, counted = None, 0, True
         if (relay := job.relay) is not None:
-            usage, written = relay.usage, relay.written_tokens
+            usage, written, counted = relay.usage, relay.written_tokens, relay.counted
             attempt.provider_usd, attempt.service_tier = relay.provider_usd, relay.service_tier
-        self.consumed(job, attempt, status, usage, written, error)
+        if usage is not None and not counted:
+            self._meter.end(job.record, attempt, status, usage, Evidence.ESTIMATED, error)
+        else:
+            self.consumed(job, attempt, status, usage, written, error)
 
     def consumed(
         self, job: Job, attempt: Try, status: Status, usage: Usage | None, written: int, error: str = ""

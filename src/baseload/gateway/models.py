@@ -15,8 +15,8 @@ import msgspec
 from baseload.gateway.state import Snapshot
 from baseload.load.facts import Bucket, Operation
 from baseload.policy.policy import Route
+from baseload.wire.carried import carries
 from baseload.wire.passage import Dialect
-from baseload.wire.passages import carries
 
 UNDATED = "1970-01-01T00:00:00Z"
 """Anthropic's word for a release date that is not known (API reference, "List Models", read 2026-11)."""

@@ -27,7 +27,7 @@ UNUSUAL_SECONDS = 10.0
 _MINUTE_NS = SECONDS_PER_MINUTE * NANOSECONDS_PER_SECOND
 
 # (prompt longer than, pico-USD per input token, per output token, nano-USD per request), the steepest tier first.
-_Prices = tuple[tuple[int, int, int, int], ...]
+_Prices = tuple[tuple[int, int, int | None, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,10 @@ class GatewayState:
             snapshot.prices[route.offer] = cached
         for above, per_input, per_output, per_request in cached[1] or ():
             if facts.input_tokens > above:
-                pico = facts.input_tokens * per_input + self.answers.likely(facts) * per_output
+                likely = self.answers.likely(facts)
+                if per_output is None and likely:
+                    return None
+                pico = facts.input_tokens * per_input + likely * (per_output or 0)
                 return (pico + PICO_PER_NANO // 2) // PICO_PER_NANO + per_request
         return None
 
@@ -196,7 +199,8 @@ def _prices(offer: Offer | None, at_ns: int) -> _Prices | None:
     return tuple(step for step in prices if step is not None) if None not in prices else None
 
 
-def _step(above: int, rates: Rates) -> tuple[int, int, int, int] | None:
-    if rates.input is None or rates.output is None:
+def _step(above: int, rates: Rates) -> tuple[int, int, int | None, int] | None:
+    if rates.input is None:
         return None
-    return above, pico_per_token(rates.input), pico_per_token(rates.output), nanousd(rates.per_request)
+    per_output = pico_per_token(rates.output) if rates.output is not None else None  # embeddings write nothing
+    return above, pico_per_token(rates.input), per_output, nanousd(rates.per_request)

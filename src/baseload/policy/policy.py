@@ -60,6 +60,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     operations: frozenset[Operation] = frozenset({Operation.CHAT})
     on_client_gone: Literal["abort", "drain"] = "abort"
 
+    def __post_init__(self) -> None:
+        wrong = sorted(operation for operation in self.operations if operation.kind is not operation)
+        if wrong:
+            raise ValueError(f"route {self.name}: {', '.join(wrong)} is served by a route of chat")
+
     def is_named(self, model: str) -> bool:
         """Whether a request for a model of that name means it."""
         return model == self.model or model in self.names

@@ -151,14 +151,14 @@ class Reader:
         self.complaint = ""
         self.began = False
         self._counts = Counts()
-        self._counted = False  # the upstream counted what it had put out
+        self.counted = False  # the upstream counted what it had put out
         self._deltas = 0
         self._characters = 0
 
     @property
     def usage(self) -> Usage | None:
         """The upstream's counts. Of a stream that was cut before it counted its output, our estimate of that."""
-        return self._counts.usage(written=0 if self._counted else self.written_tokens)
+        return self._counts.usage(written=0 if self.counted else self.written_tokens)
 
     @property
     def written_tokens(self) -> int:
@@ -178,7 +178,7 @@ class Reader:
             self._characters += length
             self._deltas += length > 0
         elif event.type == "message_delta":
-            self.began = self._counted = True
+            self.began = self.counted = True
             self._counts.add(bytes(event.usage))
         elif event.type == "message_start":
             message = decoded(_MESSAGE, bytes(event.message))

@@ -51,6 +51,10 @@ class Stream(Protocol):
         """What the stream reported so far, None when nothing."""
 
     @property
+    def counted(self) -> bool:
+        """Whether the upstream has counted what it put out. Until then `usage` may hold our estimate of that."""
+
+    @property
     def written_tokens(self) -> int:
         """An estimate of the tokens delivered so far."""
 

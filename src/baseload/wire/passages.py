@@ -1,7 +1,7 @@
 """Who reads what a client asks, and which passage carries it to an upstream: the one table. Pure.
 
-An upstream that serves an operation itself gets the client's own bytes (`_NATIVE`). For one that does not, `_OVER`
-names what it must serve instead and who translates, by the upstream's dialect.
+An upstream that serves an operation itself gets the client's own bytes (`_NATIVE`). For one that does not, `carried.py`
+says what it must serve instead, and `_OVER` who translates, by the upstream's dialect.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from baseload.wire import (
     responses_to_chat,
 )
 from baseload.wire.asked import Asked, Operation
+from baseload.wire.carried import INSTEAD
 from baseload.wire.passage import Dialect, Passage
 
 Reader = Callable[[bytes], Asked]
@@ -67,13 +68,13 @@ def _responses_to_messages(asked: Asked, created: int) -> Passage:
     return responses_to_chat.Passage(asked, partial(chat_to_messages.Passage, created=created))
 
 
-# (what the client asks, what the upstream speaks): what the upstream must serve for it, and the translation.
-_OVER: Mapping[tuple[Operation, Dialect], tuple[Operation, Translator]] = MappingProxyType(
+# (what the client asks, what the upstream speaks): who translates it to what `carried.INSTEAD` says.
+_OVER: Mapping[tuple[Operation, Dialect], Translator] = MappingProxyType(
     {
-        (Operation.CHAT, Dialect.ANTHROPIC): (Operation.MESSAGES, _chat_to_messages),
-        (Operation.RESPONSES, Dialect.OPENAI): (Operation.CHAT, _responses_to_chat),
-        (Operation.RESPONSES, Dialect.ANTHROPIC): (Operation.MESSAGES, _responses_to_messages),
-        (Operation.MESSAGES, Dialect.OPENAI): (Operation.CHAT, _messages_to_chat),
+        (Operation.CHAT, Dialect.ANTHROPIC): _chat_to_messages,
+        (Operation.RESPONSES, Dialect.OPENAI): _responses_to_chat,
+        (Operation.RESPONSES, Dialect.ANTHROPIC): _responses_to_messages,
+        (Operation.MESSAGES, Dialect.OPENAI): _messages_to_chat,
     }
 )
 
@@ -81,12 +82,6 @@ _OVER: Mapping[tuple[Operation, Dialect], tuple[Operation, Translator]] = Mappin
 def reader(operation: Operation) -> Reader:
     """The function that reads a request of an operation."""
     return _READERS[operation]
-
-
-def carries(operation: Operation, dialect: Dialect, operations: frozenset[Operation]) -> bool:
-    """Whether an operation can be said at all to an upstream that speaks `dialect` and serves `operations`."""
-    needed, _ = _OVER.get((operation, dialect), (None, None))
-    return operation in operations or needed in operations
 
 
 def passage(asked: Asked, dialect: Dialect, operations: frozenset[Operation], created: int = 0) -> Passage | None:
@@ -98,5 +93,5 @@ def passage(asked: Asked, dialect: Dialect, operations: frozenset[Operation], cr
     asks = asked.operation
     if asks in operations:
         return _NATIVE[asks](asked)
-    needed, translator = _OVER.get((asks, dialect), (None, None))
-    return translator(asked, created) if translator is not None and needed in operations else None
+    translates = INSTEAD.get((asks, dialect)) in operations
+    return _OVER[asks, dialect](asked, created) if translates else None

@@ -96,6 +96,10 @@ class Events:
         return self._inner.usage
 
     @property
+    def counted(self) -> bool:
+        return self._inner.counted
+
+    @property
     def written_tokens(self) -> int:
         return self._inner.written_tokens
 

@@ -60,6 +60,11 @@ class Reader:
         self._characters = 0
 
     @property
+    def counted(self) -> bool:
+        """Whether the upstream has counted what it put out."""
+        return self.usage is not None
+
+    @property
     def written_tokens(self) -> int:
         """An estimate of the tokens delivered so far: one per delta, or one per four characters when that is more."""
         return max(self._deltas, tokens_in(self._characters))
