@@ -254,3 +254,15 @@ def test_too_little_ends_with_4(baseload, tmp_path):
     store.record([call(number, "few") for number in range(5)])
     store.close()
     assert "5 answered calls" in baseload(f"decide|--ledger|{empty}", code=4).err
+
+
+def test_an_api_that_is_what_is_paid_now_stands_once(baseload, ledger):
+    """Every call was bought from the one API: its row would be that of `as now` again."""
+    said = baseload(f"decide|--ledger|{ledger}|--bare").out
+    document = json.loads(baseload(f"decide|--ledger|{ledger}|--bare|--json").out)
+    costs = {option["name"]: round(option["usd_per_month"]["likely"], 2) for option in document["options"]}
+    (same,) = [name for name, cost in costs.items() if name != "as now" and cost == costs["as now"]]
+    table = said[: said.index("crossing")]
+    assert f"  {same}: the same to the cent, as now." in said
+    assert not [line for line in table.splitlines() if line.startswith(f" {same} ")]
+    assert [line for line in table.splitlines() if line.startswith(" as now ")]

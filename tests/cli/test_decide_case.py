@@ -179,3 +179,57 @@ def test_a_file_that_cannot_be_replaced_leaves_no_half(run, tmp_path):
 
 def test_the_persona_has_its_article(run):
     assert "For an enterprise:" in run("--input", "20B", "--price", "1/1")[1]
+
+
+def test_the_tasks_of_a_scenario_are_answered_beside_its_volume(run, tmp_path):
+    code, out, err = run("--scenario", "article-2-tasks", "--json", "--save", str(tmp_path / "kept.json"))
+    assert code == 0, err
+    document = json.loads(out)
+    # By the token V4 Flash, 400 x 0.18 + 100 x 0.25; by the task V4 Pro, 0.00153 + 5.5 % x 3 USD.
+    assert (document["verdict"]["cheapest"], document["outcomes"]["winner"]) == ("DeepSeek V4 Flash", "DeepSeek V4 Pro")
+    assert document["outcomes"]["ways"][0]["usd_per_success"]["likely"] == 0.16653
+    # (0.00153 - 0.000485) / (15 % - 5.5 %)
+    assert document["outcomes"]["turning"][0]["correction_usd"]["likely"] == 0.011
+    page = run("--scenario", "article-2-tasks")[1]
+    assert "A task of this scenario done right: a success costs least with DeepSeek V4 Pro: 0.1665 USD" in page
+    assert "H*: DeepSeek V4 Pro wins over DeepSeek V4 Flash once a correction by hand costs more than" in page
+    assert run("--repeat", str(tmp_path / "kept.json"))[0] == 0
+
+
+def test_models_of_the_books_are_found_for_the_tasks_alone(run, tmp_path):
+    path = tmp_path / "tasks.yaml"
+    path.write_text(
+        "name: tasks\ninput: 1M\nprices: [{price: 1/2}]\n"
+        "outcomes: {input: 2K, output: 500, models: [{model: gpt-4o-mini, success: 0.9}]}\n"
+    )
+    document = json.loads(run("--scenario", str(path), "--json", "--save", str(tmp_path / "kept.json"))[1])
+    assert document["outcomes"]["models"][0]["offer"] == "openai/gpt-4o-mini"
+    kept = json.loads((tmp_path / "kept.json").read_text())
+    assert list(kept["books"]) == [document["outcomes"]["models"][0]["book"]]
+    kept["document"]["outcomes"]["winner"] = "another"
+    (tmp_path / "kept.json").write_text(json.dumps(kept))
+    assert run("--repeat", str(tmp_path / "kept.json"))[0] == 3
+    path.write_text("name: tasks\ninput: 1M\nprices: [{price: 1/2}]\noutcomes: {models: []}\n")
+    assert run("--scenario", str(path))[0] == 2
+
+
+def test_the_figures_of_a_scenario_are_its_sources(run):
+    document = json.loads(run("--scenario", "article-3", "--json")[1])
+    sources = {row["name"]: (row["source"], row["date"]) for row in document["assumptions"]}
+    said = ("the honest break-even math of self-hosting, last verified 2026-06-17", "2026-06-17")
+    assert sources["machine"] == sources["volume"] == said
+    typed = json.loads(run("--input", "1M", "--price", "1/2", "--json")[1])
+    assert typed["assumptions"][0]["source"] == "typed on the command line"
+
+
+def test_a_trace_may_be_compressed_and_a_broken_one_is_named(run, tmp_path):
+    packed = resources.files("baseload.load") / "data" / "azure_conv_2023.csv.gz"
+    words = ("--deployment", "qwen3-32b-2xh100-vllm0.12", "--price", "0.4/0.8")
+    code, out, err = run("--trace", str(packed), *words, "--json")
+    assert code == 0, err
+    assert "19,366 requests" in json.loads(out)["scenario"]["title"]
+    for content in (b"no gzip", packed.read_bytes()[:5_000], packed.read_bytes()[:1_000] + b"x" * 5_000):
+        (tmp_path / "broken.csv.gz").write_bytes(content)
+        code, out, err = run("--trace", str(tmp_path / "broken.csv.gz"), *words)
+        assert (code, out) == (2, "")
+        assert "broken.csv.gz" in err

@@ -246,3 +246,13 @@ def test_bad_input_of_the_books(baseload, line, says):
     told = baseload(line, code=2)
     assert told.out == ""
     assert says in told.err
+
+
+def test_a_list_of_nothing_says_so(baseload):
+    assert "No offer of any book is like that" in baseload("price|list|--book|nothing").out
+
+
+def test_a_comparison_before_its_book_says_so(baseload):
+    words = "does not say what held on 1900-01-01"
+    assert words in baseload("price|compare|gpt-4o|--input|1M|--at|1900-01-01").out
+    assert words not in baseload("price|compare|gpt-4o|--input|1M").out

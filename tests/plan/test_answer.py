@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from importlib import resources
 
 import msgspec
@@ -10,6 +10,7 @@ import pytest
 from baseload.documents import load_scenarios
 from baseload.errors import BadInput
 from baseload.plan.answer import Answer, answer, decide_schema
+from baseload.plan.outcomes import answer_outcomes
 from baseload.plan.scenario import Outlay
 
 TODAY = date(2026, 11, 21)
@@ -57,7 +58,9 @@ def test_the_published_schema_is_the_codes():
 
 @pytest.mark.parametrize("scenario", SHIPPED, ids=lambda each: each.name)
 def test_every_answer_keeps_to_the_schema_and_can_be_read_back(scenario):
-    found = answer(scenario, (), TODAY)
+    asked = scenario.outcomes
+    task = answer_outcomes(asked, None, datetime(2026, 11, 21, tzinfo=UTC)) if asked is not None else None
+    found = answer(scenario, (), TODAY, task)
     schema = json.loads(PUBLISHED.read_text(encoding="utf-8"))
     assert breaks(schema, json.loads(written(found)), schema) == []
     assert msgspec.json.decode(written(found), type=Answer) == found
@@ -65,7 +68,8 @@ def test_every_answer_keeps_to_the_schema_and_can_be_read_back(scenario):
     assert found.scenario.name == scenario.name
     assert found.chances is not None
     assert found.questions is not None
-    assert found.cash is not None
+    assert (found.cash is not None) == (scenario.machine is not None)
+    assert found.outcomes == task
 
 
 def test_the_schema_check_can_fail():

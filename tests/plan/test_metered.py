@@ -1,5 +1,6 @@
 """Decisions on metered calls, small enough to be checked by hand, and against trying every number of machines."""
 
+import dataclasses
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from fractions import Fraction
@@ -11,10 +12,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from baseload.audit.reprice import reprice
 from baseload.capacity.curve import Curve, Point
 from baseload.capacity.deployment import Deployment, Saturated
 from baseload.catalog.books import Catalog
-from baseload.catalog.entries import Lease, LeaseKind, Offer, Precedence, PriceRow, Rates, Source, Tier, Window
+from baseload.catalog.entries import (
+    Lease,
+    LeaseKind,
+    Offer,
+    Precedence,
+    PriceRow,
+    Processing,
+    Rates,
+    Source,
+    Tier,
+    Variant,
+    Window,
+)
 from baseload.clock import to_ns
 from baseload.cost.parameters import Assumptions
 from baseload.cost.schedule import schedule
@@ -452,3 +466,31 @@ def test_offers_that_never_change_are_priced_in_one_go_to_the_nano_dollar(rates,
     known = Supplies(tuple(Api(each, frozenset(Bucket)) for each in (flat, tiered)), None)
     found = profile(calls, known).charges
     assert found["acme/flat", Bucket.JUDGMENT] == found["acme/tiered", Bucket.JUDGMENT]
+
+
+def test_calls_of_a_service_tier_are_priced_in_it_everywhere():
+    """At half the price where they were flex and where flex is offered, at the standard one elsewhere, and not at all
+    on the offer that processed them in a way that no book prices: the same as when they are repriced."""
+    half = Variant(Processing.FLEX, (PriceRow(Rates(Decimal(1), Decimal(5))),))
+    medium = dataclasses.replace(CATALOG.offers[1], variants=(half,))
+    offers = (CATALOG.offers[0], medium, CATALOG.offers[2])
+    ways = [("flex", "acme/medium"), ("flex", "acme/tiny"), ("", "acme/medium"), ("scale", "acme/tiny")]
+    calls = []
+    for place, each in enumerate(CALLS):
+        tier, offered = ways[place % len(ways)]
+        (tried,) = each.attempts
+        tried = msgspec.structs.replace(tried, service_tier=tier, offer=offered, started_ns=each.facts.at_ns)
+        calls.append(msgspec.structs.replace(each, attempts=(tried,)))
+    apis = tuple(Api(each, frozenset(Bucket)) for each in offers)
+    found = profile(calls, Supplies(apis, None))
+    for row in reprice(calls, offers):
+        for bucket, nanousd in row.by_bucket.items():
+            assert ((row.offer, bucket) in found.gaps) == (nanousd is None)
+            assert nanousd is None or found.cost(row.offer, bucket) == nanousd
+    assert {offer for offer, _ in found.gaps} == {"acme/tiny"}
+    plain = profile(CALLS, Supplies(apis, None))
+    assert found.cost("acme/medium", Bucket.JUDGMENT) < plain.cost("acme/medium", Bucket.JUDGMENT)
+    assert found.tally.digest != plain.tally.digest
+    lines = found.charges["acme/medium", Bucket.JUDGMENT]
+    usage = found.tally.usage[Bucket.JUDGMENT]
+    assert sum(count for count, _ in lines.values()) == usage.prompt_tokens + usage.completion_tokens

@@ -53,6 +53,22 @@ class Step:
         return all(rate is not None and rate % PICO_PER_NANO == 0 for rate in self.rates)
 
 
+def processed(offer: Offer, service_tier: str, by: str) -> Processing | None:
+    """How an offer prices a request that the offer `by` processed in that way; None where nobody knows a price.
+
+    On the offer that served it the price is that way's or unknown. Another offer that has no such way would have
+    served it in its standard one, as a pool of your own does.
+    """
+    at_home = by == offer.key and offer.provider != OWN
+    try:
+        processing = processing_of(service_tier)
+    except Unpriced:
+        return None if at_home else Processing.STANDARD
+    if at_home or (offer.provider != OWN and offer.rows(processing)):
+        return processing
+    return Processing.STANDARD
+
+
 class Pricer:
     """One offer, ready to price many usages that are processed in one way."""
 
@@ -66,27 +82,17 @@ class Pricer:
         self._others: dict[str, Pricer | None] = {}
 
     def served(self, service_tier: str, by: str) -> Pricer | None:
-        """What prices here a request that the offer `by` processed in that way; None where nobody knows a price.
-
-        On the offer that served it the price is that way's or unknown. Another offer that has no such way would have
-        served it in its standard one, as a pool of your own does.
-        """
+        """What prices here a request that the offer `by` processed in that way, as `processed` says."""
         if not service_tier:
             return self
-        at_home = by == self._offer.key and self._offer.provider != OWN
-        key = f"{service_tier} {at_home}"
+        key = f"{service_tier} {by == self._offer.key}"
         if key not in self._others:
-            self._others[key] = self._way(service_tier, at_home=at_home)
+            found = processed(self._offer, service_tier, by)
+            self._others[key] = None if found is None else self._way(found)
         return self._others[key]
 
-    def _way(self, service_tier: str, *, at_home: bool) -> Pricer | None:
-        try:
-            processing = processing_of(service_tier)
-        except Unpriced:
-            return None if at_home else self
-        if at_home or (self._offer.provider != OWN and self._offer.rows(processing)):
-            return Pricer(self._offer, processing)
-        return self
+    def _way(self, processing: Processing) -> Pricer:
+        return self if processing is self._processing else Pricer(self._offer, processing)
 
     def nanousd(self, usage: Usage, at_ns: int) -> int | None:
         """What `price(usage, offer, from_ns(at_ns), processing)` answers, in nano-dollars; None where that raises

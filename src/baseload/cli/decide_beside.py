@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from baseload.plan.answer import Answer
     from baseload.plan.cash import Cash
     from baseload.plan.chances import Chances
+    from baseload.plan.outcomes import OutcomeDocument
     from baseload.plan.questions import Questions
     from baseload.plan.scenario import Named
 
@@ -25,6 +26,8 @@ def show_beside(answer: Answer) -> None:
         _cash(answer.cash)
     if answer.questions is not None:
         _questions(answer.questions)
+    if answer.outcomes is not None:
+        _outcomes(answer.outcomes)
 
 
 def show_scenario(scenario: Named) -> None:
@@ -87,6 +90,14 @@ def _cash(cash: Cash) -> None:
     rate = f"{cash.yearly_rate:%} a year" if cash.yearly_rate else "no interest"
     title = f"{cash.months} months, {money(cash.setup_usd, 0)} USD to move, {rate}"
     table(title, ["API price", ">x a year", ">NPV, USD", ">paid back in month", ">pays from", ">return a year"], rows)
+
+
+def _outcomes(task: OutcomeDocument) -> None:
+    """The cheapest token is not the cheapest answer: what its tasks say, at its success rates."""
+    say()
+    say(f"A task of this scenario done right: {task.sentence[0].lower()}{task.sentence[1:]}")
+    for turn in task.turning:
+        say(f"  H*: {turn.sentence}.")
 
 
 def _questions(questions: Questions) -> None:

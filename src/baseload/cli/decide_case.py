@@ -136,7 +136,7 @@ def _decided(scenario: Scenario, said: Said) -> Answer:
 
     when = datetime.now(UTC).replace(microsecond=0)
     asked = said.over(scenario)
-    found, books = answered(asked, catalog_for(said) if asked.models else None, when)
+    found, books = answered(asked, catalog_for(said) if _named(asked) else None, when)
     if said.save is not None:
         keep(said.save, freeze(asked, found, when=when, books=books, version=__version__))
     return found
@@ -176,6 +176,8 @@ def find(asked: str) -> Scenario:
 
 def of_trace(case: Case, catalog: Catalog) -> Scenario:
     """A trace with a deployment; the rent is the middle of what the books ask for its GPU unless it was typed."""
+    import gzip
+    import zlib
     from pathlib import Path
 
     from baseload.documents import load_deployments
@@ -190,8 +192,12 @@ def of_trace(case: Case, catalog: Catalog) -> Scenario:
     if not trace.is_file():
         raise BadInput(f"there is no trace file {trace}", remedy="Name a file with the columns of the Azure traces.")
     found = known[deployment]
-    with trace.open(encoding="utf-8", errors="replace") as lines:
-        read = parse_trace(lines, origin=str(trace))
+    opened = gzip.open if trace.suffix == ".gz" else open
+    try:
+        with opened(trace, "rt", encoding="utf-8", errors="replace") as lines:
+            read = parse_trace(lines, origin=str(trace))
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadInput(f"cannot read {trace}: {error}", remedy="Name a file that can be read.") from error
     rent = case.gpu_hour if case.gpu_hour is not None else _rent(catalog, found.gpu)
     asked = tuple(ScenarioPrice(price=price) for price in case.prices)
     models = case.models or (() if asked else (found.model,))
@@ -204,16 +210,26 @@ def answered(scenario: Scenario, catalog: Catalog | None, when: datetime) -> tup
     from baseload.plan.answer import answer
     from baseload.plan.frozen import book_digest
     from baseload.plan.options import price_named
+    from baseload.plan.outcomes import answer_outcomes
     from baseload.plan.scenario import volume_of
 
-    if not scenario.models:
-        return answer(scenario, (), when.date()), {}
-    if catalog is None:
-        raise BadInput(f"{scenario.name} names models and no books were read", remedy="Read the catalog first.")
+    task = answer_outcomes(scenario.outcomes, catalog, when) if scenario.outcomes is not None else None
+    if catalog is None or not _named(scenario):
+        if scenario.models:
+            raise BadInput(f"{scenario.name} names models and no books were read", remedy="Read the catalog first.")
+        return answer(scenario, (), when.date(), task), {}
     volume = volume_of(scenario)
     prices = [price_named(catalog, name, volume, when) for name in scenario.models]
     books = {price.source.book for price in prices if price.source is not None}
-    return answer(scenario, prices, when.date()), {book: book_digest(catalog.offers, book) for book in sorted(books)}
+    books |= {model.book for model in task.models if model.book is not None} if task is not None else set()
+    digests = {book: book_digest(catalog.offers, book) for book in sorted(books)}
+    return answer(scenario, prices, when.date(), task), digests
+
+
+def _named(scenario: Scenario) -> bool:
+    """Whether it names models of the books, for its volume or for its task."""
+    tried = scenario.outcomes.models if scenario.outcomes is not None else ()
+    return bool(scenario.models) or any(each.model for each in tried)
 
 
 def on_question(question: Question, said: Said, catalog: Catalog, name: str) -> Answer:

@@ -27,10 +27,14 @@ def show(document: DecideDocument, *, plot: bool, assumptions: bool = True) -> N
         say(verdict.hidden_stack.sentence)
     say()
     columns = ["option", "kind", ">USD/month", ">low to high", ">machines"]
-    table("", columns, [_option_row(option) for option in document.options])
-    for option in document.options:
+    same = _as_now(document.options)
+    shown = [option for option in document.options if option.name not in same]
+    table("", columns, [_option_row(option) for option in shown])
+    for option in shown:
         if option.note:
             say(f"  {option.name}: {option.note}.")
+    for name in same:
+        say(f"  {name}: the same to the cent, as now.")
     for each in document.cannot:
         say(f"  {each.name} cannot be: {each.why}")
     _turning(document)
@@ -43,6 +47,12 @@ def show(document: DecideDocument, *, plot: bool, assumptions: bool = True) -> N
             [_assumption_row(each) for each in document.assumptions],
         )
     hint(verdict.next)
+
+
+def _as_now(options: Sequence[OptionEntry]) -> list[str]:
+    """The APIs that cost to the cent what is paid now: not a second option, but what it is bought as."""
+    now = {round(option.usd_per_month.likely, 2) for option in options if option.kind == "now"}
+    return [each.name for each in options if each.kind == "api" and round(each.usd_per_month.likely, 2) in now]
 
 
 def _option_row(option: OptionEntry) -> list[str]:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 def show_list(document: ListDocument, rows: int) -> None:
     """The first rows, and how many more there are."""
+    if not document.rows:
+        say("No offer of any book is like that: --provider, --book, --model, --max-input and --max-output narrow it.")
+        hint("baseload price list")
+        return
     table(
         f"USD per million tokens on {document.at:%Y-%m-%d %H:%M} UTC",
         ["offer", "book", "as of", ">in", ">out", ">cache read", "also"],
@@ -56,6 +60,8 @@ def show_comparison(document: CompareDocument) -> None:
             say(f"  unpriced: {bid.unpriced}")
         if bid.usd_with_minimum is not None and bid.usd_with_minimum != bid.usd:
             say(f"  {bid.offer} ({bid.book}) bills at least {money(bid.usd_with_minimum)} USD a month")
+    for book, day in dict.fromkeys((bid.book, bid.as_of) for bid in document.bids if bid.before_book):
+        say(f"  {book} is of {day} and does not say what held on {document.at:%Y-%m-%d}")
     hint(f"baseload price show {document.bids[0].offer}")
 
 

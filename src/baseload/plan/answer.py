@@ -12,12 +12,14 @@ import msgspec
 from baseload.cost.parameters import Assumptions
 from baseload.cost.ways import Way
 from baseload.plan.advice import decide_on_prices
+from baseload.plan.assumptions import TYPED
 from baseload.plan.cash import Cash, cash
 from baseload.plan.chances import Chances, chances, typed_case
 from baseload.plan.document import DecideDocument, Money, plain
 from baseload.plan.itemised import asked, decided
 from baseload.plan.json_schema import json_schema
 from baseload.plan.options import TokenPrice, Volume
+from baseload.plan.outcomes import OutcomeDocument
 from baseload.plan.question import Question
 from baseload.plan.questions import Evidence, Questions, questions
 from baseload.plan.scenario import Answers, Named, Scenario, machines_of, named, prices_of, volume_of
@@ -28,16 +30,21 @@ MINUTES_PER_DAY = HOURS_PER_DAY * SECONDS_PER_HOUR // SECONDS_PER_MINUTE
 
 
 class Answer(DecideDocument, frozen=True, kw_only=True):
-    """A decision with what surrounds it; `cash` is null where there are no machines to weigh."""
+    """A decision with what surrounds it; `cash` is null where there are no machines to weigh, `outcomes` where the
+    scenario has none."""
 
     scenario: Named | None = None
     chances: Chances | None = None
     questions: Questions | None = None
     cash: Cash | None = None
+    outcomes: OutcomeDocument | None = None
 
 
-def answer(scenario: Scenario, named_prices: Sequence[TokenPrice], today: date) -> Answer:
-    """Answer a scenario. `named_prices` are those of its `models`, looked up in the books; `today` lies in month 1."""
+def answer(
+    scenario: Scenario, named_prices: Sequence[TokenPrice], today: date, task: OutcomeDocument | None = None
+) -> Answer:
+    """Answer a scenario. `named_prices` are those of its `models`, looked up in the books; `today` lies in month 1;
+    `task` answers its `outcomes`."""
     volume, machines = volume_of(scenario), machines_of(scenario)
     prices = [*prices_of(scenario), *named_prices]
     kind = scenario.machine.kind if scenario.machine is not None else "rented"
@@ -46,11 +53,12 @@ def answer(scenario: Scenario, named_prices: Sequence[TokenPrice], today: date) 
     pair = document.verdict.cheapest, document.verdict.against
     known = chances(case, case.options[0], pair=pair)
     return msgspec.structs.replace(
-        _plain(_held_against(document, known)),
+        _plain(_sourced(_held_against(document, known), scenario)),
         scenario=named(scenario) if scenario.title else None,
         chances=known,
         questions=_questions(document, scenario.answers, None),
         cash=cash(document.options, scenario.outlay, today),
+        outcomes=task,
     )
 
 
@@ -86,6 +94,17 @@ def answer_question(question: Question, assumptions: Assumptions, scenario: Scen
         questions=_questions(document, scenario.answers, evidence),
         cash=cash(document.options, paid, today),
     )
+
+
+def _sourced(document: DecideDocument, scenario: Scenario) -> DecideDocument:
+    """The same with the scenario as the source of its figures: nobody typed them on the command line."""
+    if not scenario.source:
+        return document
+    rows = tuple(
+        msgspec.structs.replace(row, source=scenario.source, date=scenario.as_of) if row.source == TYPED else row
+        for row in document.assumptions
+    )
+    return msgspec.structs.replace(document, assumptions=rows)
 
 
 def _held_against(document: DecideDocument, known: Chances) -> DecideDocument:

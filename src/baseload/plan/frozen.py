@@ -112,7 +112,7 @@ def repeated(frozen: Frozen, again: DecideDocument, *, books: Mapping[str, str],
         if then.get(name) != now.get(name)
     )
     names = sorted(name for name in {*frozen.books, *books} if frozen.books.get(name) != books.get(name))
-    same = not moved and frozen.document.verdict.cheapest == again.verdict.cheapest
+    same = not moved and _winners(frozen.document) == _winners(again)
     return Repeated(
         reproduced=same, options=moved, books=tuple(names), sentence=_sentence(frozen, moved, names, version, same=same)
     )
@@ -152,6 +152,12 @@ def _read(kind: type, text: object) -> Fraction:
     if kind is not Fraction or not isinstance(text, str) or not _FRACTION.fullmatch(text):
         raise ValueError(f"{str(text)[:40]!r} is no fraction")
     return Fraction(text)
+
+
+def _winners(document: DecideDocument) -> tuple[str, str | None]:
+    """The cheapest option, and of its task the way that costs least for a success."""
+    task = document.outcomes if isinstance(document, Answer) else None
+    return document.verdict.cheapest, task.winner if task is not None else None
 
 
 def _costs(document: DecideDocument) -> dict[str, Decimal]:

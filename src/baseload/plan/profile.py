@@ -14,13 +14,14 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from baseload.audit.pricer import LEAVES, Pricer, Step, counts_of
+from baseload.audit.pricer import LEAVES, Pricer, Step, counts_of, processed
 from baseload.capacity.offer import OWN
+from baseload.catalog.entries import Offer, Processing
 from baseload.clock import from_ns
 from baseload.cost.schedule import HOURS_PER_WEEK
-from baseload.cost.tokens import price
+from baseload.cost.tokens import price, processing_of
 from baseload.errors import BadInput, NotEnoughData, Unpriced
-from baseload.load.calls import Call, Evidence
+from baseload.load.calls import Attempt, Call, Evidence
 from baseload.load.facts import Bucket
 from baseload.plan.document import plain
 from baseload.plan.supplies import Api, Supplies
@@ -81,7 +82,8 @@ class Served:
 class Tally:
     """What was metered. `unpriced` counts calls without a price, `unserved` those that got no answer, `estimated` those
     whose tokens the upstream did not report, `imported` those that no policy of ours decided. `counts` are the answers'
-    tokens by bucket and by whether own machines served them, in the order of `Usage`'s fields, and last how many."""
+    tokens by bucket and by whether own machines served them, in the order of `Usage`'s fields, and last how many;
+    `apart` are those among them that were processed as flex, batch or priority."""
 
     requests: int = 0
     unpriced: int = 0
@@ -93,6 +95,7 @@ class Tally:
     bought_nanousd: int = 0
     own_nanousd: int = 0
     counts: dict[tuple[Bucket, bool], list[int]] = field(default_factory=dict)
+    apart: dict[tuple[Bucket, bool], list[int]] = field(default_factory=dict)
     digest: str = ""
 
     @property
@@ -143,10 +146,11 @@ class Tally:
             self.unserved += 1
             return
         self.estimated += served.evidence is Evidence.ESTIMATED
-        counts = self.counts.setdefault((call.facts.bucket, served.offer.startswith(_OWN)), [0] * (len(LEAVES) + 1))
-        for place, tokens in enumerate(counts_of(served.usage)):
-            counts[place] += tokens
-        counts[-1] += 1
+        for sums in (self.counts, self.apart) if served.service_tier else (self.counts,):
+            counts = sums.setdefault((call.facts.bucket, served.offer.startswith(_OWN)), [0] * (len(LEAVES) + 1))
+            for place, tokens in enumerate(counts_of(served.usage)):
+                counts[place] += tokens
+            counts[-1] += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +237,8 @@ def profile(calls: Iterable[Call], supplies: Supplies) -> Profile:
         attempt = call.served
         if attempt is not None:
             _add(minute, call.facts.bucket, attempt.usage, supplies)
-            _charge(call, attempt.usage, turning, charges, gaps)
+            # What was processed as flex, batch or priority is priced so on every offer, and stays out of the sums.
+            _charge(call, attempt, supplies.apis if attempt.service_tier else turning, charges, gaps)
     tally.digest = f"sha256:{digest.hexdigest()}"
     span = max(found) - min(found) + 1 if found else 0
     if tally.requests - tally.unserved < FEWEST_CALLS:
@@ -246,7 +251,7 @@ def profile(calls: Iterable[Call], supplies: Supplies) -> Profile:
             remedy="Decide on one run with --run: a call with a wrong clock may be among them.",
         )
     for api, step in flat:
-        charges |= _summed(api, step, tally)
+        _sum_up(api, step, tally, charges)
     start = min(found)
     minutes = tuple(found.get(place, Minute()) for place in range(start, start + span))
     return Profile(start, minutes, tally, charges, gaps)
@@ -254,7 +259,10 @@ def profile(calls: Iterable[Call], supplies: Supplies) -> Profile:
 
 def _row(call: Call) -> str:
     """What of a call a decision depends on."""
-    tries = " ".join(f"{each.offer} {each.cost_nanousd} {counts_of(each.usage)}" for each in call.attempts)
+    tries = " ".join(
+        f"{each.offer} {each.cost_nanousd} {counts_of(each.usage)}{each.service_tier and ' ' + each.service_tier}"
+        for each in call.attempts
+    )
     return f"{call.id} {call.facts.at_ns} {call.facts.bucket} {call.ended_ns} {call.status} {tries}\n"
 
 
@@ -268,7 +276,7 @@ def _add(minute: Minute, bucket: Bucket, usage: Usage, supplies: Supplies) -> No
 
 def _charge(
     call: Call,
-    usage: Usage,
+    attempt: Attempt,
     apis: Sequence[Api],
     charges: dict[tuple[str, Bucket], dict[str, tuple[int, int]]],
     gaps: dict[tuple[str, Bucket], str],
@@ -280,7 +288,7 @@ def _charge(
         if bucket not in api.buckets or key in gaps:
             continue
         try:
-            lines = price(usage, api.offer, when).lines
+            lines = price(attempt.usage, api.offer, when, _processing(api.offer, attempt)).lines
         except Unpriced as error:
             gaps[key] = error.message
             continue
@@ -288,6 +296,12 @@ def _charge(
         for line in lines:
             count, nanousd = sums.get(line.leaf, (0, 0))
             sums[line.leaf] = count + line.count, nanousd + line.nanousd
+
+
+def _processing(offer: Offer, attempt: Attempt) -> Processing:
+    """How this offer would have processed what was processed in that way. Raises Unpriced where nobody knows."""
+    found = processed(offer, attempt.service_tier, attempt.offer)
+    return processing_of(attempt.service_tier) if found is None else found
 
 
 def _flat(apis: Sequence[Api]) -> tuple[list[tuple[Api, Step]], list[Api]]:
@@ -300,19 +314,20 @@ def _flat(apis: Sequence[Api]) -> tuple[list[tuple[Api, Step]], list[Api]]:
     return flat, [api for api, step in steps if step is None or not step.adds_up]
 
 
-def _summed(api: Api, step: Step, tally: Tally) -> dict[tuple[str, Bucket], dict[str, tuple[int, int]]]:
-    """What the calls of every bucket that the offer may serve would cost on it, by leaf."""
-    found: dict[tuple[str, Bucket], dict[str, tuple[int, int]]] = {}
-    for (bucket, _), counts in tally.counts.items():
+def _sum_up(api: Api, step: Step, tally: Tally, charges: dict[tuple[str, Bucket], dict[str, tuple[int, int]]]) -> None:
+    """Add what the calls of every bucket that the offer may serve would cost on it, by leaf; those that were processed
+    in another way are charged already."""
+    for (bucket, own), whole in tally.counts.items():
         if bucket not in api.buckets:
             continue
-        sums = found.setdefault((api.offer.key, bucket), {})
+        apart = tally.apart.get((bucket, own), (0,) * len(whole))
+        counts = [count - other for count, other in zip(whole, apart, strict=True)]
+        sums = charges.setdefault((api.offer.key, bucket), {})
         leaves = zip((*LEAF_LINES, "request"), counts, (*step.rates, step.per_request * PICO_PER_NANO), strict=True)
         for leaf, count, rate in leaves:
             if count and rate is not None and (rate or leaf != "request"):
                 before, nanousd = sums.get(leaf, (0, 0))
                 sums[leaf] = before + count, nanousd + count * rate // PICO_PER_NANO
-    return found
 
 
 def _month_of(per_minute: Sequence[int]) -> Decimal:

@@ -103,7 +103,7 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One case: tokens a month (`input`, `output`), API `prices` and `models` by name, and a `machine`. Its `outcomes`
-    are another question, about one task: `baseload outcome`.
+    are another question, about one task; it is answered beside this one, as `baseload outcome` does.
 
     `title`, `source`, `as_of`, `claims` (what the source says comes out) and `notes` are for the reader.
     """
