@@ -250,6 +250,8 @@ def read_document(path: Path) -> object:
     """What a YAML file holds, unchecked. Raises BadConfig naming the file and the remedy."""
     try:
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise BadConfig(f"there is no {path}", remedy="Name a file that is there. `baseload init` writes a configuration.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfig(f"cannot read {path}: {error}", remedy="Name a file that can be read.") from error
     try:

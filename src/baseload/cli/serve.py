@@ -39,7 +39,7 @@ def command(
     if not config.exists():
         raise BadConfig(
             f"there is no {config}",
-            remedy=f"Name one with --config; `baseload demo` leaves one to start from in {demo_home()}.",
+            remedy=f"Write one with `baseload init`, or name one with --config; the demo leaves one in {demo_home()}.",
         )
     settings = read_settings(config)
     given = {name: value for name, value in {"listen": listen, "workers": workers}.items() if value is not None}
