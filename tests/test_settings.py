@@ -201,7 +201,7 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path):
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"\xff\xfe\x00")
     for path in (tmp_path / "nothing.yaml", tmp_path, binary):
-        with pytest.raises(BadConfig, match="cannot read|there is no") as caught:
+        with pytest.raises(BadConfig, match=r"cannot read|there is no") as caught:
             read_settings(path, {})
         assert str(path) in caught.value.message
 

@@ -251,7 +251,8 @@ def read_document(path: Path) -> object:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise BadConfig(f"there is no {path}", remedy="Name a file that is there. `baseload init` writes a configuration.") from error
+        remedy = "Name a file that is there. `baseload init` writes a configuration."
+        raise BadConfig(f"there is no {path}", remedy=remedy) from error
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfig(f"cannot read {path}: {error}", remedy="Name a file that can be read.") from error
     try:
