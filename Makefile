@@ -1,7 +1,7 @@
 # The verbs. `make` alone shows them. Needs make and Python 3.11 or newer; everything else goes into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench docs lock browser
+.PHONY: help setup run test check bench docs lock browser node
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -26,7 +26,7 @@ setup: $(READY)
 run: $(READY)
 	@$(VENV)/bin/baseload demo $(ARGS)
 
-test: $(READY) browser
+test: $(READY) browser node
 	@$(PY) -m pytest $(ARGS)
 
 check: $(READY)
@@ -79,6 +79,26 @@ browser:
 	  fi; \
 	}
 
+# The gateway is tested with OpenAI's client for Node, too. Its lock file names no registry: npm knows its own.
+NODE := tests/gateway/node
+NODE_READY := $(NODE)/node_modules/.ready
+
+node: $(NODE_READY)
+
+$(NODE_READY): $(NODE)/package-lock.json
+	@command -v npm >/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    echo "Installing Node, with whose client the gateway is tested" >&2; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null; \
+	  else \
+	    echo "The gateway is tested with OpenAI's client for Node: install Node 18 or newer with npm" \
+	      "(on Debian: sudo apt-get install nodejs npm), then run make test again." >&2; \
+	    exit 1; \
+	  fi; \
+	}
+	@npm ci --prefix $(NODE) --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 lock: $(READY)
-	@$(PY) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	@$(PY) -m uv pip compile pyproject.toml --extra dev --extra otel --universal --python-version 3.11 --generate-hashes \
 	  --no-config --no-emit-index-url --no-header --no-annotate --quiet $(ARGS) -o requirements.lock

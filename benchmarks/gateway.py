@@ -3,6 +3,9 @@
 One upstream process that answers at once, one process under test, the load in this one; 32 connections, a body and an
 answer of about 1.2 kB each. The gateway decodes the request, decides over four routes, relays, reads the usage, prices
 it and appends the call to its spool. CPU is user plus system time of the process under test, as the kernel counts it.
+
+Then the way of calls into the ledger: a gateway that drains its own spool in a thread, as one process alone does,
+beside one whose spool another process drains, as a supervisor does for its workers; and what that process takes.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -25,8 +29,11 @@ import uvloop
 from baseload.catalog.entries import Offer, Precedence, PriceRow, Rates, Source
 from baseload.clock import SystemClock
 from baseload.gateway.http import Exchange, Request, serve
+from baseload.gateway.metrics import Metrics
 from baseload.gateway.server import Gateway
 from baseload.gateway.upstream import Client
+from baseload.ledger.drain import Drain
+from baseload.ledger.hot import open_store
 from baseload.ledger.spool import Spool
 from baseload.load.facts import Bucket
 from baseload.policy.policy import Policy, Route
@@ -34,6 +41,9 @@ from baseload.settings import Settings, Timeouts, Upstream
 from benchmarks.frame import Figure, run
 
 CONNECTIONS = 32
+CREW = "bench"
+# CPU in half a second of a drain that finds nothing: two ticks of the kernel's clock are more than its looks take.
+IDLE_SECONDS = 0.02
 TEXT = "word " * 190
 QUESTION = msgspec.json.encode(
     {"model": "auto", "messages": [{"role": "user", "content": TEXT}], "max_tokens": 300, "metadata": {"team": "a"}}
@@ -75,7 +85,7 @@ async def answer(request: Request, exchange: Exchange) -> None:
     await exchange.end(b"data: [DONE]\n\n")
 
 
-def gateway_before(port: int, directory: str) -> Gateway:
+def gateway_before(port: int, spool: Spool) -> Gateway:
     source = Source("bench", Precedence.YOURS, date(2026, 1, 1), "invented for this benchmark")
     rates = Rates(input=Decimal(1), output=Decimal(5), cache_read=Decimal("0.1"))
     offers = {f"acme/m{n}": Offer("acme", f"m{n}", source, (PriceRow(rates),)) for n in range(4)}
@@ -87,7 +97,7 @@ def gateway_before(port: int, directory: str) -> Gateway:
     upstreams = tuple(Upstream(name=f"u{n}", base_url=f"http://127.0.0.1:{port}/v1", api_key="k") for n in range(4))
     policy = Policy(routes=routes, aliases={"auto": Bucket.JUDGMENT})
     settings = Settings(upstreams=upstreams, policy=policy, listen="127.0.0.1:0")
-    return Gateway(settings, offers, SystemClock(), Spool(Path(directory)))
+    return Gateway(settings, offers, SystemClock(), spool)
 
 
 class Relay:
@@ -109,8 +119,14 @@ class Relay:
 
 async def _work(part: str, port: int, directory: str) -> None:
     """A child: serve one part, say its port, end with stdin."""
-    if part == "gateway":
-        _, bound = await gateway_before(port, directory).start()
+    if part == "drain":
+        Drain(Path(directory), open_store(Path(directory)), crew=CREW, tell=Metrics().tell).start()
+        bound = 0
+    elif part.startswith("gateway"):
+        spool = Spool(Path(directory), crew=CREW)
+        if part == "gateway that drains":
+            Drain(Path(directory), open_store(Path(directory)), spool=spool, crew=CREW, tell=Metrics().tell).start()
+        _, bound = await gateway_before(port, spool).start()
     else:
         server = await serve(answer if part == "upstream" else Relay(port).answer, "127.0.0.1", 0)
         bound = server.address[1]
@@ -119,9 +135,10 @@ async def _work(part: str, port: int, directory: str) -> None:
 
 
 @contextmanager
-def _child(part: str, port: int = 0) -> Iterator[tuple[int, int]]:
-    """Process id and port of a part."""
-    with tempfile.TemporaryDirectory() as directory:
+def _child(part: str, port: int = 0, folder: str = "") -> Iterator[tuple[int, int]]:
+    """Process id and port of a part, which keeps its calls in a folder of its own or in one that is given."""
+    with tempfile.TemporaryDirectory() as own:
+        directory = folder or own
         command = [sys.executable, "-m", "benchmarks.gateway", "--part", part, str(port), directory]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             yield process.pid, int(process.stdout.readline())
@@ -153,7 +170,7 @@ class _Asker(asyncio.Protocol):
 
 
 async def _load(port: int, requests: int, body: bytes, end: bytes) -> None:
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: %d\r\n\r\n"
     loop, left = asyncio.get_running_loop(), iter(range(requests))
     waits = [loop.create_future() for _ in range(CONNECTIONS)]
     for done in waits:
@@ -190,6 +207,39 @@ def measure(quick: bool) -> Iterator[Figure]:
             yield Figure(f"{name}: engine alone", statistics.median(bare for _, bare in pairs) * 1e6, "us CPU", rounds)
             ratio = statistics.median(ours / max(bare, 1e-9) for ours, bare in pairs)
             yield Figure(f"{name}: gateway / engine alone", ratio, "ratio", rounds)
+        yield from _measure_drain(up, rounds, 2_000 if quick else 10_000)
+
+
+def _measure_drain(up: int, rounds: int, requests: int) -> Iterator[Figure]:
+    """The same load on a gateway that drains and on one that is drained, in turn."""
+    ask = (requests, QUESTION, ANSWER[-20:])
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _child("gateway that drains", up) as both,
+        _child("gateway", up, folder) as worker,
+        _child("drain", 0, folder) as (drain, _),
+    ):
+        found = []
+        for _ in range(rounds):
+            together = _cpu_per_request(*both, *ask)
+            before = _cpu_seconds(drain)
+            alone = _cpu_per_request(*worker, *ask)
+            _until_idle(drain)
+            found.append((together, alone, (_cpu_seconds(drain) - before) / requests))
+    for place, name in enumerate(("gateway that drains", "gateway that is drained", "its drain, another process")):
+        yield Figure(
+            f"into the ledger: {name}", statistics.median(each[place] for each in found) * 1e6, "us CPU", rounds
+        )
+    ratio = statistics.median(alone / max(together, 1e-9) for together, alone, _ in found)
+    yield Figure("into the ledger: drained / drains", ratio, "ratio", rounds)
+
+
+def _until_idle(pid: int) -> None:
+    """Wait until a process has little more to do than to look whether there is something."""
+    before, now = -1.0, _cpu_seconds(pid)
+    while now - before > IDLE_SECONDS:
+        time.sleep(0.5)
+        before, now = now, _cpu_seconds(pid)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -129,6 +130,9 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "price that is no number": (_supplied(usd_per_gpu_hour="NaN"), "$.upstreams[0]"),
     "own price below zero": ({"prices": [{"offer": "a/m", "input": "-1", "output": "1"}]}, "$.prices[0]"),
     "timeout of nothing": (_supplied(timeouts={"idle": 0}), "$.upstreams[0].timeouts.idle"),
+    "limit of all below that of one": ({"limits": {"bodies_bytes": 9}}, "bodies_bytes is less than body_bytes"),
+    "a route of a dialect": (_routed(operations=["messages"]), "messages is served by a route of chat"),
+    "a route beyond its upstream": (_routed(operations=["chat", "embeddings"]), "serves embeddings, but upstream acme"),
     "limit of nothing": ({"limits": {"body_bytes": 0}}, "$.limits.body_bytes"),
     "unknown bucket": (_routed(success={"genius": 1}), "$.policy.routes[0].success"),
     "success above one": (_routed(success={"judgment": 1.01}), "$.policy.routes[0].success"),
@@ -197,7 +201,7 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path):
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"\xff\xfe\x00")
     for path in (tmp_path / "nothing.yaml", tmp_path, binary):
-        with pytest.raises(BadConfig, match="cannot read") as caught:
+        with pytest.raises(BadConfig, match=r"cannot read|there is no") as caught:
             read_settings(path, {})
         assert str(path) in caught.value.message
 
@@ -246,3 +250,41 @@ def test_a_yaml_document_and_the_parsed_one_are_the_same_settings(tmp_path):
     with path.open("w") as file:
         YAML(typ="safe", pure=True).dump(MINIMAL, file)
     assert read_settings(path, {}) == parse()
+
+
+def test_what_is_shown_of_the_settings_holds_no_secret():
+    hidden = "s3cr3t-s3cr3t-s3cr3t"
+    key = {"prefix": "0123abcd", "hash": "sha256:" + "5" * 64, "former_hash": "sha256:" + "6" * 64, "name": "web"}
+    upstreams = [
+        {**UPSTREAM, "api_key": hidden, "headers": {"x-org": hidden}},
+        {"name": "two", "base_url": f"https://user:{hidden}@h/v1", "api_keys": [{"key": hidden, "weight": 2}]},
+    ]
+    otel = {"endpoint": "http://h", "headers": {"a": hidden}}
+    found = parse(upstreams=upstreams, keys=[key], admin_key=hidden, otel=otel)
+    shown = repr(settings.masked(found))
+    assert hidden not in shown
+    assert not re.search(r"sha256:[56]", shown)
+    assert hidden not in repr(found).replace(f"user:{hidden}@", "")
+    for kept in ("acme", "https://api.acme.example/v1", "https://***@h/v1", "0123abcd", "web", "'weight': 2", "x-org"):
+        assert kept in shown
+
+
+def test_the_admin_key_is_read_from_where_it_is_said(tmp_path):
+    file = tmp_path / "admin"
+    file.write_text("from-the-file-0123456789\nsecond line\n")
+    assert parse(admin_key="from-the-document-01").admin_key == "from-the-document-01"
+    assert parse(admin_key_file=str(file)).admin_key == "from-the-file-0123456789"
+    for name, value in (("BASELOAD_ADMIN_KEY", "from-the-environment"), ("BASELOAD_ADMIN_KEY_FILE", str(file))):
+        assert parse_settings(MINIMAL, {name: value}, origin="x").admin_key.startswith("from-the-")
+    assert "from-the" not in repr(parse(admin_key_file=str(file)))
+    for wrong in ({"admin_key": "short"}, {"admin_key_file": str(tmp_path / "none")}):
+        with pytest.raises(BadConfig, match="admin"):
+            parse(**wrong)
+
+
+def test_a_place_is_read_without_the_rest(tmp_path):
+    path = tmp_path / "baseload.yaml"
+    path.write_text("data_dir: ${WHERE}/data\nupstreams: [{api_key: '${NOT_SET}'}]\n")
+    assert settings.read_place(path, {"WHERE": "/srv"}).directory == Path("/srv/data")
+    path.write_text("[]")
+    assert settings.read_place(path, {"BASELOAD_HOME": "x"}).keys == ()

@@ -1,8 +1,12 @@
-"""Write the reference from the code: every verb, option and setting. `make docs` runs it, a test holds it fresh."""
+"""Write the reference from the code: every verb, option, setting and metric, and the schema of a configuration.
+
+`make docs` runs it, a test holds it fresh.
+"""
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 import typing
@@ -15,8 +19,11 @@ from typer.core import TyperArgument, TyperCommand, TyperOption
 from typer.main import get_command
 
 from baseload import errors, settings
+from baseload.cli.config_schema import FILE, schema
 from baseload.cli.main import INTERRUPTED, app
+from baseload.gateway.metrics import FAMILIES, MOST_SERIES, OVER
 from baseload.settings import Settings
+from baseload.upstreams import load_providers
 
 HERE = Path(__file__).parent
 # What is typed for an option of each type, and what a setting of each type holds.
@@ -35,7 +42,13 @@ NOTE = "<!-- Written by `make docs` from the code. Change the code, then run it 
 
 def pages() -> dict[Path, str]:
     """Every page of the reference and what should stand in it."""
-    return {HERE / "cli.md": _lines(cli()), HERE / "settings.md": _lines(configuration())}
+    return {
+        HERE / "cli.md": _lines(cli()),
+        HERE / "settings.md": _lines(configuration()),
+        HERE / "metrics.md": _lines(metrics()),
+        HERE / "providers.md": _lines(providers()),
+        Path(settings.__file__).with_name(FILE): json.dumps(schema(), indent=2, ensure_ascii=False) + "\n",
+    }
 
 
 def _lines(lines: Iterator[str]) -> str:
@@ -121,6 +134,32 @@ def configuration() -> Iterator[str]:
             yield f"| `{field.name}` | {_cell(_shape(field.type))} | {_field_default(field)} |"
 
 
+def providers() -> Iterator[str]:
+    """Every preset of an upstream."""
+    yield from (NOTE, "", "# Providers", "")
+    yield "What `preset` fills in for an upstream. Each line says where that was read, and when; it is data"
+    yield "(`src/baseload/catalog/data/providers.yaml`), and anything can be said otherwise in the configuration."
+    yield from ("", "| preset | provider | base URL | serves | key | source |", "|---|---|---|---|---|---|")
+    for name, each in load_providers().items():
+        where = f"`{each.base_url}`" if each.base_url else f"yours, as `{each.example}`"
+        serves = ", ".join(f"`{operation}`" for operation in each.operations)
+        key = f"`{each.key_env}`" + ("" if each.key == "needed" else ", if set")
+        yield f"| `{name}` | {_cell(each.title)} | {where} | {serves} | {key} | {_cell(each.source)}, {each.as_of} |"
+
+
+def metrics() -> Iterator[str]:
+    """Everything that /metrics exposes."""
+    yield from (NOTE, "", "# Metrics", "")
+    yield "`GET /metrics` on the gateway's port gives these for all its workers, as Prometheus text or, to whoever asks"
+    yield "for it, as OpenMetrics. Calls are counted where they are drained, a tenth of a second after they end. Labels"
+    yield "hold names of the configuration alone: never a key, a user, a tag or an id. Of one metric no more than"
+    yield f"{MOST_SERIES:,} sets of labels are kept; what comes after them is counted under `{OVER}`."
+    yield from ("", "| metric | kind | labels | |", "|---|---|---|---|")
+    for family in FAMILIES:
+        labels = ", ".join(f"`{label}`" for label in family.labels)
+        yield f"| `{family.printed}` | {family.kind} | {labels} | {_cell(family.help)} |"
+
+
 def structs() -> list[type[msgspec.Struct]]:
     """`Settings` and every struct below it, outermost first."""
     found: list[type[msgspec.Struct]] = []
@@ -171,8 +210,10 @@ def _field_default(field: shapes.Field) -> str:
         return "its defaults"
     if default is False:
         return "`false`"
-    if isinstance(default, tuple):
-        return ", ".join(f"`{each}`" for each in default)
+    if isinstance(default, dict) and default:
+        return ", ".join(f"`{name}: {each}`" for name, each in default.items())
+    if isinstance(default, tuple | frozenset):
+        return ", ".join(f"`{each}`" for each in (default if isinstance(default, tuple) else sorted(default)))
     return f"`{default}`" if default else ""
 
 

@@ -27,13 +27,17 @@ class SystemClock:
 
 
 class ScaledClock:
-    """Time that starts at `start` and runs `speed` times as fast as the machine's up to `until`, then at its pace."""
+    """Time that starts at `start` and runs `speed` times as fast as the machine's up to `until`, then at its pace.
 
-    def __init__(self, start: datetime, until: datetime, speed: float) -> None:
+    It began at `began_ns` of the machine's monotonic clock, by default now: processes that name one moment have one
+    time.
+    """
+
+    def __init__(self, start: datetime, until: datetime, speed: float, began_ns: int | None = None) -> None:
         self._start_ns = to_ns(start)
         self._fast_ns = to_ns(until) - self._start_ns
         self._speed = speed
-        self._began_ns = time.monotonic_ns()
+        self._began_ns = time.monotonic_ns() if began_ns is None else began_ns
 
     def time_ns(self) -> int:
         real = time.monotonic_ns() - self._began_ns

@@ -21,7 +21,6 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import date, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -31,63 +30,38 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from baseload.catalog.gpus import Hardware, OwnLease
-from baseload.catalog.sheets import Exchange, OwnPrice, check_price
+from baseload.catalog.sheets import Exchange, OwnPrice
 from baseload.clock import Clock, ScaledClock, SystemClock
 from baseload.errors import BadConfig
 from baseload.home import home
-from baseload.policy.policy import Name, Policy
+from baseload.policy.keys import ClientKey, check_keys
+from baseload.policy.policy import Policy
+from baseload.upstreams import Count, Seconds, SomeSeconds, Timeouts, Upstream, resolved
+from baseload.wire.carried import unserved
+
+__all__ = ["BookFile", "Limits", "ReplayTime", "Settings", "Timeouts", "Upstream"]
 
 # A configuration has a few hundred values; one whose aliases multiply into more than this is a bomb.
 MOST_VALUES = 100_000
 # A clock that is replayed beyond these years is a slip, and its dates would leave the calendar.
 FIRST_YEAR, LAST_YEAR = 1970, 2200
+# Shorter ones can be guessed.
+LEAST_ADMIN_KEY = 16
 
+# What hides what it holds, and where an address may hold a password.
+_SECRET = re.compile(r"(?:.*_)?(?:key|hash|secret|token|password)")
+_IN_ADDRESS = re.compile(r"(://)[^/@\s]+(@)")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
 # A replay that is faster than this passes a year in half a minute.
 Times = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
-Count = Annotated[int, msgspec.Meta(gt=0)]
+# More processes than this on one machine are a slip.
+Workers = Annotated[int, msgspec.Meta(gt=0, le=64)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 _Document = TypeVar("_Document", bound=msgspec.Struct)
-
-
-class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Seconds to `connect`, to the `first_byte` of an answer, and `idle` between two bytes of it."""
-
-    connect: Seconds = 3.0
-    first_byte: Seconds = 60.0
-    idle: Seconds = 30.0
-
-
-class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where requests go. Routes call it by `name`.
-
-    `base_url` ends where the OpenAI paths begin, as in `https://api.acme.example/v1`. `kind` is `api` for what is
-    bought by the token and `own` for a pool of yours. `api_key` is sent as a bearer token; empty sends none. An own
-    pool names the catalog `deployment` that serves it, and `usd_per_gpu_hour` is what one of its GPUs costs an hour.
-    `timeouts` say when an attempt is given up and the next route is tried.
-    """
-
-    name: Name
-    base_url: str
-    kind: Literal["api", "own"] = "api"
-    api_key: str = ""
-    deployment: str = ""
-    usd_per_gpu_hour: Decimal | None = None
-    timeouts: Timeouts = Timeouts()
-
-    def __post_init__(self) -> None:
-        check_price("usd_per_gpu_hour", self.usd_per_gpu_hour)
-        _url("base_url", self.base_url)
-        if not (self.api_key.isascii() and self.api_key.isprintable()):
-            raise ValueError("api_key holds a character that no header carries")
-
-    def __repr__(self) -> str:
-        return f"Upstream({self.name!r}, {self.base_url!r}, api_key={'***' if self.api_key else ''!r})"
 
 
 class BookFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,13 +79,52 @@ class BookFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a client may send: `head_bytes` and `head_fields` of headers within `head_seconds`, then a body of
-    `body_bytes` that never stands still for `body_seconds`."""
+    `body_bytes` that never stands still for `body_seconds`. All bodies that one worker holds at a time have no more
+    than `bodies_bytes`: what comes beyond that is told to come again."""
 
     head_bytes: Count = 32 * 1024
     head_fields: Count = 100
     body_bytes: Count = 32 * 1024 * 1024
+    bodies_bytes: Count = 1024 * 1024 * 1024
     head_seconds: Seconds = 10.0
     body_seconds: Seconds = 20.0
+
+    def __post_init__(self) -> None:
+        if self.bodies_bytes < self.body_bytes:
+            raise ValueError("bodies_bytes is less than body_bytes: one body could be too much")
+
+
+class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the gateway ends when it is told to: `/readyz` says no for `grace_seconds` while requests are still taken, so
+    that a load balancer looks elsewhere; then none is taken, and answers in the making have `drain_seconds` to end."""
+
+    grace_seconds: SomeSeconds = 0.0
+    drain_seconds: SomeSeconds = 30.0
+
+
+class Log(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is written to stderr: `format` is one line of text or one JSON object for each event, `level` the least
+    that is said. At `info` each call has a line of its own; prompts, answers and keys are in none."""
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "warning"
+
+
+class Otel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where spans are sent by OTLP over HTTP: `endpoint` as in `http://127.0.0.1:4318/v1/traces`, with `headers` such
+    as a key, under the name `service`. Needs the extra `otel`."""
+
+    endpoint: str
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    service: str = "baseload"
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.endpoint)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"otel endpoint {self.endpoint!r} is no http address")
+
+    def __repr__(self) -> str:
+        return f"Otel({self.endpoint!r}, headers={dict.fromkeys(self.headers, '***')}, service={self.service!r})"
 
 
 class ReplayTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -150,16 +163,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The whole configuration.
 
     `upstreams` are where requests can go, `policy` says which of them a request goes to. `listen` is the host and port
-    of gateway and console, `data_dir` holds the ledger. `prices` are your own and stand before every book; `compare`
+    of gateway and console; where that is this machine alone, it answers to localhost and to the names in `hosts`, as a
+    proxy before it may use. `data_dir` holds the ledger. `prices` are your own and stand before every book; `compare`
     names the offers that metered traffic is priced on beside those of the policy's routes. `books` are files of prices,
     `exchange` holds the rates at which prices in other currencies are turned into USD; `leases` and `hardware` are
     machines that you rent or own. `limits` bound what a client may send. `replay_time` is for the replay of a trace:
     leave it out and time is the machine's own.
+
+    `workers` are the processes that share the port; `stop` says how they end, `log` what is written to stderr, and
+    `otel` where spans of calls are sent, nowhere when left out.
+
+    `keys` are clients' keys by their hashes, beside those that `baseload key` and the admin API keep in `data_dir`.
+    Without any key whoever reaches the gateway is served, which it allows on this machine alone; `open` allows it
+    everywhere. `admin_key`, or the first line of `admin_key_file`, opens the admin API; left out, BASELOAD_ADMIN_KEY
+    and BASELOAD_ADMIN_KEY_FILE of the environment are taken, and without those only a key of scope `admin` opens it.
     """
 
     upstreams: tuple[Upstream, ...]
     policy: Policy
     listen: str = "127.0.0.1:8790"
+    hosts: tuple[str, ...] = ()
     data_dir: str = ""
     prices: tuple[OwnPrice, ...] = ()
     books: tuple[BookFile, ...] = ()
@@ -169,6 +192,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     limits: Limits = Limits()
     replay_time: ReplayTime | None = None
     compare: tuple[str, ...] = COMPARED
+    keys: tuple[ClientKey, ...] = ()
+    open: bool = False
+    workers: Workers = 1
+    stop: Stop = Stop()
+    log: Log = Log()
+    otel: Otel | None = None
+    admin_key: str = ""
+    admin_key_file: str = ""
+
+    def __post_init__(self) -> None:
+        check_keys(self.keys)
+        if self.admin_key and len(self.admin_key) < LEAST_ADMIN_KEY:
+            raise ValueError(f"admin_key is shorter than {LEAST_ADMIN_KEY} characters")
+
+    def __repr__(self) -> str:
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        fields["admin_key"] = "***" if self.admin_key else ""
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
     @property
     def directory(self) -> Path:
@@ -177,9 +218,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def clock(self) -> Clock:
         """The machine's own time, or the time of the trace that is being replayed."""
-        if self.replay_time is None:
+        return self.clock_since(None)
+
+    def clock_since(self, began_ns: int | None) -> Clock:
+        """The same, where the replay began at that moment of the machine's monotonic clock."""
+        replayed = self.replay_time
+        if replayed is None:
             return SystemClock()
-        return ScaledClock(self.replay_time.start, self.replay_time.until, self.replay_time.speed)
+        return ScaledClock(replayed.start, replayed.until, replayed.speed, began_ns)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -204,6 +250,9 @@ def read_document(path: Path) -> object:
     """What a YAML file holds, unchecked. Raises BadConfig naming the file and the remedy."""
     try:
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        remedy = "Name a file that is there. `baseload init` writes a configuration."
+        raise BadConfig(f"there is no {path}", remedy=remedy) from error
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfig(f"cannot read {path}: {error}", remedy="Name a file that can be read.") from error
     try:
@@ -218,7 +267,7 @@ def read_document(path: Path) -> object:
 
 def parse_settings(document: object, environment: Mapping[str, str], *, origin: str) -> Settings:
     """Check a parsed document. `origin` is named in errors."""
-    settings = _converted(document, environment, Settings, origin)
+    settings = _with_admin_key(_converted(document, environment, Settings, origin), environment, origin)
     _check_names(settings, origin)
     _check_place(settings, origin)
     return settings
@@ -231,7 +280,7 @@ def parse_policy(document: object, environment: Mapping[str, str], *, origin: st
 
 def _converted(document: object, environment: Mapping[str, str], kind: type[_Document], origin: str) -> _Document:
     try:
-        return msgspec.convert(_substitute(document, environment), kind, strict=False)
+        return msgspec.convert(resolved(_substitute(document, environment), environment), kind, strict=False)
     except msgspec.ValidationError as error:
         raise BadConfig(f"{origin}: {error}", remedy="Mend that field; `$` is the top of the file.") from error
     except RecursionError as error:
@@ -240,6 +289,58 @@ def _converted(document: object, environment: Mapping[str, str], kind: type[_Doc
         ) from error
     except BadConfig as error:
         raise BadConfig(f"{origin}: {error.message}", remedy=error.remedy) from error
+
+
+def _with_admin_key(settings: Settings, environment: Mapping[str, str], origin: str) -> Settings:
+    """The admin key in its place, wherever it was said."""
+    key, file = settings.admin_key, settings.admin_key_file
+    if not key and not file:
+        key, file = environment.get("BASELOAD_ADMIN_KEY", ""), environment.get("BASELOAD_ADMIN_KEY_FILE", "")
+    try:
+        said = key or (Path(file).expanduser().read_text(encoding="utf-8").partition("\n")[0] if file else "")
+        return msgspec.structs.replace(settings, admin_key=said.strip())
+    except (OSError, RuntimeError, ValueError) as error:
+        remedy = f"Put a key of {LEAST_ADMIN_KEY} characters or more there: openssl rand -hex 32."
+        raise BadConfig(f"{origin}: the admin key cannot be read: {error}", remedy=remedy) from error
+
+
+class Place(msgspec.Struct, frozen=True):
+    """The part of a configuration that says where its ledger and keys are."""
+
+    data_dir: str = ""
+    keys: tuple[ClientKey, ...] = ()
+
+    @property
+    def directory(self) -> Path:
+        return Path(self.data_dir).expanduser() if self.data_dir else home()
+
+
+def read_place(path: Path, environment: Mapping[str, str] = os.environ) -> Place:
+    """Where a configuration keeps its data; the rest of it is not looked at. Raises BadConfig."""
+    document = read_document(path)
+    found = document if isinstance(document, dict) else {}
+    wanted = {name: found[name] for name in Place.__struct_fields__ if name in found}
+    place = _converted(wanted, environment, Place, str(path))
+    _check_place(place, str(path))
+    return place
+
+
+def masked(settings: Settings) -> object:
+    """Everything that is set, as plain values, with every secret as `***`."""
+    return _masked(msgspec.to_builtins(settings, order="deterministic"), secret=False)
+
+
+def _masked(value: object, *, secret: bool) -> object:
+    if isinstance(value, dict):
+        return {
+            name: _masked(each, secret=secret or name == "headers" or bool(_SECRET.fullmatch(str(name))))
+            for name, each in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_masked(each, secret=secret) for each in value]
+    if isinstance(value, str) and value:
+        return "***" if secret else _IN_ADDRESS.sub(r"\1***\2", value)
+    return value
 
 
 def _check_names(settings: Settings, origin: str) -> None:
@@ -255,9 +356,19 @@ def _check_names(settings: Settings, origin: str) -> None:
                 f"{origin}: route {route.name} goes to upstream {route.upstream!r}, which is not defined",
                 remedy=f"Use one of {', '.join(sorted(known)) or 'the upstreams you define'}.",
             )
+    upstreams = {upstream.name: upstream for upstream in settings.upstreams}
+    for route in settings.policy.routes:
+        upstream = upstreams[route.upstream]
+        missing = unserved(route.operations, upstream.dialect, upstream.serves)
+        if missing:
+            raise BadConfig(
+                f"{origin}: route {route.name} serves {', '.join(missing)}, but upstream {upstream.name} does not, "
+                f"nor anything that it can be translated to: it serves {', '.join(sorted(upstream.serves))}",
+                remedy="Set `operations` of the route to what the upstream serves, or those of the upstream.",
+            )
 
 
-def _check_place(settings: Settings, origin: str) -> None:
+def _check_place(settings: Settings | Place, origin: str) -> None:
     """The data directory can be a path."""
     remedy = "Name a folder, as in data_dir: /var/lib/baseload."
     try:
@@ -292,13 +403,3 @@ def _substitute(value: object, environment: Mapping[str, str]) -> object:
         return environment[name].rstrip("\r\n")  # a secret that was read from a file often ends its line
 
     return filled(value)
-
-
-def _url(field: str, address: str) -> None:
-    """What can be taken apart as an address, and sent in the head of a request."""
-    try:
-        _ = urlsplit(address).port
-    except ValueError as error:
-        raise ValueError(f"{field} {address!r} is no address: {error}") from error
-    if not all("!" <= character <= "~" for character in address):
-        raise ValueError(f"{field} {address!r} holds a space or a character that an address must write as %XX")

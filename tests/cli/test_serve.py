@@ -166,3 +166,14 @@ def test_a_host_that_is_nowhere_is_named_with_what_to_write(tmp_path: Path, runn
     assert f"no address is known for {host!r}" in errors
     assert " next: Write an address of this machine" in errors
     assert not (tmp_path / "data").exists()
+
+
+def test_an_address_that_others_reach_is_not_served_without_a_key(tmp_path: Path, running: list[Serve]) -> None:
+    config = tmp_path / "baseload.yaml"
+    config.write_text(CONFIG.format(data=tmp_path / "data", port=1))
+    bare = Serve(config, "--listen", "0.0.0.0:0")
+    running.append(bare)
+    _, errors = bare.process.communicate(timeout=20)
+    assert bare.process.returncode == 2
+    assert "no key is defined" in errors
+    assert " next: Make a key with `baseload key create NAME`" in errors

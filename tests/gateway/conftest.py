@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import date
@@ -12,16 +13,20 @@ from decimal import Decimal
 import msgspec
 import pytest
 import uvloop
+from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 
 from baseload.catalog.entries import Offer, Precedence, PriceRow, Processing, Rates, Source, Variant
 from baseload.clock import SystemClock
 from baseload.gateway.http import Exchange, Request, Server, serve
 from baseload.gateway.server import Gateway
+from baseload.gateway.simulated import Simulated, api_pace
+from baseload.gateway.slots import Slots
 from baseload.load.calls import Call
-from baseload.load.facts import Bucket
+from baseload.load.facts import Bucket, Operation
 from baseload.policy.policy import Policy, Route
 from baseload.settings import Limits, Settings, Timeouts, Upstream
+from baseload.wire.passage import Dialect
 
 JSON = [(b"content-type", b"application/json")]
 SSE = [(b"content-type", b"text/event-stream")]
@@ -182,22 +187,70 @@ class Bench:
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         aliases: dict[str, Bucket] | None = None,
+        upstream: Mapping[str, object] | None = None,
+        policy: Mapping[str, object] | None = None,
+        slots: Slots | None = None,
+        **more: object,
     ) -> Running:
-        """A gateway before upstreams `u0`, `u1`, ...; without `routes`, one route to each in that order of price."""
+        """A gateway before upstreams `u0`, `u1`, ...; without `routes`, one route to each in that order of price;
+        `upstream` are settings of the first of them, `policy` of the policy, `more` further settings;
+        `slots` are those that other workers count in, too."""
         upstreams = tuple(
             Upstream(name=f"u{n}", base_url=url, api_key=f"key-{n}", timeouts=timeouts or Timeouts())
             for n, url in enumerate(urls)
         )
-        policy = Policy(
+        if upstream is not None:
+            upstreams = (msgspec.structs.replace(upstreams[0], **upstream), *upstreams[1:])
+        document = Policy(
             routes=routes or tuple(route(n) for n in range(len(urls))),
             aliases={"auto": Bucket.JUDGMENT} if aliases is None else aliases,
             name="test",
+            **(policy or {}),
         )
-        settings = Settings(upstreams=upstreams, policy=policy, listen="127.0.0.1:0", limits=limits or Limits())
-        gateway = Gateway(settings, {f"u{n}/real": offer(n) for n in range(len(urls))}, SystemClock(), self.spool)
+        if "data_dir" not in more:
+            more["data_dir"] = self.stack.enter_context(tempfile.TemporaryDirectory())
+        place = {"listen": "127.0.0.1:0", "hosts": ("g", "a"), "limits": limits or Limits()}
+        settings = Settings(upstreams=upstreams, policy=document, **(place | more))
+        gateway = Gateway(
+            settings, {f"u{n}/real": offer(n) for n in range(len(urls))}, SystemClock(), self.spool, slots=slots
+        )
         _, port = await gateway.start()
         self.stack.push_async_callback(gateway.stop, 0.05)
         return Running(gateway, port, self)
+
+    async def before_simulated(
+        self,
+        serves: str = "everything",
+        *,
+        simulate: str = "",
+        changes: Mapping[str, object] | None = None,
+        **more: object,
+    ) -> tuple[Simulated, Running]:
+        """A gateway before a simulated upstream that serves, natively, a set of `SERVES`, with faults that hold for
+        every request. `changes` are to its route."""
+        dialect, operations = SERVES[serves]
+        simulated = Simulated("real", api_pace(0.0, 1e9))
+        server = await serve(simulated.handle, "127.0.0.1", 0)
+        self.stack.push_async_callback(server.drain, 0.05)
+        headers = {"x-simulate": simulate} if simulate else {}
+        settings = {"dialect": dialect, "operations": operations, "headers": headers}
+        able = {"tools", "json_schema", "json_object", "vision"}
+        able = {
+            "capabilities": frozenset(able),
+            "operations": frozenset(each.kind for each in Operation),
+            **(changes or {}),
+        }
+        url = f"http://127.0.0.1:{server.address[1]}/v1"
+        return simulated, await self.gateway(url, routes=(route(0, **able),), upstream=settings, **more)
+
+
+SERVES = {
+    "everything": (Dialect.OPENAI, frozenset(Operation)),
+    "OpenAI": (Dialect.OPENAI, frozenset(Operation) - {Operation.MESSAGES, Operation.COUNT_TOKENS}),
+    "chats": (Dialect.OPENAI, frozenset({Operation.CHAT})),
+    "Anthropic": (Dialect.ANTHROPIC, frozenset({Operation.MESSAGES, Operation.COUNT_TOKENS})),
+}
+"""What upstreams serve without translation."""
 
 
 @dataclass
@@ -214,6 +267,11 @@ class Running:
 
     def client(self) -> AsyncOpenAI:
         client = AsyncOpenAI(base_url=f"{self.url}/v1", api_key="client-key", max_retries=0)
+        self.bench.stack.push_async_callback(client.close)
+        return client
+
+    def claude(self) -> AsyncAnthropic:
+        client = AsyncAnthropic(base_url=self.url, api_key="client-key", max_retries=0)
         self.bench.stack.push_async_callback(client.close)
         return client
 

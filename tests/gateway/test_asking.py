@@ -8,7 +8,7 @@ from baseload.gateway.request import Request
 from baseload.load.facts import Bucket
 from baseload.policy.policy import Policy, Route
 from baseload.wire import openai
-from baseload.wire.openai import BadBody
+from baseload.wire.body import BadBody
 
 POLICY = Policy(
     routes=(Route(name="r", upstream="u", model="big", offer="o/big", success={Bucket.FLAGSHIP: 0.9}),),

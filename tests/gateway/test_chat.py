@@ -26,7 +26,7 @@ from tests.gateway.conftest import (
 )
 
 from baseload.errors import LedgerUnavailable
-from baseload.gateway import chat, meter, upstream
+from baseload.gateway import chat, meter, relaying, upstream
 from baseload.gateway.http import Exchange, Request
 from baseload.load.calls import Evidence, Status
 from baseload.load.facts import Bucket
@@ -43,6 +43,21 @@ STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 
 
 class TestWhole:
+    @pytest.mark.parametrize("sent", [b"mine", None])
+    async def test_a_request_has_an_id_for_client_and_upstream(self, bench: Bench, sent: bytes | None) -> None:
+        async def anonymous(_: Request, exchange: Exchange) -> None:
+            await exchange.respond(200, JSON, completion())
+
+        up = await bench.upstream(anonymous)
+        gateway = await bench.gateway(up.url)
+        headers = {} if sent is None else {"x-request-id": sent.decode()}
+        async with httpx.AsyncClient() as client:
+            answer = await client.post(f"{gateway.url}/v1/chat/completions", json=question(), headers=headers)
+            refused = await client.post(f"{gateway.url}/v1/chat/completions", content=b"{", headers=headers)
+        assert answer.headers["x-request-id"].encode() == up.seen[0].header(b"x-request-id")
+        assert len(answer.headers["x-request-id"]) == (4 if sent else 32)
+        assert refused.headers["x-request-id"] == answer.headers["x-request-id"] or not sent
+
     async def test_the_client_gets_the_upstreams_bytes_and_our_headers(self, bench: Bench) -> None:
         up = await bench.upstream()
         gateway = await bench.gateway(up.url)
@@ -189,6 +204,23 @@ class TestWhole:
         assert attempt.evidence is Evidence.ESTIMATED
         assert attempt.usage.output_tokens == 100
         assert attempt.cost_nanousd == attempt.usage.input_tokens * 1_000 + 100 * 5_000
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_what_the_provider_says_it_charges_stands_beside(self, bench: Bench, stream: bool) -> None:
+        counts = {**usage(100, 20), "cost": 0.00012345}
+
+        async def script(_: Request, exchange: Exchange) -> None:
+            if not stream:
+                await exchange.respond(200, JSON, completion("x", usage=counts))
+                return
+            await exchange.start(200, [(b"content-type", b"text/event-stream")])
+            await exchange.end(chunk("one") + chunk(usage=counts) + DONE)
+
+        gateway = await bench.gateway((await bench.upstream(script)).url)
+        async with httpx.AsyncClient() as client:
+            await client.post(f"{gateway.url}/v1/chat/completions", json=question(stream=stream))
+        (attempt,) = bench.spool.calls[0].attempts
+        assert (attempt.provider_nanousd, attempt.cost_nanousd) == (123_450, 100 * 1_000 + 20 * 5_000)
 
     async def test_an_unknown_price_is_unknown_and_never_zero(self, bench: Bench) -> None:
         up = await bench.upstream()
@@ -505,10 +537,10 @@ class TestFallback:
     async def test_what_nobody_foresaw_loses_no_call(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def broken(_: bytes) -> None:
+        def broken(*_: bytes) -> None:
             raise ZeroDivisionError("a bug")
 
-        monkeypatch.setattr(chat.wire, "read_answer", broken)
+        monkeypatch.setattr(relaying, "plain", broken)
         gateway = await bench.gateway((await bench.upstream()).url)
         async with httpx.AsyncClient() as client:
             answer = await client.post(f"{gateway.url}/v1/chat/completions", json=question())
@@ -649,6 +681,81 @@ class TestClientGone:
         assert attempt.usage.input_tokens == call.facts.input_tokens > 0
         assert attempt.usage.output_tokens == int(stream)
         assert attempt.cost_nanousd > 0
+
+    @pytest.mark.parametrize("stream", [False, True], ids=["JSON", "SSE"])
+    async def test_where_a_route_drains_the_upstream_is_read_to_its_count(self, bench: Bench, stream: bool) -> None:
+        go = asyncio.Event()
+
+        async def slow(request: Request, exchange: Exchange) -> None:
+            if not stream:
+                await go.wait()
+                await plain(request, exchange)
+                return
+            await exchange.start(200, SSE)
+            await exchange.send(chunk("hello"))
+            await go.wait()
+            await exchange.send(chunk(" there") + chunk(usage=usage(100, 20, cached=64, reasoning=5)))
+            await exchange.end(DONE)
+
+        up = await bench.upstream(slow)
+        gateway = await bench.gateway(up.url, routes=(route(0, on_client_gone="drain"),))
+        _, writer = await gateway.connect()
+        writer.write(ask(question(stream=stream)))
+        await up.reached()
+        writer.close()
+        await asyncio.sleep(0.1)
+        assert not up.cancelled.is_set()
+        assert await health(gateway.url) == {"u0": 1}
+        go.set()
+        await asyncio.sleep(0.1)
+        (call,) = bench.spool.calls
+        (attempt,) = call.attempts
+        assert call.status is attempt.status is Status.CLIENT_GONE
+        assert (attempt.evidence, attempt.usage) == (Evidence.REPORTED, REPORTED)
+        assert await health(gateway.url) == {}
+
+    async def test_draining_is_bounded(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def endless(_: Request, exchange: Exchange) -> None:
+            await exchange.start(200, SSE)
+            while True:
+                await exchange.send(chunk("x"))
+                await asyncio.sleep(0.01)
+
+        monkeypatch.setattr(chat, "DRAIN_SECONDS", 0.1)
+        up = await bench.upstream(endless)
+        gateway = await bench.gateway(up.url, routes=(route(0, on_client_gone="drain"),))
+        reader, writer = await gateway.connect()
+        writer.write(ask(question(stream=True)))
+        await reader.readuntil(b"data")
+        writer.close()
+        await asyncio.wait_for(up.cancelled.wait(), 1)
+        await asyncio.sleep(0.02)
+        (call,) = bench.spool.calls
+        assert (call.status, call.attempts[0].evidence) == (Status.CLIENT_GONE, Evidence.ESTIMATED)
+        assert call.attempts[0].usage.output_tokens > 1
+
+    @pytest.mark.parametrize("then", ["an error", "a cut"])
+    async def test_what_breaks_while_it_is_drained_is_tried_nowhere_else(self, bench: Bench, then: str) -> None:
+        go = asyncio.Event()
+
+        async def breaks(request: Request, exchange: Exchange) -> None:
+            await go.wait()
+            if then == "an error":
+                await status(500)(request, exchange)
+            else:
+                exchange.abort()
+
+        up, spare = await bench.upstream(breaks), await bench.upstream()
+        gateway = await bench.gateway(up.url, spare.url, routes=(route(0, on_client_gone="drain"), route(1)))
+        _, writer = await gateway.connect()
+        writer.write(ask(question()))
+        await up.reached()
+        writer.close()
+        await asyncio.sleep(0.05)
+        go.set()
+        await asyncio.sleep(0.1)
+        (call,) = bench.spool.calls
+        assert (call.status, len(call.attempts), spare.seen) == (Status.CLIENT_GONE, 1, [])
 
     async def test_while_an_error_is_read_nothing_is_billed(self, bench: Bench) -> None:
         async def slow(_: Request, exchange: Exchange) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anthropic
 import httpx2 as httpx
 import pytest
 import uvicorn
@@ -13,11 +14,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from tests.gateway.conftest import Bench, Running, ask, question, route
+from tests.gateway.conftest import Bench, Running, ask, plain, question, route
 
 from baseload.errors import AddressTaken, BadConfig
 from baseload.gateway.server import Gateway
-from baseload.policy.policy import Policy
+from baseload.load.facts import Operation
+from baseload.policy.policy import AUTO, Policy
+from baseload.settings import Limits
 
 
 @pytest.fixture
@@ -40,6 +43,31 @@ class TestModels:
         assert (model["owned_by"], model["context_tokens"], model["routes"]) == ("u0", 8000, ["r0", "again"])
         assert model["usd_per_mtok"] == {"input": 1, "output": 5, "book": "test"}
 
+    @pytest.mark.parametrize(
+        ("serves", "operations"),
+        [
+            ("everything", list(Operation)),
+            ("chats", ["chat", "responses", "messages", "count_tokens"]),
+            ("Anthropic", ["chat", "responses", "messages", "count_tokens"]),
+        ],
+    )
+    async def test_anthropics_client_lists_them_too(self, bench: Bench, serves: str, operations: list[str]) -> None:
+        _, gateway = await bench.before_simulated(serves, changes={"context_tokens": 8000})
+        listed = await gateway.claude().models.list()
+        assert [(model.id, model.type, model.display_name) for model in listed.data] == [
+            ("auto", "model", "auto"),
+            ("real", "model", "real"),
+        ]
+        alias, model = (each.model_dump() for each in listed.data)
+        assert (alias["bucket"], alias["operations"]) == ("judgment", operations)
+        assert (model["max_input_tokens"], model["operations"]) == (8000, operations)
+        assert model["usd_per_mtok"] == {"input": 1, "output": 5, "book": "test"}
+        assert (await gateway.claude().models.retrieve("real")).id == "real"
+        with pytest.raises(anthropic.NotFoundError):
+            await gateway.claude().models.retrieve("gpt-9")
+        found = (await gateway.client().models.retrieve("real")).model_dump()
+        assert (found["operations"], "tools" in found["capabilities"]) == (operations, True)
+
     async def test_one_of_them(self, gateway: Running) -> None:
         assert (await gateway.client().models.retrieve("real")).id == "real"
         answer = await get(f"{gateway.url}/v1/models/gpt-9")
@@ -50,10 +78,24 @@ class TestModels:
         gateway = await bench.gateway(up.url, routes=(route(0, model="a/b c"),))
         assert (await get(f"{gateway.url}/v1/models/a/b%20c")).json()["id"] == "a/b c"
 
+    async def test_the_virtual_models_and_names_of_ones_own(self, bench: Bench) -> None:
+        up = await bench.upstream()
+        routes = (route(0, names=("chat-large",), success={"bandwidth": 1.0}),)
+        gateway = await bench.gateway(up.url, routes=routes, aliases=dict(AUTO))
+        client = gateway.client()
+        listed = {model.id: model.model_dump() for model in (await client.models.list()).data}
+        assert [*listed] == ["auto", "auto:economy", "auto:standard", "auto:flagship", "real", "chat-large"]
+        assert listed["auto:economy"]["bucket"] == "bandwidth"
+        assert listed["chat-large"]["routes"] == ["r0"]
+        for name in ("auto:economy", "chat-large"):
+            await client.chat.completions.create(model=name, messages=question()["messages"])
+        assert [body["model"] for body in up.bodies] == ["real", "real"]
+        assert [call.facts.bucket for call in bench.spool.calls] == ["bandwidth", "bandwidth"]
+
 
 @pytest.mark.parametrize(
     ("origin", "status"),
-    [("http://evil.example", 403), ("null", 403), ("http://127.0.0.1:1", 403), ("", 403), (None, 200), ("own", 200)],
+    [("http://evil.example", 403), ("null", 403), ("http://127.0.0.1:1", 403), ("", 403), (None, 415), ("own", 415)],
 )
 async def test_a_page_of_another_site_may_not_spend(gateway: Running, origin: str | None, status: int) -> None:
     # What a browser sends for a cross-site form or fetch without asking first: a plain text body, and its origin.
@@ -64,7 +106,80 @@ async def test_a_page_of_another_site_may_not_spend(gateway: Running, origin: st
     async with httpx.AsyncClient() as client:
         answer = await client.post(f"{gateway.url}/v1/chat/completions", json=question(), headers=headers)
     assert answer.status_code == status
-    assert gateway.gateway.meter.written == (status == 200)
+    assert gateway.gateway.meter.written == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/json", 200),
+        ("Application/JSON; charset=utf-8", 200),
+        ("application/vnd.api+json", 200),
+        (None, 200),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("multipart/form-data; boundary=x", 415),
+        ("application/jsonp", 415),
+        ("", 415),
+    ],
+)
+async def test_a_body_says_that_it_is_json(gateway: Running, kind: str | None, status: int) -> None:
+    reader, writer = await gateway.connect()
+    writer.write(ask(question(), b"" if kind is None else f"Content-Type: {kind}\r\n".encode()))
+    assert (await reader.readline()).split()[1] == b"%d" % status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("localhost:8790", 200),
+        ("LOCALHOST", 200),
+        ("[::1]:8790", 200),
+        ("g", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("localhost.", 421),
+        ("", 421),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/models", "/healthz"])
+async def test_only_its_own_names_are_answered(gateway: Running, host: str, path: str, status: int) -> None:
+    answer = await get(gateway.url + path, headers={"host": host})
+    assert answer.status_code == status
+    assert status == 200 or answer.json()["error"]["code"] == "unknown_host"
+
+
+async def test_all_bodies_together_are_bounded(bench: Bench) -> None:
+    go = asyncio.Event()
+
+    async def waits(request, exchange) -> None:
+        await go.wait()
+        await plain(request, exchange)
+
+    up = await bench.upstream(waits)
+    gateway = await bench.gateway(up.url, limits=Limits(body_bytes=3_000, bodies_bytes=4_000))
+    body = question(padding="x" * 2_000)
+    held, more = await gateway.connect(), await gateway.connect()
+    held[1].write(ask(body))
+    await up.reached()
+    more[1].write(ask(body, path=b"/v1/messages"))
+    refused = await more[0].read(-1)
+    assert refused.startswith(b"HTTP/1.1 503")
+    assert b"retry-after: 1\r\n" in refused
+    assert b'{"type":"error","error":{"type":"api_error"' in refused
+    go.set()
+    assert (await held[0].readline()).startswith(b"HTTP/1.1 200")
+    again = await gateway.connect()
+    again[1].write(ask(body))
+    assert (await again[0].readline()).startswith(b"HTTP/1.1 200")
+    half = await gateway.connect()
+    half[1].write(ask(body)[:-100])
+    await asyncio.sleep(0.05)
+    assert gateway.gateway._server.room.held > 1_000
+    half[1].close()
+    await asyncio.sleep(0.05)
+    assert gateway.gateway._server.room.held == 0
 
 
 async def test_health(gateway: Running, bench: Bench) -> None:
@@ -80,7 +195,11 @@ async def test_health(gateway: Running, bench: Bench) -> None:
         "calls_written": 1,
         "calls_unwritten": 0,
         "unpriced": 0,
+        "workers": 1,
+        "restarts": 0,
+        "reload": answer.json()["reload"],
     }
+    assert answer.json()["reload"]["ok"] is True
 
 
 @pytest.mark.parametrize(
@@ -89,8 +208,8 @@ async def test_health(gateway: Running, bench: Bench) -> None:
         ("GET", "/v1/chat/completions", 405, "method_not_allowed", "Send POST"),
         ("POST", "/v1/models", 405, "method_not_allowed", "Send GET"),
         ("POST", "/healthz", 405, "method_not_allowed", "Send GET"),
-        ("POST", "/v1/embeddings", 404, "unknown_path", "Use /v1/chat/completions"),
-        ("GET", "/v1", 404, "unknown_path", "Use /v1/chat/completions"),
+        ("POST", "/v1/audio/speech", 404, "unknown_path", "/v1/chat/completions"),
+        ("GET", "/v1", 404, "unknown_path", "/v1/chat/completions"),
         ("GET", "/", 404, "unknown_path", "the console is off"),
         ("GET", "/v1models", 404, "unknown_path", "the console is off"),
     ],
@@ -120,8 +239,6 @@ def test_a_policy_that_names_an_unknown_upstream_is_not_put_in_force(gateway: Ru
 
 
 async def test_stop_lets_answers_under_way_end(bench: Bench) -> None:
-    from tests.gateway.conftest import plain
-
     async def slow(request, exchange) -> None:
         await asyncio.sleep(0.1)
         await plain(request, exchange)

@@ -11,6 +11,9 @@ from baseload.capacity.deployment import Deployment
 from baseload.catalog.entries import Precedence, Source
 from baseload.gateway.http import serve
 from baseload.gateway.simulated import Simulated, api_pace, pool_pace
+from baseload.gateway.simulated_faults import Faults
+from baseload.gateway.simulated_faults import read as faults_in
+from baseload.gateway.simulated_schema import conforming
 
 
 @pytest.fixture
@@ -80,3 +83,68 @@ def test_a_pool_slows_down_as_its_curve_says():
     pace = pool_pace(Deployment("d", "m", "x", "g", 8, "e", "q", curve, 100, 1024, 256, None, source.as_of, source))
     assert 1 / pace.step_seconds(1) == pytest.approx(33)
     assert 100 / pace.step_seconds(100) == pytest.approx(620)
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "found"),
+    [
+        ("", 1, Faults()),
+        ("429=7", 1, Faults(status=429, retry_after=7.0)),
+        ("500@2", 2, Faults(status=500)),
+        ("500@2", 3, Faults()),
+        ("slow=0.5, cut=2", 1, Faults(slow_seconds=0.5, cut_after=2)),
+        ("hang", 1, Faults(hang_after=0)),
+        ("no-usage,garbage,error,reset", 1, Faults(no_usage=True, garbage=True, error=True, reset=True)),
+    ],
+)
+def test_faults_are_named(text: str, number: int, found: Faults) -> None:
+    assert faults_in(text, number) == found
+
+
+@pytest.mark.parametrize("text", ["magic", "200", "999", "cut=x", "cut=-1", "x" * 100])
+def test_a_fault_that_nobody_knows_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"fault|status of a refusal"):
+        faults_in(text, 1)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "string"}, "word"),
+        ({"type": "string", "minLength": 6}, "wordxx"),
+        ({"enum": ["b", "a"]}, "b"),
+        ({"const": 7}, 7),
+        ({"type": "integer", "minimum": 3}, 3),
+        ({"type": "integer", "exclusiveMinimum": 0}, 1),
+        ({"type": ["null", "string"]}, None),
+        ({"type": "array", "items": {"type": "boolean"}, "minItems": 2}, [False, False]),
+        ({"anyOf": [{"type": "number"}, {"type": "null"}]}, 0),
+        (
+            {
+                "type": "object",
+                "properties": {"a": {"$ref": "#/$defs/A"}, "b": {"type": "string"}},
+                "required": ["a"],
+                "$defs": {"A": {"type": "object", "properties": {"n": {"type": "null"}}, "required": ["n"]}},
+            },
+            {"a": {"n": None}},
+        ),
+    ],
+)
+def test_a_document_of_a_schema(schema: object, value: object) -> None:
+    assert conforming(schema) == value
+
+
+def test_a_schema_without_end_ends() -> None:
+    schema = {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}
+    assert list(conforming(schema)) == ["a"]
+
+
+async def test_a_fault_by_the_models_name(upstream):
+    simulated, client = upstream
+    with pytest.raises(openai.RateLimitError) as limited:
+        await ask(client, model="m+429=3")
+    assert limited.value.response.headers["retry-after"] == "3"
+    with pytest.raises(openai.BadRequestError, match="is no fault"):
+        await ask(client, model="m+magic")
+    assert (await ask(client, model="m+no-usage")).usage is None
+    assert simulated.count.requests == 1

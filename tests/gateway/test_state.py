@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
@@ -13,11 +14,14 @@ from tests.gateway.conftest import offer, route
 from baseload.catalog.entries import Offer, Precedence, PriceRow, Rates, Source, Tier, Window
 from baseload.clock import to_ns
 from baseload.cost.tokens import price
-from baseload.gateway.state import COOL_SECONDS, FAILURES_TO_COOL, GatewayState
+from baseload.gateway.engine_metrics import EngineLoad
+from baseload.gateway.state import GatewayState
+from baseload.gateway.target import Targets
 from baseload.load.facts import Bucket, Facts
 from baseload.policy.expect import UNSEEN_OUTPUT_TOKENS
 from baseload.policy.policy import Policy
 from baseload.units import NANOSECONDS_PER_SECOND
+from baseload.upstreams import Circuit, Pool, Upstream
 from baseload.usage import Usage
 
 NOON = datetime(2026, 11, 19, 12, 0, 30, tzinfo=UTC)
@@ -34,7 +38,9 @@ class StoppedClock:
 
 def state_of(*offers: Offer, slots: int | None = None) -> GatewayState:
     routes = tuple(route(n, offer=each.key, slots=slots) for n, each in enumerate(offers))
-    return GatewayState(Policy(routes=routes), {each.key: each for each in offers}, StoppedClock())
+    clock = StoppedClock()
+    upstreams = {f"u{n}": Upstream(name=f"u{n}", base_url="http://127.0.0.1:1/v1") for n in range(len(offers))}
+    return GatewayState(Policy(routes=routes), {each.key: each for each in offers}, clock, Targets(upstreams, clock))
 
 
 def facts(prompt: int = 1000, cap: int | None = None, at: datetime = NOON) -> Facts:
@@ -98,31 +104,52 @@ def test_cached_rates_follow_the_minute() -> None:
     assert [state.estimate(state.snapshot, first, facts(at=when)) for when in at] == [1e6, 1e6, 2e6, 1e6]
 
 
-def test_slots_are_counted_by_upstream() -> None:
+async def test_slots_are_counted_by_upstream() -> None:
     state = state_of(offer(0), slots=2)
     taken = state.snapshot.policy.routes[0]
-    assert [state.reserve(taken) for _ in range(3)] == [True, True, False]
-    state.release(taken)
-    assert state.reserve(taken)
+    assert [await state.take(state.snapshot, taken, None) for _ in range(3)] == [True, True, False]
+    state.give(state.snapshot, taken, None)
+    assert await state.take(state.snapshot, taken, None)
     assert state.observed().in_flight == {"u0": 2}
 
 
-def test_an_upstream_cools_after_failures_in_a_row_and_comes_back() -> None:
-    state = state_of(offer(0))
-    for _ in range(FAILURES_TO_COOL - 1):
-        state.failed("u0")
-    state.answered("u0")
-    for _ in range(FAILURES_TO_COOL - 1):
+async def test_an_upstream_is_left_out_after_failures_and_comes_back() -> None:
+    state, circuit = state_of(offer(0)), Circuit()
+    taken = state.snapshot.policy.routes[0]
+    for _ in range(circuit.failures - 1):
         state.failed("u0")
     assert state.observed().unhealthy == frozenset()
     state.failed("u0")
     assert state.observed().unhealthy == {"u0"}
-    state._clock.ns += COOL_SECONDS * NANOSECONDS_PER_SECOND
+    state._clock.ns += int(circuit.open_seconds * NANOSECONDS_PER_SECOND)
     assert state.observed().unhealthy == frozenset()
+    assert await state.take(state.snapshot, taken, None)
+    assert state.observed().unhealthy == {"u0"}, "one attempt finds out, the others go elsewhere"
     state.failed("u0")
-    assert state.observed().unhealthy == {"u0"}, "the next failure cools it again"
+    state.give(state.snapshot, taken, None)
+    assert state.observed().unhealthy == {"u0"}, "it failed again"
+    state._clock.ns += int(circuit.open_seconds * NANOSECONDS_PER_SECOND)
+    assert await state.take(state.snapshot, taken, None)
     state.answered("u0")
+    state.give(state.snapshot, taken, None)
     assert state.observed().unhealthy == frozenset()
+
+
+async def test_whoever_waits_is_in_the_line_and_those_who_come_later_see_it() -> None:
+    state = state_of(offer(0), slots=1)
+    patient = route(0, offer="u0/real", slots=1, wait_seconds=5)
+    state.swap(Policy(routes=(patient,)))
+    assert await state.take(state.snapshot, patient, None)
+    state.service.learn("u0", 2.0)
+    assert state.observed().waits == {"u0": 2.0}
+    first = asyncio.create_task(state.take(state.snapshot, patient, None))
+    await asyncio.sleep(0)
+    assert state.observed().waits == {"u0": 4.0}
+    async with asyncio.timeout(0.5):  # at once
+        assert not await state.take(state.snapshot, patient, 2.0), "not worth it: its deadline is before its turn"
+    state.give(state.snapshot, patient, None)
+    assert await first
+    assert state.observed().waits == {"u0": 2.0}
 
 
 def test_a_swap_leaves_the_old_snapshot_alone() -> None:
@@ -134,3 +161,14 @@ def test_a_swap_leaves_the_old_snapshot_alone() -> None:
     assert set(before.routes) == {"r0", "r1"}
     assert set(state.snapshot.routes) == {"r1"}
     assert state.snapshot.offers is before.offers
+
+
+def test_what_waits_inside_the_engines_makes_answers_slower() -> None:
+    clock = StoppedClock()
+    pool = Upstream(name="u0", base_url="http://127.0.0.1:1/v1", pool=Pool(metrics_seconds=1))
+    state = GatewayState(Policy(routes=(route(0),)), {}, clock, Targets({"u0": pool}, clock))
+    assert state.observed().answer_seconds == {}
+    state.service.learn("u0", 2.0)
+    assert state.observed().answer_seconds == {"u0": 2.0}
+    state.snapshot.targets["u0"].engines["http://127.0.0.1:1/v1"] = EngineLoad(running=10, waiting=5)
+    assert state.observed().answer_seconds == {"u0": 3.0}

@@ -368,12 +368,12 @@ def certified(tmp_path) -> tuple[Path, Path]:
     return certificate, key
 
 
-@pytest.mark.parametrize("trusted", [True, False])
-async def test_tls_is_verified(certified, monkeypatch: pytest.MonkeyPatch, bench: Bench, trusted: bool) -> None:
+@pytest.mark.parametrize("trusted", ["by the machine", "by ca_file", ""])
+async def test_tls_is_verified(certified, monkeypatch: pytest.MonkeyPatch, bench: Bench, trusted: str) -> None:
     certificate, key = certified
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
-    if trusted:
+    if trusted == "by the machine":
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -384,10 +384,34 @@ async def test_tls_is_verified(certified, monkeypatch: pytest.MonkeyPatch, bench
 
     server = await asyncio.start_server(speak, "127.0.0.1", 0, ssl=context)
     bench.stack.callback(server.close)
-    client = Client(f"https://localhost:{server.sockets[0].getsockname()[1]}", Timeouts())
+    url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
+    client = Client(url, Timeouts(), ca_file=str(certificate) if trusted == "by ca_file" else "")
     if trusted:
         assert await get(client) == (200, b"ok")
     else:
         with pytest.raises(AttemptFailed, match=r"(?i)certificate verify failed"):
             await get(client)
     client.close()
+
+
+@pytest.mark.parametrize("holds", [None, "no certificate"])
+def test_a_ca_file_that_is_none_is_refused_at_the_start(tmp_path: Path, holds: str | None) -> None:
+    path = tmp_path / "ca.pem"
+    if holds is not None:
+        path.write_text(holds)
+    with pytest.raises(BadConfig, match=r"ca\.pem"):
+        Client("https://localhost:1", Timeouts(), ca_file=str(path))
+
+
+async def test_a_deadline_ends_an_attempt_however_long_its_timeouts(meet) -> None:
+    def speak(peer: Peer) -> Speak:
+        async def speaking(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+            await peer.request(reader)
+
+        return speaking
+
+    peer, client = await meet(speak, Timeouts())
+    with pytest.raises(AttemptFailed, match="before the request's deadline") as caught:
+        await client.send("POST", "/x", [], within=0.05)
+    assert caught.value.timed_out
+    await asyncio.wait_for(peer.closed.wait(), 2)

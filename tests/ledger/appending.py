@@ -1,6 +1,6 @@
 """A worker that appends calls and says, on stdout, which ones are acknowledged. The tests run it, and kill it.
 
-python appending.py DIRECTORY PREFIX [draining]
+python appending.py DIRECTORY PREFIX [draining | CREW]
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from samples import call
 
 
 def main(directory: Path, prefix: str, *how: str) -> None:
-    spool = Spool(directory, segment_bytes=200_000)
+    crew = next((each for each in how if each != "draining"), "")
+    spool = Spool(directory, crew=crew, segment_bytes=200_000)
     if "draining" in how:
         Drain(directory, open_store(directory), interval_seconds=0.002).start()
     for number in range(10**9):

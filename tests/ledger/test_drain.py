@@ -17,7 +17,7 @@ from baseload.errors import LedgerUnavailable
 from baseload.ledger.drain import Drain, recover
 from baseload.ledger.hot import FILE, open_store
 from baseload.ledger.segments import Damage, owners, segments
-from baseload.ledger.spool import Spool, segment_name, spool_folder
+from baseload.ledger.spool import Spool, new_crew, segment_name, spool_folder
 from samples import attempt, call
 
 SECONDS = 10.0
@@ -390,3 +390,124 @@ def test_one_bad_entry_stops_no_recovery(tmp_path, store, caplog):
     assert recover(tmp_path, store) == 1
     assert recorded(tmp_path) == ["a"]
     assert "the spool of 1-aaaa" in caplog.text
+
+
+def appending(directory: Path, prefix: str, *how: str) -> subprocess.Popen[bytes]:
+    script = str(Path(__file__).parent / "appending.py")
+    return subprocess.Popen([sys.executable, script, str(directory), prefix, *how], stdout=subprocess.PIPE)
+
+
+def killed(worker: subprocess.Popen[bytes]) -> list[str]:
+    """Kill it; what it had acknowledged until then."""
+    worker.kill()
+    assert worker.stdout is not None
+    acknowledged = worker.stdout.read().decode().splitlines()
+    worker.wait()
+    worker.stdout.close()
+    return acknowledged
+
+
+def test_one_drain_follows_a_crew_of_workers_through_their_deaths(tmp_path, store):
+    crew, told = new_crew(), []
+    drain = Drain(tmp_path, store, crew=crew, tell=lambda calls: told.extend(each.id for each in calls))
+    drain.start()
+    workers = [appending(tmp_path, f"w{number}", crew) for number in range(2)]
+    deadline = time.monotonic() + SECONDS
+    while {name.partition("-")[0] for name in told} < {"w0", "w1"} or drain.recorded < len(told):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert all(worker.poll() is None for worker in workers), "calls of living workers are recorded"
+    acknowledged = killed(workers[0])
+    workers.append(appending(tmp_path, "w2", crew))
+    assert workers[2].stdout is not None
+    acknowledged.append(workers[2].stdout.readline().decode().strip())
+    acknowledged += killed(workers[1]) + killed(workers[2])
+    drain.stop()
+    found = recorded(tmp_path)
+    assert len(found) == len(set(found)) == drain.recorded
+    assert set(acknowledged) <= set(found)
+    assert sorted(told) == sorted(found)
+    assert (drain.lag, drain.lost_bytes, drain.last_error) == (0, 0, "")
+    assert [name for name in left(tmp_path) if not name.endswith(".damaged")] == []
+
+
+def test_two_crews_leave_each_other_alone(tmp_path, store):
+    mine, theirs = Spool(tmp_path, crew="7xaaaa"), Spool(tmp_path, crew="7xbbbb")
+    mine.append(call("mine"))
+    theirs.append(call("theirs"))
+    drain = Drain(tmp_path, store, crew="7xaaaa", interval_seconds=0.01)
+    drain.start()
+    assert drain.settle(SECONDS)
+    mine.close()
+    drain.stop()
+    assert recorded(tmp_path) == ["mine"]
+    theirs.close()
+    assert recover(tmp_path, store) == 1
+
+
+def test_others_are_told_of_calls_while_the_store_cannot_take_them_and_not_again(tmp_path, store, caplog):
+    store.record([call("first")])
+    crew, told = new_crew(), []
+    spools = [Spool(tmp_path, crew=crew, segment_bytes=3_000) for _ in range(2)]
+    drain = Drain(
+        tmp_path, store, crew=crew, tell=lambda calls: told.extend(each.id for each in calls), interval_seconds=0.01
+    )
+    other = sqlite3.connect(tmp_path / FILE, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    names = [f"c{number}" for number in range(40)]
+    for number, name in enumerate(names):
+        spools[number % 2].append(call(name))
+    drain.start()
+    deadline = time.monotonic() + SECONDS
+    while len(told) < len(names) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert sorted(told) == sorted(names)
+    assert drain.recorded == 0
+    other.execute("COMMIT")
+    other.close()
+    assert drain.settle(SECONDS)
+    for spool in spools:
+        spool.close()
+    drain.stop()
+    assert sorted(recorded(tmp_path)) == sorted(["first", *names])
+    assert len(told) == len(names)
+
+
+def test_whoever_fails_to_listen_stops_no_call(tmp_path, store, caplog):
+    def deaf(_: object) -> None:
+        raise ValueError("no")
+
+    spool = Spool(tmp_path)
+    spool.append(call("a"))
+    drain = Drain(tmp_path, store, spool=spool, tell=deaf, interval_seconds=0.01)
+    drain.start()
+    assert drain.settle(SECONDS)
+    spool.close()
+    drain.stop()
+    assert recorded(tmp_path) == ["a"]
+    assert "could not be told of" in caplog.text
+
+
+def test_bytes_of_a_crew_that_were_seen_and_removed_are_counted_as_lost(tmp_path, store):
+    crew = new_crew()
+    spool = Spool(tmp_path, crew=crew)
+    spool.append(call("gone"))
+    size = segments(spool.folder, spool.owner)[0].stat().st_size
+    store.record([call("first")])
+    other = sqlite3.connect(tmp_path / FILE, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    drain = Drain(tmp_path, store, crew=crew, interval_seconds=0.01)
+    drain.start()
+    deadline = time.monotonic() + SECONDS
+    while not drain.last_error and time.monotonic() < deadline:
+        time.sleep(0.005)
+    shutil.rmtree(spool.folder)
+    other.execute("COMMIT")
+    other.close()
+    while not drain.lost_bytes and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert drain.lost_bytes == size
+    spool.append(call("kept"))
+    spool.close()
+    drain.stop()
+    assert recorded(tmp_path) == ["first", "kept"]

@@ -30,6 +30,21 @@ def test_a_client_may_ask_for_every_alias_and_every_model_once():
     assert policy.models == ("auto", "auto:flagship", "large", "small")
 
 
+def test_without_aliases_the_four_virtual_models_stand_for_their_buckets():
+    policy = Policy(routes=(route("one"),))
+    assert policy.models == ("auto", "auto:economy", "auto:standard", "auto:flagship", "large")
+    buckets = [Bucket.JUDGMENT, Bucket.BANDWIDTH, Bucket.JUDGMENT, Bucket.FLAGSHIP]
+    assert list(policy.aliases.values()) == buckets
+    assert Policy(routes=(route("one"),), aliases={"ours": Bucket.FLAGSHIP}).models == ("ours", "large")
+    assert Policy(routes=(route("one"),), aliases={}).models == ("large",)
+
+
+def test_a_route_may_be_asked_for_by_names_of_ones_own():
+    one, two = route("one", names=["chat", "large"]), route("two", model="other", names=["chat"])
+    assert Policy(routes=(one, two), aliases={}).models == ("large", "chat", "other")
+    assert [one.is_named(name) for name in ("large", "chat", "other", "one")] == [True, True, False, False]
+
+
 def test_the_version_names_the_policy_and_its_content():
     policy = Policy(routes=(route("one"),), name="nightly")
     assert re.fullmatch(r"nightly@[0-9a-f]{12}", version(policy))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from baseload.usage import Usage
-from baseload.wire.answer import Answered, complaint, read_answer
+from baseload.wire.answer import Answered, complaint, read_answer, usage_in
+from baseload.wire.sse import Relay
 
 
 @pytest.mark.parametrize(
@@ -52,6 +55,90 @@ def test_usage_of_an_answer(usage: str, expected: Usage | None) -> None:
     answered = read_answer(f'{{"id":"x","choices":[],"usage":{usage}}}'.encode())
     assert answered is not None
     assert answered.usage == expected
+
+
+# As providers write it; the comment in wire/answer.py beside each field says where that is documented.
+FIELD_SHAPES = {
+    "DeepSeek": (
+        '{"prompt_tokens":100,"completion_tokens":9,"prompt_cache_hit_tokens":64,"prompt_cache_miss_tokens":36}',
+        Usage(input_tokens=36, cache_read_tokens=64, output_tokens=9),
+    ),
+    "Moonshot": (
+        '{"prompt_tokens":100,"completion_tokens":9,"total_tokens":109,"cached_tokens":60}',
+        Usage(input_tokens=40, cache_read_tokens=60, output_tokens=9),
+    ),
+    "vLLM": (
+        '{"prompt_tokens":100,"total_tokens":109,"completion_tokens":9,"prompt_tokens_details":null}',
+        Usage(input_tokens=100, output_tokens=9),
+    ),
+    "OpenRouter": (
+        (
+            '{"completion_tokens":2,"completion_tokens_details":{"reasoning_tokens":0},"cost":0.95,"prompt_tokens":194,'
+            '"prompt_tokens_details":{"cached_tokens":10,"cache_write_tokens":100,"audio_tokens":0},"total_tokens":196}'
+        ),
+        Usage(input_tokens=84, cache_read_tokens=10, cache_write_tokens=100, output_tokens=2),
+    ),
+    "LiteLLM": (
+        (
+            '{"prompt_tokens":200,"completion_tokens":9,"prompt_tokens_details":{"cached_tokens":50,'
+            '"cache_creation_tokens":120,"cache_creation_token_details":{"ephemeral_5m_input_tokens":100,'
+            '"ephemeral_1h_input_tokens":20}},"cache_creation_input_tokens":120,"cache_read_input_tokens":50}'
+        ),
+        Usage(input_tokens=30, cache_read_tokens=50, cache_write_tokens=100, cache_write_1h_tokens=20, output_tokens=9),
+    ),
+    "LiteLLM, older": (
+        '{"prompt_tokens":200,"completion_tokens":9,"cache_creation_input_tokens":120,"cache_read_input_tokens":50}',
+        Usage(input_tokens=30, cache_read_tokens=50, cache_write_tokens=120, output_tokens=9),
+    ),
+    "xAI": (
+        (
+            '{"prompt_tokens":32,"completion_tokens":9,"total_tokens":135,"completion_tokens_details":'
+            '{"reasoning_tokens":94}}'
+        ),
+        Usage(input_tokens=32, output_tokens=9, reasoning_tokens=94),
+    ),
+}
+
+
+@pytest.mark.parametrize(("usage", "expected"), FIELD_SHAPES.values(), ids=FIELD_SHAPES.keys())
+def test_usage_as_it_is_written_in_the_field(usage: str, expected: Usage) -> None:
+    assert usage_in(usage.encode()) == expected
+    relay = Relay(hide_usage=True)
+    relay.feed(b'data: {"choices":[],"usage":' + usage.encode() + b"}\n\n")
+    assert relay.usage == expected
+
+
+def test_groq_reports_in_a_place_of_its_own() -> None:
+    relay = Relay(hide_usage=True)
+    chunk = b'data: {"choices":[{"delta":{}}],"x_groq":{"id":"req","usage":{"prompt_tokens":23,"completion_tokens":1}}}'
+    assert relay.feed(chunk + b"\n\n") == chunk + b"\n\n"
+    assert relay.usage == Usage(input_tokens=23, output_tokens=1)
+
+
+@pytest.mark.parametrize(
+    ("cost", "usd"),
+    [
+        ("0.95", Decimal("0.95")),
+        ("0.1000000000000000055", Decimal("0.1000000000000000055")),
+        ("1.2e-05", Decimal("0.000012")),
+        ("0", Decimal(0)),
+        ("-1", None),
+        ("1e9", None),
+        ('"1"', None),
+        ("null", None),
+        ("1e-999999999", None),
+        ("999999999999", None),
+        ('{"total_cost":1}', None),
+    ],
+)
+def test_what_the_provider_says_it_charges(cost: str, usd: Decimal | None) -> None:
+    usage = f'{{"prompt_tokens":1,"completion_tokens":2,"cost":{cost}}}'
+    answered = read_answer(f'{{"choices":[],"usage":{usage}}}'.encode())
+    assert answered is not None
+    assert answered.provider_usd == usd
+    relay = Relay(hide_usage=True)
+    relay.feed(f'data: {{"choices":[],"usage":{usage}}}\n\n'.encode())
+    assert relay.provider_usd == usd
 
 
 DEEP = b"[" * 50_000 + b"]" * 50_000
@@ -108,6 +195,7 @@ def test_what_an_error_says(answer: bytes, says: str) -> None:
         ('[{"message":{"content":[{"type":"text","text":"12345678"},{"type":"x"},7]}}]', 2),
         ('[{"message":{"content":7}}]', 0),
         ('[{"message":"12345678"}]', 6),
+        ('[{"text":"12345678","index":0},{"text":"1234","index":1}]', 3),
         ("[]", 0),
     ],
 )

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baseload.wire import openai
-from baseload.wire.openai import BadBody, read, rewrite
+from baseload.wire.body import BadBody
+from baseload.wire.openai import read, rewrite
 
 MESSAGES = b'[{"role":"user","content":"hi"}]'
 
@@ -84,7 +85,7 @@ def test_input_tokens_are_a_quarter_of_the_bytes_of_messages_and_tools() -> None
         (body(b',"max_tokens":1.5'), "max_tokens", "wrong_type"),
         (body(b',"max_tokens":"9"'), "max_tokens", "wrong_type"),
         (body(b',"stream_options":{"include_usage":1}'), "stream_options.include_usage", "wrong_type"),
-        (body(b',"metadata":{"a":1}'), "metadata[...]", "wrong_type"),
+        (body(b',"metadata":[1]'), "metadata", "wrong_type"),
         (body(b',"metadata":{' + b",".join(b'"k%d":""' % n for n in range(17)) + b"}"), "metadata", "too_many_tags"),
         (body(b',"metadata":{"' + b"k" * 65 + b'":""}'), "metadata", "too_many_tags"),
     ],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from baseload.errors import BadInput
 from baseload.usage import Usage
-from baseload.wire import sse
+from baseload.wire import events
 from baseload.wire.sse import Relay
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 2}}
@@ -113,6 +113,9 @@ def test_what_was_delivered_is_estimated() -> None:
     [
         ('{"content":[{"type":"text","text":"12345678"}]}', 2),
         ('{"content":"x","tool_calls":null}', 1),
+        ('{"refusal":"12345678"}', 2),
+        ('{"reasoning":"12345678"}', 2),
+        ('{"reasoning":"12345678","reasoning_content":"12345678"}', 2),
         ('"12345678"', 6),
     ],
 )
@@ -158,7 +161,7 @@ def test_a_long_event_in_small_pieces_is_read_in_no_time() -> None:
 
 
 def test_an_event_without_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "EVENT_BYTES", 1000)
+    monkeypatch.setattr(events, "EVENT_BYTES", 1000)
     made = Relay(hide_usage=True)
     for _ in range(10):
         made.feed(b"x" * 100)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from baseload import __version__
-from baseload.cli import decide, demo, explain, gpu, outcome, price, replay, serve
+from baseload.cli import config, decide, demo, doctor, explain, gpu, init, key, outcome, price, replay, serve, simulate
 from baseload.cli.output import note, say
 from baseload.errors import BaseloadError
 
@@ -27,6 +27,13 @@ app.command("demo", help="Replay a real trace through the gateway on simulated u
     demo.command
 )
 app.command("serve", help="Run the gateway and the console on one port.")(serve.command)
+app.command("simulate", help="A simulated upstream to try a configuration on: no key, nothing leaves.")(
+    simulate.command
+)
+app.command("init", help="Write a first configuration, from provider keys in the environment or from LiteLLM's.")(
+    init.command
+)
+app.command("doctor", help="Check everything that serving needs; each line says what to do.")(doctor.command)
 app.command("decide", help="The verdict: buy by the token, rent or own; every crossing, and what would flip it.")(
     decide.command
 )
@@ -38,6 +45,8 @@ app.command("outcome", help="What a task done right costs, with failures, retrie
 )
 app.add_typer(price.app, name="price", help="What every book says a model costs, dated, with conflicts.")
 app.add_typer(gpu.app, name="gpu", help="What an hour of a GPU costs by the way it is paid, and when owning pays.")
+app.add_typer(config.app, name="config", help="The configuration: check it, show it, and its schema.")
+app.add_typer(key.app, name="key", help="The keys of clients: make, see, rotate and revoke them.")
 app.command("replay", help="What the metered calls would have cost under another policy.")(replay.command)
 
 

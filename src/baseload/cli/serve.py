@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,30 +19,34 @@ SCHEMA = "baseload.serve/1"
 def command(
     config: Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")] = Path("baseload.yaml"),
     listen: Annotated[str | None, typer.Option("--listen", help="host:port, instead of the configuration's.")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, max=64, help="Processes on the port, likewise.")
+    ] = None,
     no_console: Annotated[bool, typer.Option("--no-console", help="Serve the API alone.")] = False,
     run: Annotated[str, typer.Option("--run", help="Tag of the run that the console shows first.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document once it serves.")] = False,
 ) -> None:
     """Run the gateway and the console on one port."""
-    import logging
-
     import msgspec
     import uvloop
 
     from baseload.errors import BadConfig
+    from baseload.gateway.keys import KeyRing, check_open
+    from baseload.gateway.logs import write_logs
     from baseload.home import demo_home
     from baseload.settings import read_settings
 
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     if not config.exists():
         raise BadConfig(
             f"there is no {config}",
-            remedy=f"Name one with --config; `baseload demo` leaves one to start from in {demo_home()}.",
+            remedy=f"Write one with `baseload init`, or name one with --config; the demo leaves one in {demo_home()}.",
         )
     settings = read_settings(config)
-    if listen is not None:
-        settings = msgspec.structs.replace(settings, listen=listen)
+    given = {name: value for name, value in {"listen": listen, "workers": workers}.items() if value is not None}
+    settings = msgspec.structs.replace(settings, **given)
+    write_logs(settings.log)
     check_host(settings.listen)
+    check_open(settings, KeyRing(settings))
     uvloop.run(_serve(settings, config, console=not no_console, run=run, as_json=as_json))
 
 
@@ -65,22 +68,33 @@ def check_host(listen: str) -> None:
 
 
 async def _serve(settings: Settings, config: Path, *, console: bool, run: str, as_json: bool) -> None:
-    """Serve until SIGINT or SIGTERM, then drain; a second signal ends at once."""
+    """Serve until SIGINT or SIGTERM, then drain; a second signal ends at once. SIGHUP reads the configuration again."""
     import asyncio
     import signal
 
     from baseload.console.process import start
-    from baseload.gateway.run import serving
+    from baseload.gateway.run import Console
+    from baseload.gateway.supervisor import supervising
 
-    start_console = partial(start, settings.directory, config, run) if console else None
+    def start_console(settings: Settings) -> Console:
+        return start(settings.directory, config, run)
+
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signal_number, told.set)
     if settings.replay_time is not None:
         note(f"time is replayed from {settings.replay_time.start:%Y-%m-%d %H:%M} on: remove replay_time for today's")
-    async with serving(settings, start_console) as served:
-        _announce(served, as_json=as_json)
+    async with supervising(settings, config, start_console if console else None) as supervisor:
+        reloads: set[asyncio.Task[object]] = set()
+
+        def reload() -> None:
+            task: asyncio.Task[object] = asyncio.create_task(supervisor.reload())
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
+        loop.add_signal_handler(signal.SIGHUP, reload)
+        _announce(supervisor.serving, as_json=as_json)
         await told.wait()
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(signal_number)
@@ -96,13 +110,13 @@ def _announce(served: Serving, *, as_json: bool) -> None:
                 "schema": SCHEMA,
                 "gateway": f"{served.url}/v1",
                 "console": console,
-                "policy": served.gateway.policy,
+                "policy": served.policy,
                 "recovered_calls": served.recovered,
                 "unpriced_offers": served.unpriced,
             }
         )
         return
-    say(f"gateway  {served.url}/v1  (policy {served.gateway.policy})")
+    say(f"gateway  {served.url}/v1  (policy {served.policy})")
     if console is not None:
         say(f"console  {console}")
     if served.recovered:

@@ -4,37 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from baseload.errors import BadInput
 from baseload.gateway.request import Headers, Request
+from baseload.gateway.tagging import add_tags
+from baseload.gateway.tagging import as_text as _text
+from baseload.gateway.tracing import TRACEPARENT, read_trace
 from baseload.load.buckets import bucket_of
 from baseload.load.facts import Bucket, Facts
 from baseload.policy.policy import Policy
-from baseload.settings import Upstream
-from baseload.wire.openai import Asked, BadBody, tag
+from baseload.wire.asked import Asked
+from baseload.wire.body import BadBody
 
 BUCKET = b"x-baseload-bucket"
+USAGE_COST = b"x-baseload-usage-cost"
 RESIDENCY = b"x-baseload-residency"
-TAG = b"x-baseload-tag-"
+DEADLINE = b"x-baseload-deadline-seconds"
+REQUEST_ID = b"x-request-id"
+MOST_ID = 128
+"""Characters of a client's own name for a request that are kept."""
+LONGEST_SECONDS = 86_400
+"""The longest deadline: no request takes a day."""
 
 # Fields of the client that mean the same to an upstream. Its authorization is ours to give, never the client's.
 _ALONG = frozenset(
     (b"accept", b"user-agent", b"x-request-id", b"idempotency-key", b"traceparent", b"tracestate", b"openai-beta")
-)
+) | {b"anthropic-version", b"anthropic-beta"}
 
 
 def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int) -> Facts:
     """The request as the dispatcher sees it. Raises BadBody on a header that cannot be understood."""
-    tags, residency, bucket = asked.tags, "", ""
+    tags, residency, bucket, deadline = asked.tags, "", "", policy.deadline_seconds
+    request_id = trace = ""
     for name, value in request.headers:
         if not name.startswith(b"x-baseload-"):
+            if name == REQUEST_ID:
+                request_id = _line(_text(value))
+            elif name == TRACEPARENT:
+                trace = read_trace(value)
             continue
         text = _text(value)
         if name == BUCKET:
             bucket = text
         elif name == RESIDENCY:
             residency = text
-        elif name.startswith(TAG):
-            tag(_text(name[len(TAG) :]), text, tags)
+        elif name == DEADLINE:
+            deadline = _seconds(text)
+    add_tags(request.headers, tags)
     return Facts(
         at_ns=at_ns,
         model=asked.model,
@@ -45,28 +62,53 @@ def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int) -> Fact
         needs=asked.needs,
         tags=tags,
         residency=residency,
+        operation=asked.operation,
+        deadline_seconds=deadline,
+        request_id=request_id,
+        trace=trace,
     )
 
 
-def own_headers(upstream: Upstream) -> Headers:
-    """What every request to an upstream carries. The answer must come uncompressed: its usage is read in passing."""
-    headers = [(b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
-    if upstream.api_key:
-        headers.append((b"authorization", b"Bearer " + upstream.api_key.encode()))
-    return headers
+def with_wishes(asked: Asked, request: Request) -> Asked:
+    """The request with what its headers wish for: `x-baseload-usage-cost: true` adds the cost to the usage."""
+    wish = request.header(USAGE_COST)
+    if wish is None or wish.lower() not in (b"true", b"1"):
+        return asked
+    return msgspec.structs.replace(asked, cost_asked=True, usage_asked=True)
 
 
-def along(request: Request) -> Headers:
-    """The client's own headers that go upstream with its request."""
-    return [(name, value) for name, value in request.headers if name in _ALONG]
+def along(request: Request, defaults: Headers = ()) -> Headers:
+    """The client's own headers that go upstream with its request, before those that a dialect asks for by default."""
+    found = [field for field in request.headers if field[0] in _ALONG]
+    if defaults:
+        named = {name for name, _ in found}
+        found += [field for field in defaults if field[0] not in named]
+    return found
 
 
-def _text(value: bytes) -> str:
-    """A header as text: UTF-8 as today's programs send it, else Latin-1 as HTTP once said."""
+def _line(text: str) -> str:
+    """What a client wrote, short enough and plain enough for a log."""
+    text = text[:MOST_ID]
+    if text.isprintable() and " " not in text:
+        return text
+    return "".join(character for character in text if character.isprintable() and character != " ")
+
+
+def _seconds(text: str) -> float:
+    """A deadline. Raises BadBody when it is none."""
     try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= LONGEST_SECONDS:
+        name = DEADLINE.decode()
+        raise BadBody(
+            f"{name}: {text[:40]!r} is no number of seconds",
+            remedy=f"Send a number above 0, up to {LONGEST_SECONDS:,}.",
+            param=name,
+            code="bad_deadline",
+        )
+    return seconds
 
 
 def _bucket(said: str, tags: Mapping[str, str], model: str, policy: Policy) -> Bucket:
@@ -83,7 +125,7 @@ def _default(model: str, policy: Policy) -> Bucket:
     success: Mapping[Bucket, float] = {
         bucket: share
         for route in policy.routes
-        if route.model == model
+        if route.is_named(model)
         for bucket, share in route.success.items()
         if share
     }

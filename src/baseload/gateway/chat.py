@@ -1,42 +1,50 @@
-"""One chat completion, from request to ledger. Read this first. Acts.
+"""One request, from the client's bytes to the ledger. Read this first. Acts.
 
 `answer` understands and decides, walks the routes until one has served, and says so when none has. `_serve` sends, and
-by what comes back relays a stream, a whole answer or a refusal, or leaves it to the next route. Whatever happens, each
-attempt is metered once, and the call is in the spool before the client has its last byte.
+by what comes back relays a stream, a whole answer or a refusal, or leaves it to the next route. Each endpoint is an
+`Operation`; a `Passage` (`wire/passages.py`) carries its bytes to an upstream of whatever dialect and the answer back
+(`relaying.py`). Whatever happens, each attempt is metered once (`ending.py`), and the call is in the spool before the
+client has its last byte.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Coroutine
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 
-from baseload.clock import Clock
-from baseload.errors import BadInput, BaseloadError, LedgerUnavailable
-from baseload.gateway import answers
-from baseload.gateway.answers import Refused
-from baseload.gateway.asking import along, facts_of, own_headers
-from baseload.gateway.encoding import is_plain, plain
-from baseload.gateway.http import Exchange, Request
-from baseload.gateway.meter import Meter, Record, Try
-from baseload.gateway.request import Headers
-from baseload.gateway.state import GatewayState, Snapshot
-from baseload.gateway.upstream import Answer, AttemptFailed, Client
-from baseload.load.calls import Call, Decision, Evidence, Status
-from baseload.load.facts import Facts
-from baseload.policy.decide import State, decide
-from baseload.policy.policy import Route
-from baseload.settings import Upstream
-from baseload.usage import Usage
-from baseload.wire import answer as wire
-from baseload.wire import openai, sse
-from baseload.wire.answer import Answered
-from baseload.wire.openai import Asked, BadBody
+import msgspec
 
-PATH = "/chat/completions"
+from baseload.clock import Clock
+from baseload.errors import BadInput
+from baseload.gateway import refusals
+from baseload.gateway.answers import REQUEST_ID
+from baseload.gateway.asking import along, facts_of, with_wishes
+from baseload.gateway.counting import count
+from baseload.gateway.ending import Ending, succeeds
+from baseload.gateway.http import Exchange, Headers, Request
+from baseload.gateway.job import Job
+from baseload.gateway.meter import Meter, Record, Try
+from baseload.gateway.refusals import Refused, say
+from baseload.gateway.relaying import Back, Relaying
+from baseload.gateway.state import GatewayState, Snapshot
+from baseload.gateway.stored import Stored
+from baseload.gateway.target import NoRoom
+from baseload.gateway.tracing import TRACEPARENT, outgoing
+from baseload.gateway.upstream import Answer, AttemptFailed
+from baseload.load.calls import Decision, Status
+from baseload.load.facts import Facts, Operation
+from baseload.policy.decide import State, decide
+from baseload.policy.keys import ClientKey, claimed, forbidden
+from baseload.policy.policy import Route
+from baseload.units import NANOSECONDS_PER_SECOND
+from baseload.wire import answer as wire
+from baseload.wire.body import BadBody
+from baseload.wire.passage import Passage
+from baseload.wire.passages import passage, reader
 
 # Refusals that are about the moment and not about the request: the next route is tried, and the upstream is not cooled.
 _NOT_NOW = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
@@ -47,80 +55,79 @@ _OURS = (
     HTTPStatus.FORBIDDEN,
     HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
 )
+DRAIN_SECONDS = 120.0
+"""How long an answer whose client has gone is read on, where its route says so."""
 LARGE_BYTES = 1_000_000
 """Longer requests are read in a thread, so that the others need not wait."""
-OPENING_BYTES = 64 * 1024
-"""Bytes of a stream that may wait for the model to begin before they are passed on all the same."""
-
-
-class NoAnswer(AttemptFailed):
-    """A success by its status, but no chat completion: the upstream has done nothing that it could bill."""
-
-
-@dataclass(slots=True)
-class _Job:
-    """One request on its way."""
-
-    request: Request
-    asked: Asked
-    snapshot: Snapshot
-    record: Record
-    full: list[str] = field(default_factory=list)
-    retry_after: bytes = b""
-    attempt: Try | None = None  # the one under way, or the last
-    relay: sse.Relay | None = None  # what it delivered of a stream
-    written: bool = False
-
-    @property
-    def facts(self) -> Facts:
-        return self.record.facts
 
 
 class Chat:
-    """Serves chat completions on the upstreams it is given."""
+    """Serves requests on the upstreams it is given."""
 
-    def __init__(self, upstreams: Mapping[str, Upstream], state: GatewayState, meter: Meter, clock: Clock) -> None:
+    def __init__(self, state: GatewayState, meter: Meter, clock: Clock, stored: Stored) -> None:
         self._state = state
         self._meter = meter
         self._clock = clock
-        self._clients = {name: Client(each.base_url, each.timeouts) for name, each in upstreams.items()}
-        self._headers: dict[str, Headers] = {name: own_headers(each) for name, each in upstreams.items()}
+        self._stored = stored
+        self.traces = False  # whether spans are made of calls
+        self._ending = Ending(state, meter)
+        self._relaying = Relaying(state, meter, self._ending, stored)
 
-    async def answer(self, request: Request, exchange: Exchange) -> None:
-        """Serve one request."""
-        job = await self._read(request)
+    async def answer(
+        self, operation: Operation, request: Request, exchange: Exchange, key: ClientKey | None = None
+    ) -> None:
+        """Serve one request, made with a client's key where one was sent."""
+        if request.header(REQUEST_ID) is None:
+            request.headers.append((REQUEST_ID, os.urandom(16).hex().encode()))
+        job = await self._read(operation, request, key)
         if not isinstance(job, Refused) and not self._meter.takes_calls():
-            job = answers.not_taken()
+            job = refusals.not_taken()
         if isinstance(job, Refused):
-            await _say(exchange, job)
+            await say(job, request, exchange)
+            return
+        if operation is Operation.COUNT_TOKENS:
+            await count(job, exchange)
             return
         try:
             await self._walk(job, exchange)
-        except Exception as error:  # the outermost edge of a call: what nobody foresaw must not lose it
-            self._salvage(job, error, exchange)
+        except asyncio.CancelledError:
+            self._ending.left(job)
             raise
-
-    def close(self) -> None:
-        """Close every upstream connection."""
-        for client in self._clients.values():
-            client.close()
+        except Exception as error:  # the outermost edge of a call: what nobody foresaw must not lose it
+            self._ending.salvaged(job, error, exchange)
+            raise
 
     # Understand and decide.
 
-    async def _read(self, request: Request) -> _Job | Refused:
-        large = len(request.body) > LARGE_BYTES
+    async def _read(self, operation: Operation, request: Request, key: ClientKey | None) -> Job | Refused:
+        read, large = reader(operation), len(request.body) > LARGE_BYTES
         try:
-            asked = await asyncio.to_thread(openai.read, request.body) if large else openai.read(request.body)
+            asked = await asyncio.to_thread(read, request.body) if large else read(request.body)
+            asked = with_wishes(asked, request)
             snapshot = self._state.snapshot
             facts = facts_of(asked, request, snapshot.policy, self._clock.time_ns())
         except BadBody as error:
-            return answers.bad_body(error)
+            return refusals.bad_body(error)
+        if key is not None:
+            obstacle = forbidden(key, facts)
+            if obstacle is not None:
+                return refusals.forbidden(obstacle)
+            facts = claimed(facts, key)
         if facts.model not in snapshot.models:
-            return answers.unknown_model(facts.model, snapshot.policy)
+            return refusals.unknown_model(facts.model, snapshot.policy)
+        owner = key.prefix if key is not None else ""
+        if asked.follows is not None:
+            keeper = self._stored.find(asked.follows, owner)
+            if keeper is None:
+                return refusals.not_kept(asked.follows)
+            facts = msgspec.structs.replace(facts, keeper=keeper)
         decision = self._decide(facts, snapshot)
         if not decision.routes and not self._decide(facts, snapshot, State()).routes:
-            return answers.not_admissible(decision)
-        return _Job(request, asked, snapshot, Record(facts, decision, snapshot.offers))
+            return refusals.not_admissible(decision)
+        job = Job(request, asked, snapshot, Record(facts, decision, snapshot.offers, asked.body), owner=owner)
+        if facts.deadline_seconds is not None:
+            job.until = asyncio.get_running_loop().time() + facts.deadline_seconds
+        return job
 
     def _decide(self, facts: Facts, snapshot: Snapshot, state: State | None = None) -> Decision:
         """Ask the policy. When failing upstreams are all that is left, they are tried rather than nobody."""
@@ -129,55 +136,104 @@ class Chat:
         name = f"{facts.at_ns:016x}{os.urandom(8).hex()}"
         decision = decide(facts, snapshot.policy, now, estimate, policy_version=snapshot.version, id=name)
         if now.unhealthy and not decision.routes:
-            return self._decide(facts, snapshot, State(in_flight=now.in_flight))
+            return self._decide(facts, snapshot, msgspec.structs.replace(now, unhealthy=frozenset()))
         return decision
 
     # Try one route after the other.
 
-    async def _walk(self, job: _Job, exchange: Exchange) -> None:
+    async def _walk(self, job: Job, exchange: Exchange) -> None:
         for choice in job.record.decision.routes:
-            if await self._try(job, job.snapshot.routes[choice.route], exchange):
+            if await self._tries(job, job.snapshot.routes[choice.route], exchange):
                 return
+            if job.late:
+                break
         await self._give_up(job, exchange)
 
-    async def _try(self, job: _Job, route: Route, exchange: Exchange) -> bool:
+    async def _tries(self, job: Job, route: Route, exchange: Exchange) -> bool:
+        """Try a route, and again as its upstream's `retries` say; False when the next one should be tried."""
+        target = job.snapshot.targets[route.upstream]
+        tried = 0
+        while True:
+            job.attempt, job.retry_after = None, b""
+            if await self._try(job, route, exchange):
+                return True
+            if job.attempt is None:  # nothing was sent: there was no slot, or no way to say it there
+                return False
+            tried += 1
+            pause = target.again(tried, job.record.attempts[-1], job.retry_after, job.left())
+            if pause is None:
+                return False
+            await asyncio.sleep(pause)
+
+    async def _try(self, job: Job, route: Route, exchange: Exchange) -> bool:
         """Serve the request on a route; False when the next one should be tried. Its slot is held meanwhile."""
-        if not self._state.reserve(route):
-            job.full.append(route.name)
+        carried = self._carried(job, route)
+        if carried is None:
+            return False
+        if not await self._state.take(job.snapshot, route, job.left()):
+            job.found_full(route)
             return False
         attempt = job.attempt = self._meter.begin(job.record, route)
         job.relay = None
+        began = asyncio.get_running_loop().time()
         try:
-            return await self._serve(job, attempt, exchange)
+            serving = self._serve(job, attempt, *carried, exchange)
+            return await (_to_its_end(serving) if route.on_client_gone == "drain" else serving)
+        except NoRoom:
+            job.attempt = None
+            job.found_full(route)
+            return False
         except (AttemptFailed, BadInput) as failure:
-            return self._broken(job, attempt, failure, exchange)
+            return self._ending.broken(job, attempt, failure, exchange)
         except asyncio.CancelledError:
-            self._abandoned(job, attempt)
+            self._ending.abandoned(job, attempt)
             raise
         finally:
-            self._state.release(route)
+            served = bool(job.record.attempts) and job.record.attempts[-1].status is Status.OK
+            took = asyncio.get_running_loop().time() - began
+            self._state.give(job.snapshot, route, took if served else None)
 
-    async def _serve(self, job: _Job, attempt: Try, exchange: Exchange) -> bool:
+    def _carried(self, job: Job, route: Route) -> tuple[Passage, bytes] | None:
+        """How the request gets to the upstream of a route, and its bytes there; None, and noted, when it cannot."""
+        upstream, refused = job.snapshot.targets[route.upstream].upstream, None
+        try:
+            over = passage(job.asked, upstream.dialect, upstream.serves, job.facts.at_ns // NANOSECONDS_PER_SECOND)
+            if over is not None:
+                return over, over.body(route.model)
+        except BadBody as error:
+            refused = error
+        job.unfit.append((route.name, refused))
+        return None
+
+    async def _serve(self, job: Job, attempt: Try, over: Passage, body: bytes, exchange: Exchange) -> bool:
         """Send the request; relay what comes back, or note why it is left to the next route (False)."""
-        name = attempt.route.upstream
-        body = openai.rewrite(job.asked, attempt.route.model)
-        headers = [*self._headers[name], *along(job.request)]
-        on_again = partial(self._meter.again, job.record, attempt)
-        sending = self._clients[name].send("POST", PATH, headers, body, on_sent=attempt.on_sent, on_again=on_again)
+        target = job.snapshot.targets[attempt.route.upstream]
+        sending = target.send(
+            over.path,
+            self._along(job, attempt, over),
+            body,
+            prompt=target.beginning(job.asked),
+            within=job.left(),
+            on_sent=attempt.on_sent,
+            on_again=partial(self._meter.again, job.record, attempt),
+        )
         with await sending as answer:
-            attempt.http_status = answer.status
+            attempt.http_status, attempt.hidden = answer.status, answer.hidden.decode()
             if not _serves(answer.status):
                 await self._leave(job, attempt, answer)
                 return False
-            if not _succeeds(answer.status):
-                await self._relay_refusal(job, attempt, answer, exchange)
-            elif answer.header(b"content-type").lower().startswith(b"text/event-stream"):
-                await self._relay_stream(job, attempt, answer, exchange)
-            else:
-                await self._relay_whole(job, attempt, answer, exchange)
+            await self._relaying.relay(Back(job, attempt, over, answer, exchange))
         return True
 
-    async def _leave(self, job: _Job, attempt: Try, answer: Answer) -> None:
+    def _along(self, job: Job, attempt: Try, over: Passage) -> Headers:
+        """The client's headers that go along; where spans are made, an upstream's are part of the attempt's."""
+        headers = along(job.request, over.headers)
+        if self.traces:
+            ours = outgoing(job.record.decision.id, job.facts.trace, attempt.number)
+            headers = [*(field for field in headers if field[0] != TRACEPARENT), (TRACEPARENT, ours)]
+        return headers
+
+    async def _leave(self, job: Job, attempt: Try, answer: Answer) -> None:
         """Note why the upstream could not serve."""
         self._meter.first_byte(attempt)
         body, _ = await answer.excerpt()
@@ -188,147 +244,26 @@ class Chat:
         status = Status.TIMEOUT if answer.status == HTTPStatus.REQUEST_TIMEOUT else Status.FAILED
         self._meter.end(job.record, attempt, status, error=f"HTTP {answer.status} {complaint}".strip())
 
-    async def _relay_whole(self, job: _Job, attempt: Try, answer: Answer, exchange: Exchange) -> None:
-        """A JSON answer: read it whole, meter it, write it down, send it as it is."""
-        self._meter.first_byte(attempt)
-        body = await answer.read()
-        found = _read_whole(answer, body)
-        self._state.answered(attempt.route.upstream)
-        attempt.service_tier = found.service_tier
-        self._end(job, attempt, Status.OK, found.usage, found.written_tokens)
-        await self._deliver(job, attempt, answer, body, exchange, Status.OK)
-
-    async def _relay_refusal(self, job: _Job, attempt: Try, answer: Answer, exchange: Exchange) -> None:
-        """A refusal of this very request is the client's, as it is."""
-        self._meter.first_byte(attempt)
-        body, whole = await answer.excerpt()
-        if not whole:
-            raise AttemptFailed(f"the body of its HTTP {answer.status} was too long, too slow or broken", began=True)
-        self._state.answered(attempt.route.upstream)
-        self._meter.end(job.record, attempt, Status.REFUSED, error=wire.complaint(body))
-        await self._deliver(job, attempt, answer, body, exchange, Status.REFUSED)
-
-    async def _deliver(
-        self, job: _Job, attempt: Try, answer: Answer, body: bytes, exchange: Exchange, status: Status
-    ) -> None:
-        """Write the call down, then send the whole answer."""
-        call = self._write(job, status)
-        if call is None:
-            await _say(exchange, answers.not_written())
-            return
-        ours = answers.served_by(attempt.route, job.record.decision)
-        await exchange.respond(answer.status, [*answers.passed(answer.headers), *ours, answers.cost(call)], body)
-
-    async def _relay_stream(self, job: _Job, attempt: Try, answer: Answer, exchange: Exchange) -> None:
-        """A stream: relay each event as it comes, once the model has begun; write the call down before the last one."""
-        _check_plain(answer)
-        relay = job.relay = sse.Relay(hide_usage=not job.asked.usage_asked)
-        data = await answer.next()
-        self._meter.first_byte(attempt)  # not the head: that may come long before the model has begun
-        start = partial(self._start, job, attempt, answer, exchange)
-        opening = b""
-        while data:
-            opening += relay.feed(data)
-            if relay.began or exchange.started or len(opening) > OPENING_BYTES:
-                await start()
-                await exchange.send(opening)
-                opening = b""
-            data = b"" if relay.done else await answer.next()
-        if answer.until_close and not relay.done:
-            raise AttemptFailed("the connection closed before the stream was done", began=True)
-        tail = opening + relay.finish()
-        if not relay.began and not exchange.started:
-            raise NoAnswer(f"the stream ended before the model began {relay.complaint}".strip(), began=True)
-        await start()
-        self._state.answered(attempt.route.upstream)
-        status = Status.CUT if relay.failed else Status.OK
-        self._end_delivered(job, attempt, status, "the upstream reported an error in its stream" * relay.failed)
-        if self._write(job, status) is None:
-            exchange.abort()
-        else:
-            await exchange.end(tail)
-
-    async def _start(self, job: _Job, attempt: Try, answer: Answer, exchange: Exchange) -> None:
-        """Send the head of a stream, once."""
-        if not exchange.started:
-            ours = answers.served_by(attempt.route, job.record.decision)
-            await exchange.start(answer.status, [*answers.passed(answer.headers), *ours])
-
-    # How an attempt ends.
-
-    def _broken(self, job: _Job, attempt: Try, failure: BaseloadError, exchange: Exchange) -> bool:
-        """The upstream gave no whole answer. Before the first byte the next route is tried (False); after it, the
-        client must see a broken stream, never a clean end."""
-        self._state.failed(attempt.route.upstream)
-        slow = isinstance(failure, AttemptFailed) and failure.timed_out
-        status = Status.TIMEOUT if slow else Status.FAILED
-        if exchange.started:
-            status = Status.CUT
-        reported = job.relay is not None and job.relay.usage is not None
-        if reported or (_succeeds(attempt.http_status) and not isinstance(failure, NoAnswer)):
-            self._end_delivered(job, attempt, status, failure.message)
-        else:
-            self._meter.end(job.record, attempt, status, error=failure.message)
-        if exchange.started:
-            self._write(job, status)
-            exchange.abort()
-        return exchange.started
-
-    def _abandoned(self, job: _Job, attempt: Try) -> None:
-        """The client went away. What the upstream did until then is paid for all the same, unless it had refused."""
-        if job.written:
-            return
-        if attempt.sent and (attempt.http_status is None or _succeeds(attempt.http_status)):
-            self._end_delivered(job, attempt, Status.CLIENT_GONE, "the client went away")
-        else:
-            self._meter.end(job.record, attempt, Status.CLIENT_GONE, error="the client went away")
-        self._write(job, Status.CLIENT_GONE)
-
-    def _salvage(self, job: _Job, error: Exception, exchange: Exchange) -> None:
-        """Something failed that nobody foresaw: end what is under way and write the call down."""
-        if job.written:
-            return
-        status = Status.CUT if exchange.started else Status.FAILED
-        if job.attempt is not None and not job.attempt.ended:
-            if _succeeds(job.attempt.http_status):
-                self._end_delivered(job, job.attempt, status, f"unexpected: {error!r}")
-            else:
-                self._meter.end(job.record, job.attempt, status, error=f"unexpected: {error!r}")
-        self._write(job, status)
-
-    def _end_delivered(self, job: _Job, attempt: Try, status: Status, error: str) -> None:
-        """End an attempt that did not end by itself: what it reported so far, else an estimate of what it delivered."""
-        usage, written = None, 0
-        if job.relay is not None:
-            usage, written = job.relay.usage, job.relay.written_tokens
-            attempt.service_tier = job.relay.service_tier
-        self._end(job, attempt, status, usage, written, error)
-
-    def _end(self, job: _Job, attempt: Try, status: Status, usage: Usage | None, written: int, error: str = "") -> None:
-        """End an attempt that consumed something, by the upstream's own count or else by our estimate. A count that
-        knows nothing of what was delivered is none."""
-        if usage is None or (written and not usage.completion_tokens):
-            read = usage if usage is not None and usage.prompt_tokens else Usage(input_tokens=job.facts.input_tokens)
-            estimate = read + Usage(output_tokens=written)
-            self._meter.end(job.record, attempt, status, estimate, Evidence.ESTIMATED, error)
-        else:
-            self._meter.end(job.record, attempt, status, usage, Evidence.REPORTED, error)
-            self._state.answers.learn(job.facts.bucket, usage.completion_tokens)
-
-    def _write(self, job: _Job, status: Status) -> Call | None:
-        """Make the call durable; None when the ledger cannot."""
-        job.written = True
-        try:
-            return self._meter.write(job.record, status)
-        except LedgerUnavailable:
-            return None
-
-    async def _give_up(self, job: _Job, exchange: Exchange) -> None:
+    async def _give_up(self, job: Job, exchange: Exchange) -> None:
         """No route has served: say why, and write that down too."""
-        refused = answers.all_failed(job.record, job.full, job.retry_after)
+        if job.unfit and not (job.record.attempts or job.full):
+            await say(refusals.not_carried(job), job.request, exchange)
+            return
+        refused = refusals.all_failed(job)
         slow = refused.status == HTTPStatus.GATEWAY_TIMEOUT
-        call = self._write(job, Status.TIMEOUT if slow else Status.FAILED)
-        await _say(exchange, refused if call is not None else answers.not_written())
+        call = self._ending.write(job, Status.TIMEOUT if slow else Status.FAILED)
+        await say(refused if call is not None else refusals.not_written(), job.request, exchange)
+
+
+async def _to_its_end(serving: Coroutine[None, None, bool]) -> bool:
+    """Let an attempt outlive its client for a while, so that the upstream can say what it bills."""
+    task = asyncio.create_task(serving)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with suppress(AttemptFailed, BadInput, TimeoutError):  # what came until then is metered by whoever cancelled
+            await asyncio.wait_for(task, DRAIN_SECONDS)
+        raise
 
 
 def _serves(status: int) -> bool:
@@ -337,35 +272,7 @@ def _serves(status: int) -> bool:
     >>> [_serves(status) for status in (200, 404, 401, 408, 429, 500, 302)]
     [True, True, False, False, False, False, False]
     """
-    if _succeeds(status):
+    if succeeds(status):
         return True
     about_the_request = status not in _NOT_NOW and status not in _OURS
     return HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and about_the_request
-
-
-def _succeeds(status: int | None) -> bool:
-    return status is not None and status < HTTPStatus.MULTIPLE_CHOICES
-
-
-def _check_plain(answer: Answer) -> None:
-    coding = answer.header(b"content-encoding")
-    if not is_plain(coding):
-        raise AttemptFailed(f"its stream is encoded as {coding!r} and cannot be metered", began=True)
-
-
-def _read_whole(answer: Answer, body: bytes) -> Answered:
-    """What a whole answer says. Raises AttemptFailed when it cannot be read, NoAnswer when it is none."""
-    coding = answer.header(b"content-encoding")
-    text = plain(body, coding)
-    if text is None:
-        raise AttemptFailed(f"its answer is encoded as {coding!r} and cannot be metered", began=True)
-    if answer.until_close and not wire.is_json(text):
-        raise AttemptFailed("the connection closed inside the answer", began=True)
-    found = wire.read_answer(text)
-    if found is None:
-        raise NoAnswer(f"HTTP {answer.status} without an answer {wire.complaint(text)}".strip(), began=True)
-    return found
-
-
-async def _say(exchange: Exchange, refused: Refused) -> None:
-    await exchange.respond(refused.status, refused.headers, refused.body)

@@ -14,13 +14,15 @@ import struct
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from http import HTTPStatus
+from pathlib import Path
 from typing import cast
 
-from baseload.gateway.request import Headers, Phase, Refusal, Request, RequestReader
+from baseload.gateway.endpoints import dialect_of
+from baseload.gateway.request import Headers, Phase, Refusal, Request, RequestReader, Room
 from baseload.settings import Limits
-from baseload.wire.problem import problem
+from baseload.wire.problem import problem_in
 
-__all__ = ["Exchange", "Handler", "Headers", "Request", "Server", "serve"]
+__all__ = ["Exchange", "Handler", "Headers", "Request", "Server", "serve", "serve_unix"]
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +142,7 @@ class Connection(asyncio.Protocol):
         self.last = False  # the answer in the making is the last one on this connection
         self.deadline = _FOREVER
         self._loop = server.loop
-        self._reader = RequestReader(server.limits)
+        self._reader = RequestReader(server.limits, server.room)
         self._transport: asyncio.Transport
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
@@ -159,6 +161,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         self.gone = True
         self._reader.close()
+        if self._room is not None and not self._room.done():  # a handler that outlives its client writes to nobody
+            self._room.set_result(None)
         if self._task is not None:
             self._task.cancel()
         self.server.forget(self)
@@ -258,9 +262,10 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Say no and send our FIN, then drop what the client still sends, for a little while."""
-        kind = "invalid_request_error" if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
-        body = problem(refusal.message, code=refusal.code, kind=kind)
+        body = problem_in(dialect_of(refusal.path), refusal.status, refusal.message, code=refusal.code)
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            head = b"retry-after: 1\r\n" + head
         self._transport.write(_STATUS_LINE[refusal.status] + self.server.date + head + body)
         self._lingering = True
         self.deadline = self._loop.time() + LINGER_SECONDS
@@ -274,9 +279,10 @@ class Connection(asyncio.Protocol):
                 raise RuntimeError("the handler returned without ending its answer")
         except Exception:  # the outermost edge of a request
             log.exception("unexpected failure while answering %s %s", request.method, request.path)
-            await self._apologise(exchange)
+            await self._apologise(request.path, exchange)
         finally:
             self._task = None
+            self.server.room.give(len(request.body))
         if self.gone:
             return
         if self.last:
@@ -287,12 +293,13 @@ class Connection(asyncio.Protocol):
         self._set_deadline()
         self._next()
 
-    async def _apologise(self, exchange: Exchange) -> None:
+    async def _apologise(self, path: str, exchange: Exchange) -> None:
         if exchange.started:
             exchange.abort()
         else:
             message = "The gateway failed in a way it should not have. Its log says how; please report it."
-            await exchange.respond(500, [JSON], problem(message, code="internal_error", kind="server_error"))
+            body = problem_in(dialect_of(path), 500, message, code="internal_error")
+            await exchange.respond(500, [JSON], body)
 
 
 class Server:
@@ -300,6 +307,7 @@ class Server:
 
     def __init__(self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         self.handler = handler
+        self.room = Room(limits.bodies_bytes)
         self.limits = limits
         self.loop = loop
         self.closing = False
@@ -312,10 +320,16 @@ class Server:
         self._timer: asyncio.TimerHandle = loop.call_later(self._beat, self._sweep)
         self._stamp()
 
-    async def listen(self, host: str, port: int) -> None:
-        """Bind. Raises OSError when the address is taken."""
-        self._listening = await self.loop.create_server(lambda: Connection(self), host, port, backlog=1024)
+    async def listen(self, host: str, port: int, *, share: bool = False) -> None:
+        """Bind. With `share`, others of this user may listen there too, and the kernel spreads connections over all.
+        Raises OSError when the address is taken."""
+        make = self.loop.create_server
+        self._listening = await make(lambda: Connection(self), host, port, backlog=1024, reuse_port=share or None)
         self.address = self._listening.sockets[0].getsockname()[:2]
+
+    async def listen_unix(self, path: Path) -> None:
+        """Bind to a unix socket. Raises OSError."""
+        self._listening = await self.loop.create_unix_server(lambda: Connection(self), str(path))
 
     def close(self) -> None:
         """Stop accepting and close idle connections; answers in the making go on."""
@@ -359,8 +373,15 @@ class Server:
         self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()
 
 
-async def serve(handler: Handler, host: str, port: int, limits: Limits | None = None) -> Server:
+async def serve(handler: Handler, host: str, port: int, limits: Limits | None = None, *, share: bool = False) -> Server:
     """Listen on host:port (0 asks for a free port) and hand every request to `handler`. Raises OSError when taken."""
     server = Server(handler, limits or Limits(), asyncio.get_running_loop())
-    await server.listen(host, port)
+    await server.listen(host, port, share=share)
+    return server
+
+
+async def serve_unix(handler: Handler, path: Path) -> Server:
+    """Listen on a unix socket. Raises OSError."""
+    server = Server(handler, Limits(), asyncio.get_running_loop())
+    await server.listen_unix(path)
     return server

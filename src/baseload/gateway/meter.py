@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Protocol
 
 import msgspec
@@ -17,8 +18,9 @@ from baseload.errors import LedgerUnavailable, Unpriced
 from baseload.load.calls import Attempt, Call, Decision, Evidence, Status
 from baseload.load.facts import Facts
 from baseload.policy.policy import Route
-from baseload.units import NANOSECONDS_PER_SECOND
+from baseload.units import NANOSECONDS_PER_SECOND, nanousd
 from baseload.usage import Usage
+from baseload.wire.quoting import unquoted
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,8 @@ class Try:
     sent: bool = False  # the request was handed to a connection
     first_byte_ns: int | None = None
     http_status: int | None = None
+    hidden: str = ""  # our key there: no complaint is kept that quotes it
+    provider_usd: Decimal | None = None  # what the upstream itself says it charges
     service_tier: str = ""  # as the answer says
     ended: bool = False
 
@@ -62,6 +66,7 @@ class Record:
     facts: Facts
     decision: Decision
     offers: Mapping[str, Offer]
+    body: bytes = b""  # what the client sent: nothing that an upstream quotes of it is kept
     attempts: list[Attempt] = field(default_factory=list)
 
 
@@ -125,7 +130,8 @@ class Meter:
             evidence=evidence,
             cost_nanousd=cost,
             book=book,
-            error=error[:MAX_ERROR],
+            provider_nanousd=nanousd(attempt.provider_usd) if attempt.provider_usd is not None else None,
+            error=_discreet(error, attempt, record)[:MAX_ERROR],
             service_tier=attempt.service_tier,
         )
         record.attempts.append(ended)
@@ -190,3 +196,8 @@ class Meter:
         if len(self._warned) < MOST_WARNINGS and (offer, service_tier) not in self._warned:
             self._warned.add((offer, service_tier))
             log.warning("unpriced: %s", reason)
+
+
+def _discreet(error: str, attempt: Try, record: Record) -> str:
+    """A complaint without our key and without what it quotes of the request."""
+    return unquoted(error.replace(attempt.hidden, "***") if attempt.hidden else error, record.body)

@@ -43,12 +43,34 @@ class Request(msgspec.Struct, frozen=True):
         return None
 
 
+class Room:
+    """What all bodies together may take: bytes that are held, of `limit` at most."""
+
+    __slots__ = ("held", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+
+    def take(self, size: int) -> bool:
+        """Hold so many bytes more; False when there is no room for them."""
+        if self.held + size > self.limit:
+            return False
+        self.held += size
+        return True
+
+    def give(self, size: int) -> None:
+        """Let go of so many bytes."""
+        self.held -= size
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """The answer to something that did not become a Request. The connection ends with it."""
 
     status: int
     message: str
     code: str
+    path: str = ""
 
 
 class Phase(IntEnum):
@@ -64,15 +86,19 @@ class _Stop(Exception):
 
 
 class RequestReader:
-    """Feed it bytes as they come; whole requests and the one refusal that may end them line up in `ready`."""
+    """Feed it bytes as they come; whole requests and the one refusal that may end them line up in `ready`.
 
-    def __init__(self, limits: Limits) -> None:
+    What a body takes of `room` is given back by whoever answers its request.
+    """
+
+    def __init__(self, limits: Limits, room: Room | None = None) -> None:
         self.ready: deque[Request | Refusal] = deque()
         self.phase = Phase.BETWEEN
         self.begun = 0  # requests whose first byte was seen
         self.deaf = False  # nothing that still comes is read
         self.wants_continue = False  # the client waits to be asked for its body
         self._limits = limits
+        self._room = room if room is not None else Room(limits.bodies_bytes)
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._head_fed = 0
         self._url = b""
@@ -108,13 +134,21 @@ class RequestReader:
             self.deaf = True
             self.phase = Phase.BETWEEN
             self.wants_continue = False
-            self._body = bytearray()
-            self.ready.append(Refusal(status, message, code))
+            self._drop()
+            self.ready.append(Refusal(status, message, code, _origin_form(self._url).partition("?")[0]))
 
     def close(self) -> None:
-        """Let go of the parser (it and the reader hold each other)."""
+        """Let go of the parser (it and the reader hold each other), and of what nobody will answer."""
         self.deaf = True
         self._parser = None
+        self._drop()
+        self._room.give(sum(len(item.body) for item in self.ready if isinstance(item, Request)))
+        self.ready.clear()
+
+    def _drop(self) -> None:
+        """Forget the body that was being read."""
+        self._room.give(len(self._body))
+        self._body = bytearray()
 
     # The parser's callbacks.
 
@@ -147,6 +181,10 @@ class RequestReader:
 
     def on_body(self, body: bytes) -> None:
         self._count(len(body))
+        if not self._room.take(len(body)):
+            message = "The gateway holds as much as it may of requests under way. Send this one again in a moment."
+            self.refuse(503, message, "busy")
+            raise _Stop
         self._body += body
 
     def on_message_complete(self) -> None:

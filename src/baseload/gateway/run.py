@@ -1,7 +1,8 @@
-"""Everything that serves, put together in the order that makes it safe to stop or die at any point. Acts.
+"""A gateway in this process alone, put together in the order that makes it safe to stop or die at any point. Acts.
 
 Calls of a process that died are recovered before the first new one; the port is bound before anything else is started;
-on the way out requests end first, then the console, then the spool is drained into the ledger.
+on the way out requests end first, then the console, then the spool is drained into the ledger. The demo and tests run
+it; `baseload serve` runs processes (`supervisor.py`).
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from pathlib import Path
 from typing import Protocol
 
 from baseload.clock import now
-from baseload.documents import catalog_of, load_deployments
 from baseload.errors import LedgerUnavailable
-from baseload.gateway.offers import priced_routes
+from baseload.gateway.health import Status, WorkerState
+from baseload.gateway.loaded import load
+from baseload.gateway.metrics import Metrics
 from baseload.gateway.server import Gateway
-from baseload.ledger.drain import Drain, recover
+from baseload.gateway.telling import Telling
+from baseload.ledger.drain import Drain, Tell, recover
 from baseload.ledger.hot import HotStore, open_store
 from baseload.ledger.spool import Spool
 from baseload.settings import Settings
@@ -32,9 +35,9 @@ log = logging.getLogger(__name__)
 class Serving:
     """A gateway that answers. `recovered` calls came from processes that had died; `unpriced` offers have no price."""
 
-    gateway: Gateway
     host: str
     port: int
+    policy: str
     console: bool
     recovered: int
     unpriced: tuple[str, ...]
@@ -61,21 +64,28 @@ async def serving(settings: Settings, start_console: Callable[[], Console] | Non
     Raises AddressTaken, BadConfig or LedgerUnavailable before anything is served.
     """
     clock = settings.clock
-    catalog = catalog_of(settings)
-    offers, unpriced = priced_routes(settings, catalog, load_deployments(), now(clock).date())
-    for key in unpriced:
+    loaded = load(settings, now(clock).date())
+    for key in loaded.unpriced:
         log.warning("no book has a price for %s: its calls will be unpriced", key)
     directory = settings.directory
+    metrics = Metrics(route.name for route in settings.policy.routes if route.own)
     async with AsyncExitStack() as stack:
         store = open_store(directory)
         stack.callback(store.close)
+        telling = Telling(metrics, settings.otel)
+        stack.callback(telling.close)
         spool = Spool(directory)
-        drain = Drain(directory, store, spool=spool)
+        drain = Drain(directory, store, spool=spool, tell=telling)
         stack.push_async_callback(_settle, drain, spool)
-        gateway = Gateway(settings, offers, clock, spool, ledger=lambda: _state_of(drain, store))
-        stack.push_async_callback(gateway.stop)
+
+        async def ask() -> list[WorkerState]:
+            return [gateway.state()]
+
+        status = Status(loaded, metrics, ask, lambda: ledger_state(drain, store))
+        gateway = Gateway(settings, loaded.offers, clock, spool, operations=status.answer)
+        stack.push_async_callback(gateway.stop, settings.stop.drain_seconds)
         host, port = await gateway.start()
-        recovered = await asyncio.to_thread(_recover, directory, store)
+        found = await asyncio.to_thread(recovered, directory, store, telling)
         drain.start()
         if start_console is not None:
             console = await asyncio.to_thread(start_console)
@@ -84,25 +94,20 @@ async def serving(settings: Settings, start_console: Callable[[], Console] | Non
         # Catalog and libraries are here to stay: a collection during a request need not look through them again.
         gc.collect()
         gc.freeze()
-        yield Serving(gateway, host, port, start_console is not None, recovered, unpriced)
+        yield Serving(host, port, gateway.policy, start_console is not None, found, loaded.unpriced)
 
 
-async def _settle(drain: Drain, spool: Spool) -> None:
-    """Close the spool, then wait until the ledger holds all of it."""
-    spool.close()
-    await asyncio.to_thread(drain.stop)
-
-
-def _recover(directory: Path, store: HotStore) -> int:
+def recovered(directory: Path, store: HotStore, tell: Tell) -> int:
     """Take over what dead processes left. A store that cannot be written keeps nobody from serving: the drain tries."""
     try:
-        return recover(directory, store)
+        return recover(directory, store, tell)
     except LedgerUnavailable as error:
         log.warning("calls of an earlier process wait in the spool: %s", error)
         return 0
 
 
-def _state_of(drain: Drain, store: HotStore) -> dict[str, object]:
+def ledger_state(drain: Drain, store: HotStore) -> dict[str, object]:
+    """What /healthz says of the ledger."""
     return {
         "recorded": drain.recorded,
         "behind_bytes": drain.lag,
@@ -111,3 +116,9 @@ def _state_of(drain: Drain, store: HotStore) -> dict[str, object]:
         "conflicts": store.conflicts,
         "error": drain.last_error,
     }
+
+
+async def _settle(drain: Drain, spool: Spool) -> None:
+    """Close the spool, then wait until the ledger holds all of it."""
+    spool.close()
+    await asyncio.to_thread(drain.stop)

@@ -2,51 +2,45 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
-import msgspec
-
 from baseload.catalog.entries import Offer
 from baseload.clock import Clock, now
-from baseload.errors import AddressTaken, BadConfig
+from baseload.errors import BadConfig
 from baseload.gateway import models
-from baseload.gateway.answers import unknown_model
+from baseload.gateway.admin import ADMIN, Admin
 from baseload.gateway.chat import Chat
 from baseload.gateway.control import ControlPlane
-from baseload.gateway.http import JSON, Exchange, Request, Server, serve
+from baseload.gateway.door import Door
+from baseload.gateway.endpoints import ENDPOINTS, MODELS, RESPONSES, dialect_of
+from baseload.gateway.following import Following
+from baseload.gateway.health import PATHS, WorkerState, of_one
+from baseload.gateway.http import JSON, Exchange, Handler, Request, Server, serve
+from baseload.gateway.keys import KeyRing, Unknown, check_open
+from baseload.gateway.loaded import Loaded
 from baseload.gateway.meter import Meter, Spool
+from baseload.gateway.port import taken
+from baseload.gateway.refusals import Refused, not_known, not_shown, say, unknown_model, unknown_path, wrong_method
+from baseload.gateway.slots import Slots
 from baseload.gateway.state import GatewayState
+from baseload.gateway.stored import STORED, Stored
+from baseload.gateway.target import Targets
+from baseload.policy.keys import ClientKey, check_keys
 from baseload.policy.policy import Policy
 from baseload.settings import Settings
-from baseload.wire.problem import problem
 
 DRAIN_SECONDS = 30.0
 """How long answers in the making may take when the gateway stops."""
 
-CHAT = "/v1/chat/completions"
-MODELS = "/v1/models"
-HEALTH = "/healthz"
 _READ = ("GET", "HEAD")
 
 
-class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of /healthz. `ok` is False when a call could not be written down: answers are then withheld."""
-
-    ok: bool
-    policy: str
-    spool: str
-    ledger: Mapping[str, object]
-    in_flight: Mapping[str, int]
-    calls_written: int
-    calls_unwritten: int
-    unpriced: int
-
-
 class Gateway:
-    """Composes the parts. `ledger` tells the state of the store behind the spool, for /healthz."""
+    """Composes the parts. `operations` answers /healthz, /readyz and /metrics; left out, the gateway itself does.
+    `slots` are those that other processes on the port count in, too."""
 
     def __init__(
         self,
@@ -55,29 +49,35 @@ class Gateway:
         clock: Clock,
         spool: Spool,
         *,
-        ledger: Callable[[], Mapping[str, object]] = dict,
+        operations: Handler | None = None,
+        slots: Slots | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._ledger = ledger
-        self._state = GatewayState(settings.policy, offers, clock)
+        self._operations = operations or of_one(self.state, Loaded(settings=settings, offers=dict(offers)))
+        targets = Targets({upstream.name: upstream for upstream in settings.upstreams}, clock, slots)
+        self._state = GatewayState(settings.policy, offers, clock, targets)
         self.meter = Meter(spool, clock)
-        upstreams = {upstream.name: upstream for upstream in settings.upstreams}
-        self._chat = Chat(upstreams, self._state, self.meter, clock)
+        self._stored = Stored(settings.directory / STORED)
+        self._chat = Chat(self._state, self.meter, clock, self._stored)
+        self._chat.traces = settings.otel is not None
+        self._following = Following(self._state, self._stored)
+        self.keys = KeyRing(settings)
+        self.admin = Admin(settings, self.keys)
+        self._door = Door(settings)
         self._control: ControlPlane | None = None
         self._server: Server | None = None
 
-    async def start(self) -> tuple[str, int]:
-        """Listen; returns the host and port that were bound. Raises AddressTaken."""
+    async def start(self, *, share: bool = False) -> tuple[str, int]:
+        """Listen, with `share` beside other processes; returns the host and port that were bound. Raises AddressTaken,
+        and BadConfig where everybody on a network would be let in."""
         host, port = self._settings.address
+        check_open(self._settings, self.keys)
         try:
-            self._server = await serve(self.answer, host, port, self._settings.limits)
+            self._server = await serve(self.answer, host, port, self._settings.limits, share=share)
         except OSError as error:
-            taken = error.errno == errno.EADDRINUSE
-            raise AddressTaken(
-                f"cannot listen on {host}:{port}: {'it is already in use' if taken else error.strerror or error}",
-                remedy="Stop what listens there, or set another `listen` in the configuration (port 0: any free one).",
-            ) from error
+            raise taken(host, port, error) from error
+        self._state.targets.start()
         return self._server.address
 
     @property
@@ -97,41 +97,94 @@ class Gateway:
                 )
         return self._state.swap(policy, offers)
 
+    def check(self, loaded: Loaded) -> None:
+        """Raise BadConfig where a configuration could not be put in force."""
+        settings = loaded.settings
+        Targets({upstream.name: upstream for upstream in settings.upstreams}, self._clock).close()
+        keys = (*settings.keys, *self.keys.file.read())
+        check_keys(keys)
+        if not keys:
+            check_open(settings, self.keys)
+
+    def take(self, loaded: Loaded) -> None:
+        """Put another configuration in force; requests under way keep what they have. Raises BadConfig."""
+        settings = loaded.settings
+        self.keys.reload(settings)
+        upstreams = {upstream.name: upstream for upstream in settings.upstreams}
+        self._state.targets.swap(upstreams, settings.stop.drain_seconds)
+        self._state.swap(settings.policy, loaded.offers)
+        self.admin.settings = self._settings = settings
+        self._door = Door(settings)
+        if self._server is not None:
+            self._server.limits = settings.limits
+            self._server.room.limit = settings.limits.bodies_bytes
+
+    def state(self) -> WorkerState:
+        """How this process is, and what it has done."""
+        snapshot, meter = self._state.snapshot, self.meter
+        left_out = self._state.targets.unhealthy(self._clock.time_ns())
+        return WorkerState(
+            policy=snapshot.version,
+            writable=meter.writable,
+            usable=not snapshot.routes or any(route.upstream not in left_out for route in snapshot.policy.routes),
+            in_flight={name: self._state.slots.own.get(name, 0) for name in snapshot.targets},
+            left_out=tuple(sorted(left_out)),
+            calls_written=meter.written,
+            calls_unwritten=meter.unwritten,
+            unpriced=meter.unpriced,
+        )
+
     def show_console(self, socket: Path) -> None:
         """Forward what is not the data plane's to the console that listens on a unix socket."""
+        if self._control is not None:
+            self._control.close()
         self._control = ControlPlane(socket)
 
     async def stop(self, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Take no more requests, let those under way end, close every connection."""
         if self._server is not None:
             await self._server.drain(drain_seconds)
-        self._chat.close()
+        self._state.targets.close()
+        self._stored.close()
         if self._control is not None:
             self._control.close()
 
     async def answer(self, request: Request, exchange: Exchange) -> None:
         """Send a request to the part that serves its path."""
         path = request.path
-        if _foreign(request):
-            message = (
-                "This page is not served from here and may not spend through this gateway. Call it from a program."
-            )
-            await exchange.respond(403, [JSON], problem(message, code="foreign_origin"))
+        obstacle = self._door.obstacle(request)
+        if obstacle is not None:
+            await say(obstacle, request, exchange)
             return
-        if path == CHAT:
-            await self._only(("POST",), request, exchange, self._chat.answer)
+        key = self.keys.caller(request) if path == "/v1" or path.startswith("/v1/") else None
+        if isinstance(key, Unknown):
+            await say(not_known(key.message), request, exchange)
+            return
+        operation = ENDPOINTS.get(path)
+        if operation is not None:
+            await self._only(("POST",), request, exchange, partial(self._chat.answer, operation, key=key))
+        elif path.startswith(RESPONSES + "/"):
+            await self._following.answer(request, exchange, key.prefix if key is not None else "")
         elif path == MODELS or path.startswith(MODELS + "/"):
-            await self._only(_READ, request, exchange, self._models)
-        elif path == HEALTH:
-            await self._only(_READ, request, exchange, self._health)
+            await self._only(_READ, request, exchange, partial(self._models, key))
+        elif path in PATHS:
+            await self._only(_READ, request, exchange, self._operations)
         elif path == "/v1" or path.startswith("/v1/"):
-            message = f"{path} is not served here. Use {CHAT} or {MODELS}."
-            await exchange.respond(404, [JSON], problem(message, code="unknown_path"))
-        elif self._control is not None:
-            await self._control.forward(request, exchange)
+            await say(unknown_path(path, (MODELS, *ENDPOINTS)), request, exchange)
+        elif path == ADMIN or path.startswith(ADMIN + "/"):
+            await self.admin.answer(request, exchange)
         else:
-            message = f"{path} is not served here: the console is off. Start it by leaving out --no-console."
-            await exchange.respond(404, [JSON], problem(message, code="unknown_path"))
+            await self._show(request, exchange)
+
+    async def _show(self, request: Request, exchange: Exchange) -> None:
+        """What is not the data plane's: the console, where there is one and this client may see it."""
+        if self._control is None:
+            message = f"{request.path} is not served here: the console is off. Start it by leaving out --no-console."
+            await say(Refused(status=404, message=message, code="unknown_path"), request, exchange)
+        elif not self.admin.may_look(request):
+            await say(not_shown(), request, exchange)
+        else:
+            await self._control.forward(request, exchange)
 
     async def _only(
         self,
@@ -143,40 +196,19 @@ class Gateway:
         if request.method in methods:
             await serve_it(request, exchange)
             return
-        allowed = ", ".join(methods)
-        message = f"{request.method} {request.path} is not possible. Send {allowed}."
-        headers = [JSON, (b"allow", allowed.encode())]
-        await exchange.respond(405, headers, problem(message, code="method_not_allowed"))
+        await say(wrong_method(request.method, request.path, ", ".join(methods)), request, exchange)
 
-    async def _models(self, request: Request, exchange: Exchange) -> None:
+    async def _models(self, key: ClientKey | None, request: Request, exchange: Exchange) -> None:
         found = models.models(self._state.snapshot, now(self._clock))
+        if key is not None:
+            found = tuple(each for each in found if key.may_name(each.id))
+        dialect = dialect_of(request.path, request.headers)
         if request.path == MODELS:
-            await exchange.respond(200, [JSON], models.listed(found))
+            await exchange.respond(200, [JSON], models.listed(found, dialect))
             return
         name = unquote(request.path[len(MODELS) + 1 :])
         model = next((each for each in found if each.id == name), None)
         if model is not None:
-            await exchange.respond(200, [JSON], models.shown(model))
+            await exchange.respond(200, [JSON], models.shown(model, dialect))
             return
-        refused = unknown_model(name, self._state.snapshot.policy)
-        await exchange.respond(refused.status, refused.headers, refused.body)
-
-    async def _health(self, _: Request, exchange: Exchange) -> None:
-        meter = self.meter
-        health = Health(
-            ok=meter.writable,
-            policy=self.policy,
-            spool="ok" if meter.writable else "the last call could not be written",
-            ledger=self._ledger(),
-            in_flight={name: count for name, count in self._state.in_flight.items() if count},
-            calls_written=meter.written,
-            calls_unwritten=meter.unwritten,
-            unpriced=meter.unpriced,
-        )
-        await exchange.respond(200 if health.ok else 503, [JSON], msgspec.json.encode(health))
-
-
-def _foreign(request: Request) -> bool:
-    """Whether a web page of another site asks: its browser says so in `Origin`, which programs do not send."""
-    origin = request.header(b"origin")
-    return origin is not None and origin.rpartition(b"://")[2].lower() != (request.header(b"host") or b"").lower()
+        await say(unknown_model(name, self._state.snapshot.policy), request, exchange)

@@ -1,8 +1,9 @@
-"""Simulated upstreams: OpenAI chat completions in JSON and SSE over real HTTP, paced by capacity curves. Acts.
+"""Simulated upstreams: OpenAI's and Anthropic's endpoints over real HTTP, paced by capacity curves. Acts.
 
 They ship with the product so that a demo and the tests need no key and nothing leaves the machine. A word is a token:
 the prompt's tokens are the whitespace-separated words of its messages, the answer is exactly `max_tokens` words.
-Each keeps its own count of what it served (`GET /count`), against which the ledger is checked.
+Each keeps its own count of what it served (`GET /count`), against which the ledger is checked, and fails as it is told
+(`simulated_faults.py`).
 """
 
 from __future__ import annotations
@@ -12,20 +13,21 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from baseload.capacity.deployment import Deployment
+from baseload.gateway import simulated_anthropic, simulated_faults, simulated_openai, simulated_responses
 from baseload.gateway.http import Exchange, Request
-from baseload.wire.problem import problem
+from baseload.gateway.simulated_faults import Faults
+from baseload.gateway.simulated_task import Job, Task
 
-# What an answer is as long as when the client sets no cap.
-UNCAPPED_TOKENS = 64
-# Real engines send a token an event; a demo at sixty times the speed coalesces them, as engines under load do.
-STREAM_EVENTS = 6
-WORD = " word"
 JSON_HEADERS = [(b"content-type", b"application/json")]
 SSE_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+RESPONSES = "/v1/responses"
+_Read = TypeVar("_Read")
+GARBAGE = b"<html>This is not what you asked for."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,45 +56,25 @@ class Count(msgspec.Struct):
     completion_tokens: int = 0
 
 
-class _Part(msgspec.Struct):
-    text: str = ""
+class Tongue(Protocol):
+    """How one endpoint is asked and answers."""
+
+    def read(self, body: bytes) -> Task: ...
+    def whole(self, job: Job) -> bytes: ...
+    def opening(self, job: Job) -> bytes: ...
+    def piece(self, job: Job, text: str) -> bytes: ...
+    def closing(self, job: Job, written: int) -> bytes: ...
+    def failing(self, message: str) -> bytes: ...
 
 
-class _Message(msgspec.Struct):
-    content: str | list[_Part] | None = None
+class _No(Exception):
+    """A refusal: its status, and what it says."""
 
-
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool = False
-
-
-class _Body(msgspec.Struct):
-    model: str
-    messages: list[_Message]
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    stream: bool = False
-    stream_options: _StreamOptions | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """One accepted request: what it reads, what it will write, how long each token takes."""
-
-    id: str
-    created: int
-    prompt_tokens: int
-    completion_tokens: int
-    capped: bool
-    token_seconds: float
-    first_token_seconds: float
-
-    def usage(self, written: int) -> dict[str, int]:
-        return {
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": written,
-            "total_tokens": self.prompt_tokens + written,
-        }
+    def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.retry_after = retry_after
 
 
 class Simulated:
@@ -106,116 +88,192 @@ class Simulated:
         self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._numbers = itertools.count(1)
+        self._responses = simulated_responses.Responses(model)
+        self._tongues: dict[str, Tongue] = {
+            "/v1/chat/completions": simulated_openai.Chat(),
+            "/v1/completions": simulated_openai.Completions(),
+            RESPONSES: self._responses,
+            "/v1/messages": simulated_anthropic.Messages(),
+        }
 
     async def handle(self, request: Request, exchange: Exchange) -> None:
-        """Serve one request of an OpenAI client."""
+        """Serve one request of an OpenAI or an Anthropic client."""
+        try:
+            await self._route(request, exchange)
+        except _No as no:
+            anthropic = request.path.startswith("/v1/messages")
+            say = simulated_anthropic.refusal if anthropic else simulated_openai.refusal
+            waiting = [(b"retry-after", b"%g" % no.retry_after)] if no.retry_after is not None else []
+            await exchange.respond(no.status, [*JSON_HEADERS, *waiting], say(no.status, no.message))
+
+    async def _route(self, request: Request, exchange: Exchange) -> None:
         path = request.path
         if request.method == "GET" and path == "/count":
             await exchange.respond(200, JSON_HEADERS, msgspec.json.encode(self.count))
-        elif request.method == "GET" and path == "/v1/models":
+        elif request.method == "GET" and path in ("/health", "/v1/models"):
             card = {"id": self.model, "object": "model", "created": 0, "owned_by": "simulated"}
             await exchange.respond(200, JSON_HEADERS, msgspec.json.encode({"object": "list", "data": [card]}))
-        elif request.method == "POST" and path == "/v1/chat/completions":
-            await self._chat(request, exchange)
+        elif path.startswith(RESPONSES + "/"):
+            await self._follow_up(request, exchange)
+        elif request.method == "POST" and path in self._tongues:
+            await self._write(self._tongues[path], request, exchange)
+        elif request.method == "POST" and path in ("/v1/embeddings", "/v1/messages/count_tokens"):
+            await self._reckon(request, exchange)
         else:
-            await _refuse(exchange, 404, f"no such path {path}")
+            raise _No(404, f"no such path {path}")
 
-    async def _chat(self, request: Request, exchange: Exchange) -> None:
+    async def _write(self, tongue: Tongue, request: Request, exchange: Exchange) -> None:
+        """An answer that a model writes."""
+        task = _read(tongue.read, request.body)
+        number = next(self._numbers)
+        faults = self._faults(request, task, number)
+        if task.follows is not None and task.follows not in self._responses.kept:
+            raise _No(400, f"Previous response with id '{task.follows}' not found.")
+        self._take()
         try:
-            body = msgspec.json.decode(request.body, type=_Body)
-        except msgspec.DecodeError as error:
-            await _refuse(exchange, 400, str(error))
-            return
-        if body.model != self.model:
-            await _refuse(exchange, 404, f"this upstream serves {self.model}, not {body.model}")
-            return
-        if self._max_in_flight is not None and self._in_flight >= self._max_in_flight:
-            await _refuse(exchange, 429, f"{self._max_in_flight} requests are in flight")
-            return
-        self._in_flight += 1
-        try:
-            job = self._accept(body)
-            serve = self._stream if body.stream else self._answer
-            await serve(job, body, exchange)
+            await self._stumble(faults, exchange)
+            if exchange.ended:
+                return
+            job = self._accept(task, number, faults)
+            if tongue is self._responses:
+                self._responses.keep(job, request.body)
+            await (self._stream if task.stream else self._whole)(tongue, job, faults, exchange)
         finally:
             self._in_flight -= 1
 
-    def _accept(self, body: _Body) -> _Job:
-        cap = body.max_completion_tokens or body.max_tokens
-        prompt = sum(_words(message) for message in body.messages)
-        return _Job(
-            id=f"chatcmpl-simulated-{self.model}-{next(self._numbers)}",
+    async def _reckon(self, request: Request, exchange: Exchange) -> None:
+        """An answer without writing: embeddings, or a count of tokens."""
+        counting = request.path.endswith("/count_tokens")
+        embed = None
+        if counting:
+            task = _read(simulated_anthropic.counted, request.body)
+        else:
+            embed, task = _read(simulated_openai.read_embed, request.body)
+        number = next(self._numbers)
+        faults = self._faults(request, task, number)
+        await self._stumble(faults, exchange)
+        if exchange.ended:
+            return
+        job = self._accept(task, number, faults)
+        if embed is None:
+            body = msgspec.json.encode({"input_tokens": task.prompt_tokens})
+        else:
+            body = simulated_openai.embeddings(embed, job)
+            self._book(job, 0)
+        await _send(GARBAGE if faults.garbage else body, faults, exchange)
+
+    async def _follow_up(self, request: Request, exchange: Exchange) -> None:
+        """What is asked about a response that was made."""
+        name, _, rest = request.path.removeprefix(RESPONSES + "/").partition("/")
+        kept = self._responses.kept.get(name)
+        if kept is None:
+            raise _No(404, f"Response with id '{name}' not found.")
+        if (request.method, rest) in (("GET", ""), ("POST", "cancel")):
+            await exchange.respond(200, JSON_HEADERS, kept.document)
+        elif (request.method, rest) == ("GET", "input_items"):
+            await exchange.respond(200, JSON_HEADERS, self._responses.inputs(kept))
+        elif (request.method, rest) == ("DELETE", ""):
+            del self._responses.kept[name]
+            gone = {"id": name, "object": "response.deleted", "deleted": True}
+            await exchange.respond(200, JSON_HEADERS, msgspec.json.encode(gone))
+        else:
+            raise _No(404, f"no such path {request.path}")
+
+    def _faults(self, request: Request, task: Task, number: int) -> Faults:
+        """What is to go wrong, by the header or behind the model's name."""
+        model, _, named = task.model.partition("+")
+        header = request.header(simulated_faults.HEADER) or b""
+        if model != self.model:
+            raise _No(404, f"this upstream serves {self.model}, not {model}")
+        try:
+            return simulated_faults.read(f"{named},{header.decode('latin-1')}", number)
+        except ValueError as error:
+            raise _No(400, str(error)) from error
+
+    def _take(self) -> None:
+        if self._max_in_flight is not None and self._in_flight >= self._max_in_flight:
+            raise _No(429, f"{self._max_in_flight} requests are in flight")
+        self._in_flight += 1
+
+    async def _stumble(self, faults: Faults, exchange: Exchange) -> None:
+        """What goes wrong before an answer begins."""
+        if faults.slow_seconds:
+            await asyncio.sleep(faults.slow_seconds)
+        if faults.hang_after == 0:
+            await asyncio.Event().wait()
+        if faults.reset:
+            exchange.abort()
+        elif faults.status is not None:
+            raise _No(faults.status, f"simulated {faults.status}", faults.retry_after)
+
+    def _accept(self, task: Task, number: int, faults: Faults) -> Job:
+        return Job(
+            task=task,
+            number=number,
             created=int(time.time()),
-            prompt_tokens=prompt,
-            completion_tokens=cap or UNCAPPED_TOKENS,
-            capped=cap is not None,
-            token_seconds=self._pace.step_seconds(self._in_flight) / self._speed,
+            token_seconds=self._pace.step_seconds(max(1, self._in_flight)) / self._speed,
             first_token_seconds=self._pace.first_token_seconds / self._speed,
+            reports=not faults.no_usage,
         )
 
-    async def _answer(self, job: _Job, _: _Body, exchange: Exchange) -> None:
+    async def _whole(self, tongue: Tongue, job: Job, faults: Faults, exchange: Exchange) -> None:
         await asyncio.sleep(job.first_token_seconds + job.completion_tokens * job.token_seconds)
-        message = {"role": "assistant", "content": (WORD * job.completion_tokens).lstrip(), "refusal": None}
-        finish = "length" if job.capped else "stop"
-        document = {
-            **self._envelope(job, "chat.completion"),
-            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish}],
-            "usage": job.usage(job.completion_tokens),
-        }
-        self._book(job, job.completion_tokens)
-        await exchange.respond(200, JSON_HEADERS, msgspec.json.encode(document))
+        body = GARBAGE if faults.garbage else tongue.whole(job)
+        if faults.error:
+            body = simulated_openai.refusal(500, "simulated error")
+        else:
+            self._book(job, job.completion_tokens)
+        await _send(body, faults, exchange)
 
-    async def _stream(self, job: _Job, body: _Body, exchange: Exchange) -> None:
+    async def _stream(self, tongue: Tongue, job: Job, faults: Faults, exchange: Exchange) -> None:
         written = 0
         try:
             await exchange.start(200, SSE_HEADERS)
-            async for tokens in _bursts(job):
-                await exchange.send(self._event(job, {"content": WORD * tokens}, None))
+            await exchange.send(tongue.opening(job))
+            sent = 0
+            async for piece, tokens in _bursts(job):
+                if faults.cut_after == sent:
+                    exchange.abort()
+                    return
+                if faults.hang_after == sent:
+                    await asyncio.Event().wait()
+                if faults.error and sent:
+                    await exchange.end(tongue.failing("simulated error"))
+                    return
+                await exchange.send(simulated_openai.data(GARBAGE) if faults.garbage else tongue.piece(job, piece))
                 written += tokens
-            await exchange.send(self._event(job, {}, "length" if job.capped else "stop"))
-            if body.stream_options is not None and body.stream_options.include_usage:
-                document = {**self._envelope(job, "chat.completion.chunk"), "choices": [], "usage": job.usage(written)}
-                await exchange.send(_data(msgspec.json.encode(document)))
-            await exchange.send(_data(b"[DONE]"))
-            await exchange.end()
+                sent += 1
+            await exchange.end(tongue.closing(job, written))
         finally:
             # A client that left is billed for what was written until then, as providers do.
             self._book(job, written)
 
-    def _event(self, job: _Job, delta: dict[str, str], finish: str | None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return _data(msgspec.json.encode({**self._envelope(job, "chat.completion.chunk"), "choices": [choice]}))
-
-    def _envelope(self, job: _Job, kind: str) -> dict[str, object]:
-        return {"id": job.id, "object": kind, "created": job.created, "model": self.model}
-
-    def _book(self, job: _Job, written: int) -> None:
+    def _book(self, job: Job, written: int) -> None:
         self.count.requests += 1
         self.count.prompt_tokens += job.prompt_tokens
         self.count.completion_tokens += written
 
 
-async def _bursts(job: _Job) -> AsyncIterator[int]:
-    """Token counts of the stream's events, each after its tokens' time; at most `STREAM_EVENTS` of them."""
-    size = -(-job.completion_tokens // STREAM_EVENTS)
+async def _send(body: bytes, faults: Faults, exchange: Exchange) -> None:
+    """A whole answer, or the half of it."""
+    if faults.cut_after is None:
+        await exchange.respond(200, JSON_HEADERS, body)
+        return
+    await exchange.start(200, [*JSON_HEADERS, (b"content-length", b"%d" % len(body))])
+    await exchange.send(body[: len(body) // 2])
+    exchange.abort()
+
+
+def _read(read: Callable[[bytes], _Read], body: bytes) -> _Read:
+    try:
+        return read(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _No(400, str(error)) from error
+
+
+async def _bursts(job: Job) -> AsyncIterator[tuple[str, int]]:
+    """The pieces of a stream, each after its tokens' time."""
     await asyncio.sleep(job.first_token_seconds)
-    for start in range(0, job.completion_tokens, size):
-        tokens = min(size, job.completion_tokens - start)
+    for piece, tokens in job.pieces:
         await asyncio.sleep(job.token_seconds * tokens)
-        yield tokens
-
-
-def _words(message: _Message) -> int:
-    if message.content is None:
-        return 0
-    if isinstance(message.content, str):
-        return len(message.content.split())
-    return sum(len(part.text.split()) for part in message.content)
-
-
-def _data(payload: bytes) -> bytes:
-    return b"data: " + payload + b"\n\n"
-
-
-async def _refuse(exchange: Exchange, status: int, message: str) -> None:
-    await exchange.respond(status, JSON_HEADERS, problem(message, code="simulated"))
+        yield piece, tokens

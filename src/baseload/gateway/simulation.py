@@ -46,7 +46,7 @@ async def _serve(parent: Parent) -> None:
     order = msgspec.json.decode(parent.orders, type=Order)
     deployments = load_deployments()
     servers = {
-        each.name: await serve(_simulated(each, order.speed, deployments).handle, HOST, 0) for each in order.upstreams
+        each.name: await serve(simulated(each, order.speed, deployments).handle, HOST, 0) for each in order.upstreams
     }
     parent.say_ready({name: server.address[1] for name, server in servers.items()})
     await parent.ended()
@@ -54,7 +54,8 @@ async def _serve(parent: Parent) -> None:
         server.close()
 
 
-def _simulated(upstream: SimulatedUpstream, speed: float, deployments: Mapping[str, Deployment]) -> Simulated:
+def simulated(upstream: SimulatedUpstream, speed: float, deployments: Mapping[str, Deployment]) -> Simulated:
+    """One simulated upstream. Raises UnknownModel on a deployment that nobody measured."""
     if not upstream.deployment:
         pace = api_pace(float(upstream.first_token_seconds), float(upstream.tokens_per_second))
         return Simulated(upstream.model, pace, speed=speed)

@@ -1,7 +1,7 @@
 """What the gateway knows at a moment: the policy in force, requests in flight, failing upstreams, likely costs. Acts.
 
-One `Snapshot` is taken per request and swapped whole, so a request never sees half of two policies. Slots are counted
-here and nowhere else.
+One `Snapshot` is taken per request and swapped whole, so a request never sees half of two configurations. Slots are
+taken and given back here and nowhere else.
 """
 
 from __future__ import annotations
@@ -11,78 +11,162 @@ from dataclasses import dataclass, field
 
 from baseload.catalog.entries import Offer, Rates
 from baseload.clock import Clock, from_ns
+from baseload.gateway.target import Target, Targets
+from baseload.gateway.waiting import Lines, Service
 from baseload.load.facts import Facts
 from baseload.policy.decide import State
 from baseload.policy.expect import AnswerLengths
 from baseload.policy.policy import Policy, Route, version
 from baseload.units import NANOSECONDS_PER_SECOND, PICO_PER_NANO, SECONDS_PER_MINUTE, nanousd, pico_per_token
 
-FAILURES_TO_COOL = 3
-"""Failures in a row (5xx, timeout, no connection; never a client's own 4xx) after which an upstream is left out ..."""
-COOL_SECONDS = 5
-"""... for this long, as long as another route can serve the request."""
+UNUSUAL = 3
+"""How many times as long as usual is a failure when a request's deadline comes first ..."""
+UNUSUAL_SECONDS = 10.0
+"""... and how long it is where nobody knows what is usual."""
 
 _MINUTE_NS = SECONDS_PER_MINUTE * NANOSECONDS_PER_SECOND
 
 # (prompt longer than, pico-USD per input token, per output token, nano-USD per request), the steepest tier first.
-_Prices = tuple[tuple[int, int, int, int], ...]
+_Prices = tuple[tuple[int, int, int | None, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A policy with its version, and the offers that price its routes. `prices` caches each offer's rates by minute."""
+    """A policy with its version, the offers that price its routes and the upstreams they go to. `limited` are those
+    whose replicas have so many slots each, `watched` those whose engines say what waits in them, `patient` the
+    routes where a request may wait for a slot; `prices` caches each offer's rates by minute."""
 
     policy: Policy
     version: str
     offers: Mapping[str, Offer]
     routes: Mapping[str, Route]
     models: frozenset[str]
+    targets: Mapping[str, Target]
+    limited: tuple[str, ...]
+    watched: tuple[str, ...]
+    patient: tuple[Route, ...]
     prices: dict[str, tuple[int, _Prices | None]] = field(default_factory=dict)
 
 
 class GatewayState:
     """The mutable heart, used from one event loop."""
 
-    def __init__(self, policy: Policy, offers: Mapping[str, Offer], clock: Clock) -> None:
-        self.in_flight: dict[str, int] = {}
+    def __init__(self, policy: Policy, offers: Mapping[str, Offer], clock: Clock, targets: Targets) -> None:
         self._clock = clock
         self.answers = AnswerLengths()
-        self._failures: dict[str, int] = {}
-        self._cold: dict[str, int] = {}  # upstream -> ns until which it is left out
-        self.snapshot = _snapshot(policy, offers)
+        self.targets = targets
+        self.slots = targets.slots
+        self.lines = Lines(self.slots)
+        self.service = Service()
+        self.snapshot = self._snapshot(policy, offers)
 
     def swap(self, policy: Policy, offers: Mapping[str, Offer] | None = None) -> str:
-        """Put another policy in force for every request that comes from now on; returns its version."""
-        self.snapshot = _snapshot(policy, self.snapshot.offers if offers is None else offers)
+        """Put another policy, and the targets as they are now, in force for every request that comes from now on;
+        returns its version."""
+        self.snapshot = self._snapshot(policy, self.snapshot.offers if offers is None else offers)
         return self.snapshot.version
+
+    @property
+    def in_flight(self) -> Mapping[str, int]:
+        """Requests in flight by upstream, of every worker."""
+        return self.slots.in_flight(self.snapshot.targets)
 
     def observed(self) -> State:
         """What `decide` needs to know of this moment."""
-        return State(in_flight=self.in_flight, unhealthy=self._unhealthy())
+        return State(
+            in_flight=self.in_flight,
+            unhealthy=self.targets.unhealthy(self._clock.time_ns()),
+            room=self._room(),
+            waits=self._waits() if self.snapshot.patient else {},
+            answer_seconds=self._answer_seconds() if self.snapshot.watched else self.service.all,
+        )
 
-    def reserve(self, route: Route) -> bool:
-        """Take one slot of a route's upstream; False when it is full. Every True is paired with a `release`."""
-        busy = self.in_flight.get(route.upstream, 0)
-        if route.slots is not None and busy >= route.slots:
-            return False
-        self.in_flight[route.upstream] = busy + 1
+    async def take(self, snapshot: Snapshot, route: Route, left: float | None) -> bool:
+        """Take one slot of a route's upstream, after a wait where the route allows one and it is likely to be enough;
+        False when there is none. `left` are the seconds until the request's deadline. Every True is paired with a
+        `give`."""
+        limit = self._limit(snapshot, route)
+        if not self.lines.take(route.upstream, limit):
+            longest = route.wait_seconds if left is None else min(route.wait_seconds, left)
+            if not limit or longest <= 0 or self._expected_wait(snapshot, route, limit) > longest:
+                return False
+            if not await self.lines.wait(route.upstream, limit, longest):
+                return False
+        snapshot.targets[route.upstream].begins()
         return True
 
-    def release(self, route: Route) -> None:
-        """Give the slot back."""
-        self.in_flight[route.upstream] -= 1
+    def give(self, snapshot: Snapshot, route: Route, served_seconds: float | None) -> None:
+        """Give the slot back. `served_seconds` is how long a good answer took, None when there was none."""
+        if served_seconds is not None:
+            self.service.learn(route.upstream, served_seconds)
+        snapshot.targets[route.upstream].ends()
+        self.lines.give(route.upstream)
 
     def failed(self, upstream: str) -> None:
         """An upstream gave no answer, or a 5xx."""
-        count = self._failures.get(upstream, 0) + 1
-        self._failures[upstream] = count
-        if count >= FAILURES_TO_COOL:
-            self._cold[upstream] = self._clock.time_ns() + COOL_SECONDS * NANOSECONDS_PER_SECOND
+        if upstream in self.snapshot.targets:
+            self.snapshot.targets[upstream].failed()
+
+    def too_late(self, upstream: str, seconds: float) -> None:
+        """An attempt was given up after so long because its client would wait no longer. Only where that is far longer
+        than usual has the upstream failed: else a client in a hurry could have it left out for everybody."""
+        usual = self.service.seconds(upstream)
+        if seconds >= (UNUSUAL_SECONDS if usual is None else UNUSUAL * usual):
+            self.failed(upstream)
 
     def answered(self, upstream: str) -> None:
         """An upstream answered, if only to refuse."""
-        if self._failures.pop(upstream, 0):
-            self._cold.pop(upstream, None)
+        if upstream in self.snapshot.targets:
+            self.snapshot.targets[upstream].answered()
+
+    def _snapshot(self, policy: Policy, offers: Mapping[str, Offer]) -> Snapshot:
+        return Snapshot(
+            policy=policy,
+            version=version(policy),
+            offers=offers,
+            routes={route.name: route for route in policy.routes},
+            models=frozenset(policy.models),
+            targets=self.targets.by_name,
+            limited=tuple(name for name, each in self.targets.by_name.items() if each.room() is not None),
+            watched=tuple(name for name, each in self.targets.by_name.items() if each.upstream.pool.metrics_seconds),
+            patient=tuple(route for route in policy.routes if route.wait_seconds),
+        )
+
+    def _room(self) -> Mapping[str, int]:
+        """How many requests each upstream with a limit of its own takes at once."""
+        targets = self.snapshot.targets
+        return {name: room for name in self.snapshot.limited if (room := targets[name].room()) is not None}
+
+    def _answer_seconds(self) -> Mapping[str, float]:
+        """How long an answer is likely to take, with what waits inside the engines that say so."""
+        found = dict(self.service.all)
+        for name in self.snapshot.watched:
+            if name in found:
+                target = self.snapshot.targets[name]
+                found[name] *= 1 + target.waiting / max(1, target.running)
+        return found
+
+    def _limit(self, snapshot: Snapshot, route: Route) -> int | None:
+        """The most requests in flight at a route's upstream: what the route says, or its replicas when that is less."""
+        room = snapshot.targets[route.upstream].room()
+        if route.slots is None or room is None:
+            return room if route.slots is None else route.slots
+        return min(route.slots, room)
+
+    def _waits(self) -> Mapping[str, float]:
+        """Seconds until a slot is likely to be free, of each upstream where one has to wait."""
+        found = {}
+        for route in self.snapshot.patient:
+            limit = self._limit(self.snapshot, route)
+            if limit and (self.lines.length(route.upstream) or self.slots.busy(route.upstream) >= limit):
+                found[route.upstream] = self._expected_wait(self.snapshot, route, limit)
+        return found
+
+    def _expected_wait(self, snapshot: Snapshot, route: Route, limit: int) -> float:
+        """Seconds until those before and then this request have a slot: one becomes free every `limit`th part of the
+        time that an answer takes. Nothing before the first answer, when nobody can know."""
+        seconds = self.service.seconds(route.upstream) or 0.0
+        return (self.lines.length(route.upstream) + snapshot.targets[route.upstream].waiting + 1) * seconds / limit
 
     def estimate(self, snapshot: Snapshot, route: Route, facts: Facts) -> int | None:
         """Nano-dollars a request is likely to cost on a route; None when its offer has no price.
@@ -96,20 +180,12 @@ class GatewayState:
             snapshot.prices[route.offer] = cached
         for above, per_input, per_output, per_request in cached[1] or ():
             if facts.input_tokens > above:
-                pico = facts.input_tokens * per_input + self.answers.likely(facts) * per_output
+                likely = self.answers.likely(facts)
+                if per_output is None and likely:
+                    return None
+                pico = facts.input_tokens * per_input + likely * (per_output or 0)
                 return (pico + PICO_PER_NANO // 2) // PICO_PER_NANO + per_request
         return None
-
-    def _unhealthy(self) -> frozenset[str]:
-        if not self._cold:
-            return frozenset()
-        now = self._clock.time_ns()
-        return frozenset(upstream for upstream, until in self._cold.items() if until > now)
-
-
-def _snapshot(policy: Policy, offers: Mapping[str, Offer]) -> Snapshot:
-    routes = {route.name: route for route in policy.routes}
-    return Snapshot(policy, version(policy), offers, routes, frozenset(policy.models))
 
 
 def _prices(offer: Offer | None, at_ns: int) -> _Prices | None:
@@ -123,7 +199,8 @@ def _prices(offer: Offer | None, at_ns: int) -> _Prices | None:
     return tuple(step for step in prices if step is not None) if None not in prices else None
 
 
-def _step(above: int, rates: Rates) -> tuple[int, int, int, int] | None:
-    if rates.input is None or rates.output is None:
+def _step(above: int, rates: Rates) -> tuple[int, int, int | None, int] | None:
+    if rates.input is None:
         return None
-    return above, pico_per_token(rates.input), pico_per_token(rates.output), nanousd(rates.per_request)
+    per_output = pico_per_token(rates.output) if rates.output is not None else None  # embeddings write nothing
+    return above, pico_per_token(rates.input), per_output, nanousd(rates.per_request)

@@ -54,6 +54,14 @@ class AttemptFailed(BaseloadError):
         self.began = began
 
 
+class DeadlinePassed(AttemptFailed):
+    """The request's own deadline came before an answer began, after so many `seconds`."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message, timed_out=True)
+        self.seconds = seconds
+
+
 class Answer:
     """One answer of an upstream: head at once, body as it comes. Use as a context manager, which lets go of it."""
 
@@ -61,6 +69,8 @@ class Answer:
         self.status = connection.status
         self.headers = connection.headers
         self.until_close = connection.until_close  # nothing but the close of the connection says that it is whole
+        self.on_let_go: Callable[[], None] | None = None  # called once, when whoever reads it is done
+        self.hidden = b""  # our key there: an error that quotes it is not passed on with it
         self._connection = connection
 
     def header(self, name: bytes) -> bytes:
@@ -93,15 +103,21 @@ class Answer:
                 while part := await self._connection.next():
                     found += part
                     if len(found) > EXCERPT_BYTES:
-                        return bytes(found[:EXCERPT_BYTES]), False
+                        return self._hide(found[:EXCERPT_BYTES]), False
         except (AttemptFailed, TimeoutError):
-            return bytes(found), False
-        return bytes(found), True
+            return self._hide(found), False
+        return self._hide(found), True
+
+    def _hide(self, found: bytearray) -> bytes:
+        return bytes(found.replace(self.hidden, b"***") if self.hidden else found)
 
     def let_go(self, *, whole: bool = False) -> None:
         """Give the connection back when the answer has ended, else close it. `whole`: the reader has all it needs, so a
         connection whose answer only lacks its end mark is worth a short wait."""
         self._connection.let_go(whole=whole)
+        if self.on_let_go is not None:
+            self.on_let_go()
+            self.on_let_go = None
 
     def __enter__(self) -> Self:
         return self
@@ -111,15 +127,16 @@ class Answer:
 
 
 class Client:
-    """Sends requests to one upstream, over TCP, TLS or (with `unix`) a socket file."""
+    """Sends requests to one server, over TCP, TLS or (with `unix`) a socket file. Certificates are always checked:
+    against the machine's own authorities, or those in `ca_file`."""
 
-    def __init__(self, base_url: str, timeouts: Timeouts, *, unix: Path | None = None) -> None:
+    def __init__(self, base_url: str, timeouts: Timeouts, *, unix: Path | None = None, ca_file: str = "") -> None:
         url, port = _parsed(base_url)
         self.timeouts = timeouts
         self.prefix = url.path.rstrip("/")
         self.authority = url.netloc.rpartition("@")[2]
         self._host = url.hostname or ""
-        self._tls = ssl.create_default_context() if url.scheme == "https" else None
+        self._tls = _tls(ca_file) if url.scheme == "https" else None
         self._port = port or (443 if self._tls else 80)
         self._unix = unix
         self._idle: list[_Connection] = []
@@ -135,11 +152,13 @@ class Client:
         body: bytes = b"",
         *,
         host: bytes = b"",
+        within: float | None = None,
         on_sent: Callable[[], None] = lambda: None,
         on_again: Callable[[], None] = lambda: None,
     ) -> Answer:
         """Send a request and wait for the head of its answer; `on_sent` is called once a connection stands and the
-        request is on its way. Raises AttemptFailed.
+        request is on its way. With `within`, all of that may take no more than so many seconds, whatever the timeouts
+        say. Raises AttemptFailed.
 
         A kept connection may be closed by the upstream just while the request travels. When it was closed at once and
         not one byte of an answer came, `on_again` is called and the request sent once more on a fresh connection. That
@@ -153,6 +172,19 @@ class Client:
         lines += (b"\r\n\r\n", body)
         message = b"".join(lines)
         bodiless = method == "HEAD"
+        if within is None:
+            return await self._exchange(message, bodiless, on_sent, on_again)
+        try:
+            async with asyncio.timeout(within):
+                return await self._exchange(message, bodiless, on_sent, on_again)
+        except TimeoutError as error:
+            where = f"{self.authority}: no answer began before the request's deadline, {within:.3g} s later"
+            raise DeadlinePassed(where, within) from error
+
+    async def _exchange(
+        self, message: bytes, bodiless: bool, on_sent: Callable[[], None], on_again: Callable[[], None]
+    ) -> Answer:
+        """Send a request on a kept connection, or when there is none or it turns out to be stale on a fresh one."""
         kept = self._take()
         if kept is not None:
             sent_at = asyncio.get_running_loop().time()
@@ -203,7 +235,7 @@ class Client:
         except TimeoutError as error:
             limit = self.timeouts.connect
             raise AttemptFailed(f"no connection to {self.authority} within {limit:g} s", timed_out=True) from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: a name that no name server can be asked for
             raise AttemptFailed(f"no connection to {self.authority}: {error}") from error
         self._open.add(connection)
         if self._timer is None:
@@ -442,6 +474,15 @@ class _Connection(asyncio.Protocol):
             self.client.keep(self)
         else:
             self.abort()
+
+
+def _tls(ca_file: str) -> ssl.SSLContext:
+    """What certificates are checked against. Raises BadConfig."""
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        remedy = "Name a file of PEM certificates that can be read."
+        raise BadConfig(f"ca_file {ca_file}: {error}", remedy=remedy) from error
 
 
 def _parsed(base_url: str) -> tuple[SplitResult, int | None]:

@@ -1,23 +1,26 @@
 """From the spools into the hot store, once. Acts.
 
-A `Drain` follows the spool of its own process while it is written, and takes over what dead workers left. A segment is
-deleted when every line of it is in the store, flushed to the disk, or set aside. The store may be locked, full or gone:
-then the spool keeps everything and the drain tries again.
+A `Drain` follows the spools of its crew while they are written, its own process's or those of several workers, and
+takes over what dead workers left. A segment is deleted when every line of it is in the store, flushed to the disk, or
+set aside. The store may be locked, full or gone: then the spool keeps everything and the drain tries again.
+
+What else wants to know of calls (metrics, spans, the access log) is told here, so that it costs a worker nothing.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from baseload.errors import BadInput, LedgerUnavailable
 from baseload.ledger.hot import HotStore
 from baseload.ledger.segments import Line, claimed, owners, read, segments, set_aside, torn
-from baseload.ledger.spool import Spool, spool_folder
+from baseload.ledger.spool import Spool, crew_of_one, spool_folder
+from baseload.load.calls import Call
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +29,18 @@ LONGEST_WAIT_SECONDS = 5.0
 # Different troubles that `last_error` names.
 MOST_TOLD = 3
 
+Tell = Callable[[Sequence[Call]], None]
+"""Takes calls as they are read from a spool, whether or not the store can be written: each once while nobody dies, at
+least once whatever happens."""
+
 
 class Drain:
     """A background thread from the spool to the store.
 
     `recorded` counts calls that were new to the store, `damaged` lines that were set aside, `lost_bytes` what was
-    removed from the folder before it was drained; `last_error` is empty while all is well. Name this process's `spool`,
-    so that what it wrote is counted even where the folder was taken away.
+    removed from the folder before it was drained; `last_error` is empty while all is well. It follows the spools of its
+    `crew`, by default this process's. Name this process's `spool`, so that what it wrote is counted even where the
+    folder was taken away; without it, bytes count that were seen there.
     """
 
     def __init__(
@@ -41,6 +49,8 @@ class Drain:
         store: HotStore,
         *,
         spool: Spool | None = None,
+        crew: str = "",
+        tell: Tell | None = None,
         interval_seconds: float = INTERVAL_SECONDS,
     ) -> None:
         self.recorded = 0
@@ -50,9 +60,10 @@ class Drain:
         self._complaints: dict[str, _Complaint] = {}
         self._store_failed = False
         self._folder = spool_folder(directory)
-        self._mine = f"{os.getpid()}-"
+        self._mine = f"{crew or crew_of_one()}-"
+        self._seen: dict[str, int] = {}  # bytes seen in each segment of a crew whose spools are in other processes
         self._interval = interval_seconds
-        self._transfer = _Transfer(self._folder, store, spool)
+        self._transfer = _Transfer(self._folder, store, spool, tell)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger-drain", daemon=True)
 
@@ -62,13 +73,14 @@ class Drain:
 
     @property
     def lag(self) -> int:
-        """Bytes in this process's spool that are not in the store yet."""
-        if self._spool is not None:
-            sizes = dict(self._spool.written)
-        else:
-            mine = [owner for owner in owners(self._folder) if owner.startswith(self._mine)]
-            sizes = {path.name: _size(path) for owner in mine for path in segments(self._folder, owner)}
+        """Bytes in the spools of the crew that are not in the store yet."""
+        sizes = dict(self._spool.written) if self._spool is not None else self._sizes()
         return sum(max(0, size - self._transfer.positions.get(name, 0)) for name, size in sizes.items())
+
+    def _sizes(self) -> dict[str, int]:
+        """Bytes in each segment of the crew that stands in the folder."""
+        mine = [owner for owner in owners(self._folder) if owner.startswith(self._mine)]
+        return {path.name: _size(path) for owner in mine for path in segments(self._folder, owner)}
 
     def start(self) -> None:
         """Begin to drain."""
@@ -107,12 +119,14 @@ class Drain:
             return False
 
     def _pass(self) -> bool:
-        """Look at every spool once, this process's first; False when the store or this process's spool is in trouble.
+        """Look at every spool once, the crew's first; False when the store or one of the crew's spools is in trouble.
 
         What is wrong with one worker's files keeps no other's from being drained: it is told in `last_error`, and tried
         again now and then.
         """
         self._store_failed = False
+        if self._spool is None:
+            self._seen |= self._sizes()
         complaints: dict[str, _Complaint] = {}
         found = sorted(owners(self._folder), key=lambda owner: not owner.startswith(self._mine))
         for owner in found:
@@ -121,11 +135,13 @@ class Drain:
             if known is not None and not mine and time.monotonic() < known.again:
                 complaints[owner] = known
                 continue
+            if self._store_failed:
+                if mine:
+                    self._transfer.tell_rest(owner)
+                continue
             reason = self._visit(owner, mine=mine)
             if reason:
                 complaints[owner] = _Complaint(reason, time.monotonic() + LONGEST_WAIT_SECONDS)
-            if self._store_failed:
-                break
         self._count_lost()
         self._complaints = complaints
         self._tell("; ".join(list(dict.fromkeys(each.reason for each in complaints.values()))[:MOST_TOLD]))
@@ -141,6 +157,8 @@ class Drain:
                     self.recorded += self._transfer.follow(owner)
         except LedgerUnavailable as error:
             self._store_failed = True
+            if mine:
+                self._transfer.tell_rest(owner)
             return str(error)
         except OSError as error:
             return f"the spool of {owner} cannot be read: {error}"
@@ -151,13 +169,15 @@ class Drain:
 
     def _count_lost(self) -> None:
         """Find segments that were removed with calls in them that the store does not hold."""
-        if self._spool is None:
-            return
-        for name, size in dict(self._spool.written).items():
+        written = self._spool.written if self._spool is not None else self._seen
+        for name in self._transfer.completed:
+            written.pop(name, None)
+        self._transfer.completed.clear()
+        for name, size in dict(written).items():
             if (self._folder / name).exists():
                 continue
             gone = max(0, size - self._transfer.positions.pop(name, 0))
-            self._spool.forget(name)
+            written.pop(name, None)
             self.lost_bytes += gone
             if gone:
                 log.error("%s was removed before %d bytes of it were drained: those calls are lost", name, gone)
@@ -176,14 +196,14 @@ class _Complaint:
     again: float
 
 
-def recover(directory: Path, store: HotStore) -> int:
+def recover(directory: Path, store: HotStore, tell: Tell | None = None) -> int:
     """Drain what dead workers left and delete it; returns how many calls were new to the store.
 
     What cannot be read is logged and left. Raises LedgerUnavailable, and leaves what is not drained yet, when the store
     cannot be written.
     """
     folder = spool_folder(directory)
-    transfer = _Transfer(folder, store, None)
+    transfer = _Transfer(folder, store, None, tell)
     recorded = 0
     for owner in owners(folder):
         try:
@@ -197,11 +217,14 @@ def recover(directory: Path, store: HotStore) -> int:
 
 
 class _Transfer:
-    """Moves lines; `positions` says how much of each segment is in the store."""
+    """Moves lines; `positions` says how much of each segment is in the store, `completed` which ones were deleted."""
 
-    def __init__(self, folder: Path, store: HotStore, spool: Spool | None) -> None:
+    def __init__(self, folder: Path, store: HotStore, spool: Spool | None, tell: Tell | None = None) -> None:
         self.positions: dict[str, int] = {}
+        self.completed: list[str] = []
         self.damaged = 0
+        self._told: dict[str, int] = {}  # how much of each segment others have been told of
+        self._tell = tell
         self._spool = spool
         self._folder = folder
         self._store = store
@@ -229,14 +252,36 @@ class _Transfer:
         if self._spool is not None:
             self._spool.forget(path.name)
         self.positions.pop(path.name, None)
+        self._told.pop(path.name, None)
+        self.completed.append(path.name)
         return recorded
+
+    def tell_rest(self, owner: str) -> None:
+        """Tell of what a worker has written while the store cannot take it."""
+        if self._tell is not None:
+            for path in segments(self._folder, owner):
+                while lines := read(path, self._told.get(path.name, 0)):
+                    self._tell_new(path, lines)
 
     def _drain(self, path: Path) -> int:
         recorded = 0
         while lines := read(path, self.positions.get(path.name, 0)):
+            self._tell_new(path, lines)
             recorded += self._store_lines(path, lines)
-            self.positions[path.name] = lines[-1].offset + len(lines[-1].data)
+            self.positions[path.name] = _end(lines)
         return recorded
+
+    def _tell_new(self, path: Path, lines: list[Line]) -> None:
+        """Tell of the lines that were not told of yet. Whoever listens must not stop the drain."""
+        if self._tell is None:
+            return
+        told = self._told.get(path.name, 0)
+        self._told[path.name] = max(told, _end(lines))
+        calls = [line.call for line in lines if line.call is not None and line.offset >= told]
+        try:
+            self._tell(calls)
+        except Exception:  # the edge to others: calls are recorded whatever becomes of them there
+            log.exception("%d calls were recorded, but could not be told of", len(calls))
 
     def _store_lines(self, path: Path, lines: list[Line]) -> int:
         try:
@@ -261,6 +306,10 @@ class _Transfer:
     def _set_aside(self, path: Path, line: Line, reason: str) -> None:
         set_aside(path, line, reason)
         self.damaged += 1
+
+
+def _end(lines: list[Line]) -> int:
+    return lines[-1].offset + len(lines[-1].data)
 
 
 def _size(path: Path) -> int:

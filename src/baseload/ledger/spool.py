@@ -37,6 +37,16 @@ def spool_folder(directory: Path) -> Path:
     return directory / "spool"
 
 
+def crew_of_one() -> str:
+    """The crew of a process that drains its own spool."""
+    return str(os.getpid())
+
+
+def new_crew() -> str:
+    """A name for workers whose spools one drain follows; never used before, in whatever container it runs."""
+    return f"{os.getpid()}x{secrets.token_hex(4)}"
+
+
 def segment_name(owner: str, number: int) -> str:
     """The file name of a worker's segment; names sort in the order they were written."""
     return f"{owner}.{number:08d}.calls"
@@ -47,11 +57,15 @@ class Spool:
 
     With `fsync` a call also survives a power cut once `append` returns. `written` says how many bytes of calls stand in
     each segment that was not drained yet, by its file name. A folder that is taken away meanwhile is made anew, under
-    another owner.
+    another owner. Its owners are called by `crew`, by which one drain knows the spools of several workers; by this
+    process's number without one.
     """
 
-    def __init__(self, directory: Path, *, fsync: bool = False, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(
+        self, directory: Path, *, crew: str = "", fsync: bool = False, segment_bytes: int = SEGMENT_BYTES
+    ) -> None:
         self.folder = spool_folder(directory)
+        self._crew = crew or crew_of_one()
         self.owner = ""
         self.written: dict[str, int] = {}
         self._fsync = fsync
@@ -112,7 +126,7 @@ class Spool:
     def _take(self) -> None:
         """Make the folder and hold a lock in it, under a name that was never used."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        owner = f"{self._crew}-{secrets.token_hex(4)}"
         lock = _hold(self.folder, owner)
         if self._lock >= 0:
             os.close(self._lock)

@@ -5,6 +5,8 @@ Nothing here trusts an upstream. What cannot be read is not there, and one bad f
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from typing import TypeVar
 
 import msgspec
@@ -28,42 +30,57 @@ _STANDARD_WORDS = frozenset(("", "default", "standard", "auto", "on_demand"))
 _STANDARD = frozenset((b"null", *(f'"{word}"'.encode() for word in _STANDARD_WORDS)))
 _TIER_KEY = b'"service_tier"'
 
+# A price that a program wrote: up to a hundred million dollars, to the 24th place, also as 1.2e-05.
+_USD = re.compile(rb"[0-9]{1,8}(?:\.[0-9]{1,24})?(?:[eE]-[0-9]{1,2})?")
+
 _Decoded = TypeVar("_Decoded")
-_NOTHING = (b"", b"null", b"[]", b'""')
+NOTHING = (b"", b"null", b"[]", b'""')
 
 
 class Written(msgspec.Struct):
     """What a message or a delta holds that a model wrote."""
 
     content: msgspec.Raw = msgspec.Raw(b"")
+    refusal: msgspec.Raw = msgspec.Raw(b"")
     reasoning_content: msgspec.Raw = msgspec.Raw(b"")
+    reasoning: msgspec.Raw = msgspec.Raw(b"")  # the same, as some upstreams call it
     tool_calls: msgspec.Raw = msgspec.Raw(b"")
 
     @property
     def length(self) -> int:
         """Characters of its texts, bytes of its tool calls."""
         calls = bytes(self.tool_calls)
-        texts = text_length(bytes(self.content)) + text_length(bytes(self.reasoning_content))
-        return texts + (len(calls) if calls not in _NOTHING else 0)
+        thought = text_length(bytes(self.reasoning_content)) or text_length(bytes(self.reasoning))
+        texts = text_length(bytes(self.content)) + text_length(bytes(self.refusal)) + thought
+        return texts + (len(calls) if calls not in NOTHING else 0)
 
 
 class Choice(msgspec.Struct):
-    """One choice of a whole answer (`message`) or of a chunk (`delta`)."""
+    """One choice of a whole answer (`message`), of a chunk (`delta`), or of a text completion (`text`)."""
 
     message: Written | None = None
     delta: Written | None = None
+    text: msgspec.Raw = msgspec.Raw(b"")
 
     @property
     def length(self) -> int:
-        return sum(each.length for each in (self.message, self.delta) if each is not None)
+        plain = bytes(self.text)
+        said = sum(each.length for each in (self.message, self.delta) if each is not None)
+        return said + (text_length(plain) if plain else 0)
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """A whole answer: what it says it consumed, None when it does not say; an estimate of the tokens it wrote; the
-    service tier that it says processed it, empty for the standard one."""
+    """A whole answer: what it says it consumed, None when it does not say; an estimate of the tokens it wrote.
+
+    `provider_usd` is what the provider says it charges, where it says so. `made` is the id of an object that the
+    upstream keeps: what follows up on it has to go to the same upstream. `service_tier` is the tier that it says
+    processed it, empty for the standard one.
+    """
 
     usage: Usage | None
     written_tokens: int
+    provider_usd: Decimal | None = None
+    made: str | None = None
     service_tier: str = ""
 
 
@@ -120,32 +137,51 @@ def read_answer(answer: bytes) -> Answered | None:
         return None
     usage, tier = bytes(document.usage), bytes(document.service_tier)
     written = tokens_in(choices_length(bytes(document.choices)))
-    return Answered(usage_in(usage), written, tier_in(tier) or tier_in_usage(usage))
+    return Answered(usage_in(usage), written, usd_in(usage), service_tier=tier_in(tier) or tier_in_usage(usage))
 
 
 def choices_length(choices: bytes) -> int:
     """Characters that the choices of an answer or a chunk hold; of a shape nobody knows, its bytes."""
     found = decoded(_CHOICES, choices)
     if found is None:
-        return len(choices) if choices not in _NOTHING else 0
+        return len(choices) if choices not in NOTHING else 0
     return sum(choice.length for choice in found)
 
 
-def usage_in(raw: bytes) -> Usage | None:
+def usage_in(raw: bytes, prompt: str = "prompt_tokens", completion: str = "completion_tokens") -> Usage | None:
     """A `usage` object in leaf units: the upstream counts cached inside prompt, reasoning inside completion.
 
     None without a count of the prompt. Any other count that is none (negative, a fraction, beyond MAX_TOKENS) is zero.
     """
-    counts = _fields(raw)
-    prompt = _count(counts, "prompt_tokens")
-    if prompt is None:
+    counts = fields_in(raw)
+    read = count_in(counts, prompt)
+    if read is None:
         return None
+    of_read, of_written = inside(counts, f"{prompt}_details"), inside(counts, f"{completion}_details")
+    written = count_in(counts, completion) or 0
+    reasoning = count_in(of_written, "reasoning_tokens") or 0
+    # xAI counts reasoning beside the completion and not inside, and its total tells (radkit, GrokLlm, read 2026-11).
+    beside = reasoning and count_in(counts, "total_tokens") == read + written + reasoning
+    stored, stored_1h = _cache_write(counts, of_read) if b'"cache_' in raw else (0, 0)
     return leaves(
-        prompt=prompt,
-        completion=_count(counts, "completion_tokens") or 0,
-        cache_read=_count(_inside(counts, "prompt_tokens_details"), "cached_tokens") or 0,
-        reasoning=_count(_inside(counts, "completion_tokens_details"), "reasoning_tokens") or 0,
+        prompt=read,
+        completion=written + (reasoning if beside else 0),
+        cache_read=_cache_read(counts, of_read),
+        cache_write=stored - stored_1h,
+        cache_write_1h=stored_1h,
+        reasoning=reasoning,
     )
+
+
+def usd_in(usage: bytes) -> Decimal | None:
+    """What a `usage` object says the call costs, in US dollars; None when it does not say.
+
+    OpenRouter's `cost` counts credits of one dollar each (OpenRouter, Usage Accounting, read 2026-11).
+    """
+    if b'"cost"' not in usage:
+        return None
+    cost = bytes(fields_in(usage).get("cost", b""))
+    return Decimal(cost.decode()) if _USD.fullmatch(cost) else None
 
 
 def tier_in(raw: bytes) -> str:
@@ -164,7 +200,7 @@ def tier_in_usage(raw: bytes) -> str:
     """The tier where it stands inside the usage, as Anthropic writes it."""
     if _TIER_KEY not in raw:
         return ""
-    counts = _fields(raw)
+    counts = fields_in(raw)
     return tier_in(bytes(counts["service_tier"])) if "service_tier" in counts else ""
 
 
@@ -199,20 +235,48 @@ def tokens_in(length: int) -> int:
     return -(-length // BYTES_PER_TOKEN)
 
 
+def _cache_read(counts: dict[str, msgspec.Raw], of_prompt: dict[str, msgspec.Raw]) -> int:
+    """Tokens of the prompt that came from a cache: OpenAI's place for them, and beside the totals DeepSeek's (Context
+    Caching guide), Moonshot's (chat reference) and LiteLLM's (Prompt Caching page; all read 2026-11)."""
+    return (
+        count_in(of_prompt, "cached_tokens")
+        or count_in(counts, "prompt_cache_hit_tokens")
+        or count_in(counts, "cached_tokens")
+        or count_in(counts, "cache_read_input_tokens")
+        or 0
+    )
+
+
+def _cache_write(counts: dict[str, msgspec.Raw], of_prompt: dict[str, msgspec.Raw]) -> tuple[int, int]:
+    """Tokens of the prompt that were stored in a cache, and how many of them for an hour: as OpenAI and OpenRouter
+    count them (`cache_write_tokens`; API reference and Usage Accounting), and as LiteLLM passes Anthropic's on (Prompt
+    Caching page; all read 2026-11)."""
+    for_an_hour = count_in(inside(of_prompt, "cache_creation_token_details"), "ephemeral_1h_input_tokens") or 0
+    stored = (
+        count_in(of_prompt, "cache_write_tokens")
+        or count_in(of_prompt, "cache_creation_tokens")
+        or count_in(counts, "cache_creation_input_tokens")
+        or for_an_hour
+    )
+    return stored, min(stored, for_an_hour)
+
+
 def _characters(raw: bytes) -> int:
     text = decoded(_TEXT, raw) if raw.startswith(b'"') else None
     return len(text) if text is not None else 0
 
 
-def _fields(raw: bytes) -> dict[str, msgspec.Raw]:
+def fields_in(raw: bytes) -> dict[str, msgspec.Raw]:
+    """The values of an object, undecoded; none when it is no object."""
     return decoded(_FIELDS, raw) or {}
 
 
-def _inside(counts: dict[str, msgspec.Raw], name: str) -> dict[str, msgspec.Raw]:
-    return _fields(bytes(counts[name])) if name in counts else {}
+def inside(counts: dict[str, msgspec.Raw], name: str) -> dict[str, msgspec.Raw]:
+    """The values of an object inside of another."""
+    return fields_in(bytes(counts[name])) if name in counts else {}
 
 
-def _count(counts: dict[str, msgspec.Raw], name: str) -> int | None:
+def count_in(counts: dict[str, msgspec.Raw], name: str) -> int | None:
     """A number of tokens, also where a program wrote it as 100.0."""
     number = decoded(_NUMBER, bytes(counts[name])) if name in counts else None
     if number is None or not 0 <= number <= MAX_TOKENS or number != int(number):

@@ -6,56 +6,21 @@ usage would otherwise not be reported `stream_options.include_usage`, spliced in
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 import msgspec
 
-from baseload.errors import BadInput
-from baseload.wire.answer import decoded, text_length, tokens_in
+from baseload.wire import sse
+from baseload.wire.answer import Answered, decoded, read_answer, text_length, tokens_in
+from baseload.wire.asked import Asked, labels, tag
+from baseload.wire.body import Fields as FieldValues
+from baseload.wire.body import check_entries, inner_places, places, read_body, rebuilt, splice
+from baseload.wire.passage import Fields
 
 TOKENS_PER_IMAGE = 765
 """A 1024 x 1024 image at high detail: 85 + 4 x 170 tokens (OpenAI, vision guide, read 2026-11)."""
 
-MAX_TAGS = 16
-MAX_TAG_NAME = 64
-MAX_TAG_VALUE = 512
-"""OpenAI's own bounds for `metadata`: 16 pairs, names of 64 and values of 512 characters."""
-
-MAX_FIELDS = 200
-MAX_ENTRIES = 10_000
-MAX_VALUES = 200_000
-"""Fields of a body, entries of its messages or tools, values in all: what one request may cost everybody to read."""
-
 Cap = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
-
-
-class BadBody(BadInput):
-    """A request body that cannot be served. `param` is the field at fault, `code` a word to test for."""
-
-    def __init__(self, message: str, *, remedy: str, code: str, param: str | None = None) -> None:
-        super().__init__(message, remedy=remedy)
-        self.code = code
-        self.param = param
-
-
-Places = dict[str, tuple[int, int]]
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A chat completion request. `input_tokens` is an estimate; `places` says where in `body` each value stands,
-    `end` where its closing brace does."""
-
-    body: bytes
-    places: Places
-    end: int
-    model: str
-    stream: bool
-    usage_asked: bool
-    output_cap: int | None
-    needs: frozenset[str]
-    input_tokens: int
-    tags: dict[str, str]
 
 
 class _StreamOptions(msgspec.Struct):
@@ -64,6 +29,10 @@ class _StreamOptions(msgspec.Struct):
 
 class _ResponseFormat(msgspec.Struct):
     type: str
+
+
+class _Usage(msgspec.Struct):
+    include: bool | None = None
 
 
 class _Body(msgspec.Struct):
@@ -76,48 +45,47 @@ class _Body(msgspec.Struct):
     tools: list[msgspec.Raw] | None = None
     functions: list[msgspec.Raw] | None = None
     response_format: _ResponseFormat | None = None
-    metadata: dict[str, str] | None = None
+    metadata: dict[str, msgspec.Raw] | None = None
     user: str | None = None
+    usage: _Usage | None = None
 
 
 class _Message(msgspec.Struct):
     content: msgspec.Raw = msgspec.Raw(b"")
 
 
-_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _BODY = msgspec.json.Decoder(_Body)
 _MESSAGE = msgspec.json.Decoder(_Message)
-_KEY = re.compile(rb'[ \t\n\r]*"([^"\\]*+(?:\\.[^"\\]*+)*+)"[ \t\n\r]*:[ \t\n\r]*')
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-_AFTER = re.compile(rb"[ \t\n\r]*([,}])")
-_GAPS = b" \t\n\r"
-_PATH = re.compile(r"(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`|required field `(?P<missing>[^`]*)`)$")
+_TEXT = msgspec.json.Decoder(str)
+_TEXTS = msgspec.json.Decoder(list[str])
+_DROPPED = "metadata: values that are no texts are tags for the gateway alone"
 
 
 def read(body: bytes) -> Asked:
     """What a request body asks for. Raises BadBody naming the field at fault and the remedy."""
-    _check_text(body)
-    _check_values(body)
-    try:
-        fields = _FIELDS.decode(body)
-        document = _BODY.decode(body)
-    except msgspec.ValidationError as error:
-        raise _wrong(error) from error
-    except (msgspec.DecodeError, RecursionError) as error:
-        remedy = "Send one JSON object with `model` and `messages`."
-        raise BadBody(f"The body is not valid JSON: {error}", remedy=remedy, code="bad_json") from error
-    _check_sizes(document, fields)
+    document, fields = read_body(body, _BODY, remedy="Send one JSON object with `model` and `messages`.")
+    for name in ("messages", "tools", "functions"):
+        check_entries(name, getattr(document, name))
     if document.stream_options is not None:
-        _options(bytes(fields["stream_options"]))
+        inner_places(bytes(fields["stream_options"]))
     pictured = b'"image_url"' in bytes(fields["messages"])
-    places, end = _places(body, fields)
+    standing, end = places(body, fields)
+    ours = _not_theirs(document, fields)
+    if ours:
+        body = rebuilt(body, standing, ours)
+        left = {name: msgspec.Raw(ours.get(name) or bytes(raw)) for name, raw in fields.items()}
+        standing, end = places(body, {name: raw for name, raw in left.items() if ours.get(name, b"") is not None})
+    cost_asked = document.usage is not None and bool(document.usage.include)
+    usage_asked = document.stream_options is not None and bool(document.stream_options.include_usage)
     return Asked(
         body=body,
-        places=places,
+        places=standing,
         end=end,
         model=document.model,
         stream=bool(document.stream),
-        usage_asked=document.stream_options is not None and bool(document.stream_options.include_usage),
+        usage_asked=usage_asked or cost_asked,
+        cost_asked=cost_asked,
+        dropped=(_DROPPED,) if "metadata" in ours else (),
         output_cap=document.max_completion_tokens or document.max_tokens,
         needs=_needs(document, pictured),
         input_tokens=_input_tokens(document, pictured),
@@ -128,127 +96,36 @@ def read(body: bytes) -> Asked:
 def rewrite(asked: Asked, model: str) -> bytes:
     """The request for another model name. A stream also asks for its usage; every other byte is the client's own."""
     edits = [(*asked.places["model"], msgspec.json.encode(model))]
-    if asked.stream and not asked.usage_asked:
+    if asked.stream and (asked.cost_asked or not asked.usage_asked):
         edits.append(_usage_edit(asked))
-    body = asked.body
-    for start, end, text in sorted(edits, reverse=True):
-        body = body[:start] + text + body[end:]
-    return body
+    return splice(asked.body, edits)
 
 
-def tag(name: str, value: str, tags: dict[str, str]) -> None:
-    """Add one tag within bounds. Raises BadBody when there are too many or one is too long."""
-    if len(name) > MAX_TAG_NAME or len(value) > MAX_TAG_VALUE or (len(tags) >= MAX_TAGS and name not in tags):
-        raise BadBody(
-            f"The tag {name[:MAX_TAG_NAME]!r} is one too many or too long",
-            remedy=f"Send at most {MAX_TAGS} tags, names up to {MAX_TAG_NAME} and values up to {MAX_TAG_VALUE} "
-            "characters.",
-            param="metadata",
-            code="too_many_tags",
-        )
-    tags[name] = value
+class Passage:
+    """A chat completion on its way to an upstream that speaks the same: only the model name changes."""
 
+    path = "/chat/completions"
+    headers: Fields = ()
+    dropped: tuple[str, ...] = ()
 
-def _check_text(body: bytes) -> None:
-    try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        remedy = "Encode the body as UTF-8."
-        raise BadBody(f"The body is not UTF-8 at byte {error.start}", remedy=remedy, code="bad_utf8") from error
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
 
+    def body(self, model: str) -> bytes:
+        return rewrite(self._asked, model)
 
-def _check_values(body: bytes) -> None:
-    """Refuse a body of very many values before they are all made. Commas outside of texts tell them, less one."""
-    if body.count(b",") < MAX_VALUES:
-        return
-    values, at = 0, 0
-    for text in _STRING.finditer(body):
-        values += body.count(b",", at, text.start())
-        at = text.end()
-        if values > MAX_VALUES:
-            break
-    if values + body.count(b",", at) > MAX_VALUES:
-        raise _too_many("values", MAX_VALUES, None)
+    def read(self, answer: bytes) -> Answered | None:
+        return read_answer(answer)
 
+    def whole(self, answer: bytes) -> bytes:
+        return answer
 
-def _check_sizes(document: _Body, fields: dict[str, msgspec.Raw]) -> None:
-    if len(fields) > MAX_FIELDS:
-        raise _too_many("fields", MAX_FIELDS, None)
-    lists = {"messages": document.messages, "tools": document.tools, "functions": document.functions}
-    for name, entries in lists.items():
-        if len(entries or ()) > MAX_ENTRIES:
-            raise _too_many(name, MAX_ENTRIES, name)
+    def refusal(self, status: int, answer: bytes) -> bytes:
+        del status
+        return answer
 
-
-def _too_many(what: str, limit: int, param: str | None) -> BadBody:
-    remedy = f"Send at most {limit:,} {what} in one request."
-    return BadBody(f"The body has too many {what}", remedy=remedy, param=param, code="too_many")
-
-
-def _wrong(error: msgspec.ValidationError) -> BadBody:
-    """msgspec's finding, with the field it is about."""
-    found = _PATH.search(str(error))
-    param = (found["missing"] or found["path"] or None) if found else None
-    message = str(error)[: found.start()] if found and found["path"] is not None else str(error)
-    if found and found["missing"]:
-        return BadBody(f"`{param}` is missing", remedy=f"Send `{param}`.", param=param, code="missing_field")
-    place = f"`{param}`: " if param else "The body: "
-    return BadBody(place + message, remedy="Mend that field.", param=param, code="wrong_type")
-
-
-def _places(body: bytes, fields: dict[str, msgspec.Raw]) -> tuple[Places, int]:
-    """Where each value of an object stands, and its closing brace. Raises BadBody when a key stands twice.
-
-    A decoded object keeps one value per key. Walked beside the bytes, the first key that is not the object's next, or
-    whose value is not the one that was kept, betrays a double: two readers could take different ones.
-    """
-    places: Places = {}
-    at = body.index(b"{") + 1
-    for key, raw in fields.items():
-        value = bytes(raw)
-        start = _after_key(body, at, key)
-        end = start + len(value)
-        if start < 0 or not body.startswith(value, start):
-            raise _doubled(body, at)
-        places[key] = (start, end)
-        if body.startswith(b",", end):
-            at = end + 1
-        elif after := _AFTER.match(body, end):
-            at = after.end()
-        else:
-            raise _doubled(body, at)
-    if fields and not body.startswith(b"}", at - 1):
-        raise _doubled(body, at)
-    return places, at - 1
-
-
-def _after_key(body: bytes, at: int, key: str) -> int:
-    """Where the value of `key` starts, when that is the key that stands at `at`; else -1."""
-    plain = b'"%b":' % key.encode()
-    begin = at + body.startswith(b" ", at)
-    if body.startswith(plain, begin):  # as nearly every program writes it: `"key":value, "key": value`
-        start = begin + len(plain)
-        start += body.startswith(b" ", start)
-        if body[start] not in _GAPS:
-            return start
-    found = _KEY.match(body, at)
-    return found.end() if found is not None and _text(found[1]) == key else -1
-
-
-def _options(raw: bytes) -> Places:
-    """The places inside the stream options. Raises BadBody when a key stands twice."""
-    return _places(raw, _FIELDS.decode(raw))[0]
-
-
-def _text(key: bytes) -> str:
-    return str(msgspec.json.decode(b'"' + key + b'"')) if b"\\" in key else key.decode()
-
-
-def _doubled(body: bytes, at: int) -> BadBody:
-    found = _KEY.match(body, at)
-    param = _text(found[1]) if found else None
-    message = f"`{param}` stands twice in one object" if param else "A field stands twice in one object"
-    return BadBody(message, remedy="Send each field once.", param=param, code="duplicate_field")
+    def stream(self) -> sse.Relay:
+        return sse.Relay(hide_usage=not self._asked.usage_asked)
 
 
 def _usage_edit(asked: Asked) -> tuple[int, int, bytes]:
@@ -258,11 +135,11 @@ def _usage_edit(asked: Asked) -> tuple[int, int, bytes]:
         return asked.end, asked.end, b',"stream_options":' + wanted
     start, end = asked.places["stream_options"]
     options = asked.body[start:end]
-    places = _options(options) if options.startswith(b"{") else {}
-    if not places:
+    inside = inner_places(options) if options.startswith(b"{") else {}
+    if not inside:
         return start, end, wanted
-    if "include_usage" in places:
-        inner_start, inner_end = places["include_usage"]
+    if "include_usage" in inside:
+        inner_start, inner_end = inside["include_usage"]
         return start + inner_start, start + inner_end, b"true"
     return start + 1, start + 1, b'"include_usage":true,'
 
@@ -298,10 +175,27 @@ def _text_in(raw: bytes) -> int:
     return text_length(bytes(message.content)) if message is not None else 0
 
 
+def _not_theirs(document: _Body, fields: FieldValues) -> dict[str, bytes | None]:
+    """What of a body is meant for the gateway and would be refused by a strict upstream: OpenRouter's `usage`, and
+    values of `metadata` that are no texts, as LiteLLM's clients send them. By field, what stays of it."""
+    found: dict[str, bytes | None] = {"usage": None} if "usage" in fields else {}
+    metadata = document.metadata or {}
+    plain = {name: raw for name, raw in metadata.items() if bytes(raw).startswith(b'"')}
+    if len(plain) < len(metadata):
+        found["metadata"] = msgspec.json.encode(plain) if plain else None
+    return found
+
+
 def _tags(document: _Body) -> dict[str, str]:
     tags: dict[str, str] = {}
-    for name, value in (document.metadata or {}).items():
-        tag(name, value, tags)
+    for name, raw in (document.metadata or {}).items():
+        text = decoded(_TEXT, bytes(raw))
+        if text is not None:
+            tag(name, text, tags)
+        elif name == "tags":
+            texts = decoded(_TEXTS, bytes(raw))
+            for label, value in labels(texts if texts is not None else []):
+                tag(label, value, tags)
     if document.user:
         tag("user", document.user, tags)
     return tags

@@ -7,21 +7,24 @@ write the call down before the client has its last byte.
 
 from __future__ import annotations
 
-import re
+from decimal import Decimal
 
 import msgspec
 
-from baseload.errors import BadInput
 from baseload.usage import Usage
-from baseload.wire.answer import choices_length, complaint, decoded, tier_in, tier_in_usage, tokens_in, usage_in
+from baseload.wire.answer import (
+    choices_length,
+    complaint,
+    decoded,
+    tier_in,
+    tier_in_usage,
+    tokens_in,
+    usage_in,
+    usd_in,
+)
+from baseload.wire.events import LATE_LINE_FEED, Splitter, payload
 
-EVENT_BYTES = 16 * 1024 * 1024
-"""The longest event that is held while its end is awaited."""
-
-# A blank line ends an event: two line ends, of which the first is not merely the CR of a CRLF.
-_BLANK = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 _NO_CHOICES = (b"null", b"[]")
-_LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 class _Chunk(msgspec.Struct):
@@ -29,101 +32,51 @@ class _Chunk(msgspec.Struct):
     usage: msgspec.Raw = msgspec.Raw(b"null")
     service_tier: msgspec.Raw = msgspec.Raw(b"null")
     error: msgspec.Raw = msgspec.Raw(b"null")
+    x_groq: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Groq(msgspec.Struct):
+    usage: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
+_GROQ = msgspec.json.Decoder(_Groq)
 
 
-class Relay:
-    """One stream. `hide_usage`: only we asked for the usage, so the chunk that holds nothing else is not relayed."""
+class Reader:
+    """What the chunks of one stream said so far, whoever passes them on and however."""
 
-    def __init__(self, *, hide_usage: bool) -> None:
+    def __init__(self) -> None:
         self.usage: Usage | None = None
+        self.provider_usd: Decimal | None = None
+        self.made: str | None = None  # a chat completion is not kept
         self.service_tier = ""  # as the stream says; empty for the standard one
         self.done = False
         self.failed = False  # the upstream reported an error inside the stream ...
         self.complaint = ""  # ... and this is what it said
         self.began = False  # the model has begun: a choice came
-        self._hide_usage = hide_usage
-        self._rest = bytearray()
-        self._held: list[bytes] = []
         self._tier = b"null"  # as it was last said: most streams say it in every chunk
         self._deltas = 0
         self._characters = 0
-        self._half_ended = False  # the last event ended with a CR; a LF that follows still belongs to it
-        self._last_hidden = False
+
+    @property
+    def counted(self) -> bool:
+        """Whether the upstream has counted what it put out."""
+        return self.usage is not None
 
     @property
     def written_tokens(self) -> int:
         """An estimate of the tokens delivered so far: one per delta, or one per four characters when that is more."""
         return max(self._deltas, tokens_in(self._characters))
 
-    def feed(self, data: bytes) -> bytes:
-        """What may be relayed now. Raises BadInput when one event is longer than `EVENT_BYTES`."""
-        searched = 0
-        if self._rest:
-            searched = max(0, len(self._rest) - 3)
-            self._rest += data
-            if not _BLANK.search(self._rest, searched):  # not joined anew for each piece of a long event
-                self._check_length()
-                return b""
-            data = bytes(self._rest)
-            self._rest.clear()
-        out: list[bytes] = []
-        start = self._take_line_feed(data, out)
-        while blank := _BLANK.search(data, max(start, searched)):
-            self._event(data[start : blank.end()], out)
-            start = blank.end()
-        self._half_ended = self._half_ended if start == 0 else data.endswith(b"\r", 0, start) and start == len(data)
-        self._rest += data[start:]
-        self._check_length()
-        return out[0] if len(out) == 1 else b"".join(out)
-
-    def finish(self) -> bytes:
-        """What is left to relay once the upstream has ended its stream: an unended event, the held `[DONE]`."""
-        rest = bytes(self._rest)
-        self._rest.clear()
-        if rest:
-            self._event(rest, self._held)
-        held = b"".join(self._held)
-        self._held.clear()
-        return held
-
-    def _check_length(self) -> None:
-        if len(self._rest) > EVENT_BYTES:
-            remedy = "Ask the upstream for smaller events."
-            raise BadInput(f"one event of the stream is longer than {EVENT_BYTES} bytes", remedy=remedy)
-
-    def _take_line_feed(self, data: bytes, out: list[bytes]) -> int:
-        """Give the second half of a split CRLF to the event it ends. Returns where the next event starts."""
-        if not (self._half_ended and data):
-            return 0
-        self._half_ended = False
-        if not data.startswith(b"\n"):
-            return 0
-        if not self._last_hidden:
-            (self._held if self.done else out).append(b"\n")
-        return 1
-
-    def _event(self, event: bytes, out: list[bytes]) -> None:
-        """Read one event and put it where it belongs: out, held back, or nowhere."""
-        payload = _payload(event)
-        self._last_hidden = False
-        if payload == b"[DONE]":
-            self.done = True
-        elif payload:
-            self._last_hidden = self._read(payload)
-        if not self._last_hidden:
-            (self._held if self.done else out).append(event)
-
-    def _read(self, payload: bytes) -> bool:
-        """Take in usage and deltas of a chunk; whether it is to be hidden."""
-        chunk = decoded(_CHUNK, payload)
+    def _read(self, data: bytes) -> bool:
+        """Take in usage and deltas of a chunk; whether it says the usage and nothing else."""
+        chunk = decoded(_CHUNK, data)
         if chunk is None:
-            return False  # not ours to judge: relayed as it is
+            return False  # not ours to judge
         if bytes(chunk.error) != b"null":
             self.failed = True
-            self.complaint = complaint(payload)
+            self.complaint = complaint(data)
         choices = bytes(chunk.choices)
         if choices not in _NO_CHOICES:
             self.began = True
@@ -134,22 +87,52 @@ class Relay:
         if tier not in (b"null", self._tier):
             self._tier, self.service_tier = tier, tier_in(tier)
         counts = bytes(chunk.usage)
+        if counts == b"null" and bytes(chunk.x_groq):  # Groq's place for it, unless it is asked for (read 2026-11)
+            groq = decoded(_GROQ, bytes(chunk.x_groq))
+            counts = bytes(groq.usage) if groq is not None else counts
         usage = usage_in(counts)
         if usage is None:
             return False
         self.usage = usage
         self.service_tier = self.service_tier or tier_in_usage(counts)
-        return self._hide_usage and choices == b"[]"
+        if (usd := usd_in(counts)) is not None:
+            self.provider_usd = usd
+        return choices == b"[]"
 
 
-def _payload(event: bytes) -> bytes:
-    """The data of an event: its `data` lines, joined.
+class Relay(Reader):
+    """One stream. `hide_usage`: only we asked for the usage, so the chunk that holds nothing else is not relayed."""
 
-    >>> _payload(b": ping\\r\\ndata: [DO\\r\\ndata:NE]\\r\\n\\r\\n")
-    b'[DO\\nNE]'
-    """
-    plain = event.startswith(b"data:") and event.find(b"\n") == len(event) - 2 and b"\r" not in event
-    if plain:  # one data line, a blank line: the shape that nearly every event has
-        return event[5:-2].removeprefix(b" ")
-    lines = _LINE_END.split(event.removeprefix(b"\xef\xbb\xbf"))
-    return b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
+    def __init__(self, *, hide_usage: bool) -> None:
+        super().__init__()
+        self._hide_usage = hide_usage
+        self._events = Splitter()
+        self._held: list[bytes] = []
+        self._last_hidden = False
+
+    def feed(self, data: bytes) -> bytes:
+        """What may be relayed now. Raises BadInput when one event is too long."""
+        out: list[bytes] = []
+        for event in self._events.feed(data):
+            self._event(event, out)
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def finish(self) -> bytes:
+        """What is left to relay once the upstream has ended its stream: an unended event, the held `[DONE]`."""
+        if rest := self._events.rest():
+            self._event(rest, self._held)
+        held = b"".join(self._held)
+        self._held.clear()
+        return held
+
+    def _event(self, event: bytes, out: list[bytes]) -> None:
+        """Read one event and put it where it belongs: out, held back, or nowhere."""
+        if event != LATE_LINE_FEED:  # else it belongs where the event before went
+            data = payload(event)
+            self._last_hidden = False
+            if data == b"[DONE]":
+                self.done = True
+            elif data:
+                self._last_hidden = self._read(data) and self._hide_usage
+        if not self._last_hidden:
+            (self._held if self.done else out).append(event)

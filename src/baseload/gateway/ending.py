@@ -1,0 +1,119 @@
+"""How an attempt ends: what it is billed for, whether its upstream is to blame, and the call written down. Acts.
+
+An attempt ends by itself, or the upstream breaks, the client leaves, or something happens that nobody foresaw. In each
+case what the upstream reported is billed, and where it reported nothing an estimate of what it delivered.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from baseload.errors import BaseloadError, LedgerUnavailable
+from baseload.gateway.http import Exchange
+from baseload.gateway.job import Job
+from baseload.gateway.meter import Meter, Try
+from baseload.gateway.state import GatewayState
+from baseload.gateway.upstream import AttemptFailed, DeadlinePassed
+from baseload.load.calls import Call, Evidence, Status
+from baseload.load.facts import Operation
+from baseload.usage import Usage
+
+
+class NoAnswer(AttemptFailed):
+    """A success by its status, but no answer: the upstream has done nothing that it could bill."""
+
+
+class Ending:
+    """Ends attempts and calls, once each."""
+
+    def __init__(self, state: GatewayState, meter: Meter) -> None:
+        self._state = state
+        self._meter = meter
+
+    def broken(self, job: Job, attempt: Try, failure: BaseloadError, exchange: Exchange) -> bool:
+        """The upstream gave no whole answer. Before the first byte the next route is tried (False); after it, the
+        client must see a broken stream, never a clean end."""
+        if isinstance(failure, DeadlinePassed):
+            self._state.too_late(attempt.route.upstream, failure.seconds)
+        else:
+            self._state.failed(attempt.route.upstream)
+        slow = isinstance(failure, AttemptFailed) and failure.timed_out
+        status = Status.TIMEOUT if slow else Status.FAILED
+        if exchange.started:
+            status = Status.CUT
+        reported = job.relay is not None and job.relay.usage is not None
+        if reported or (succeeds(attempt.http_status) and not isinstance(failure, NoAnswer)):
+            self.delivered(job, attempt, status, failure.message)
+        else:
+            self._meter.end(job.record, attempt, status, error=failure.message)
+        if exchange.started:
+            self.write(job, status)
+            exchange.abort()
+        return exchange.started
+
+    def abandoned(self, job: Job, attempt: Try) -> None:
+        """The client went away. What the upstream did until then is paid for all the same, unless it had refused."""
+        if job.written:
+            return
+        if attempt.ended:
+            pass
+        elif attempt.sent and (attempt.http_status is None or succeeds(attempt.http_status)):
+            self.delivered(job, attempt, Status.CLIENT_GONE, "the client went away")
+        else:
+            self._meter.end(job.record, attempt, Status.CLIENT_GONE, error="the client went away")
+        self.write(job, Status.CLIENT_GONE)
+
+    def left(self, job: Job) -> None:
+        """The client went away while nothing was under way: it waited for a slot, or between two tries."""
+        if not job.written:
+            self.write(job, Status.CLIENT_GONE)
+
+    def salvaged(self, job: Job, error: Exception, exchange: Exchange) -> None:
+        """Something failed that nobody foresaw: end what is under way and write the call down."""
+        if job.written:
+            return
+        status = Status.CUT if exchange.started else Status.FAILED
+        if job.attempt is not None and not job.attempt.ended:
+            if succeeds(job.attempt.http_status):
+                self.delivered(job, job.attempt, status, f"unexpected: {error!r}")
+            else:
+                self._meter.end(job.record, job.attempt, status, error=f"unexpected: {error!r}")
+        self.write(job, status)
+
+    def delivered(self, job: Job, attempt: Try, status: Status, error: str) -> None:
+        """End an attempt that did not end by itself: what it reported so far, else an estimate of what it delivered."""
+        usage, written, counted = None, 0, True
+        if (relay := job.relay) is not None:
+            usage, written, counted = relay.usage, relay.written_tokens, relay.counted
+            attempt.provider_usd, attempt.service_tier = relay.provider_usd, relay.service_tier
+        if usage is not None and not counted:
+            self._meter.end(job.record, attempt, status, usage, Evidence.ESTIMATED, error)
+        else:
+            self.consumed(job, attempt, status, usage, written, error)
+
+    def consumed(
+        self, job: Job, attempt: Try, status: Status, usage: Usage | None, written: int, error: str = ""
+    ) -> None:
+        """End an attempt that consumed something, by the upstream's own count or else by our estimate. A count that
+        knows nothing of what was delivered is none."""
+        if usage is None or (written and not usage.completion_tokens):
+            read = usage if usage is not None and usage.prompt_tokens else Usage(input_tokens=job.facts.input_tokens)
+            estimate = read + Usage(output_tokens=written)
+            self._meter.end(job.record, attempt, status, estimate, Evidence.ESTIMATED, error)
+        else:
+            self._meter.end(job.record, attempt, status, usage, Evidence.REPORTED, error)
+            if job.facts.operation is not Operation.EMBEDDINGS:
+                self._state.answers.learn(job.facts.bucket, usage.completion_tokens)
+
+    def write(self, job: Job, status: Status) -> Call | None:
+        """Make the call durable; None when the ledger cannot."""
+        job.written = True
+        try:
+            return self._meter.write(job.record, status)
+        except LedgerUnavailable:
+            return None
+
+
+def succeeds(status: int | None) -> bool:
+    """Whether an upstream's status says that it served the request."""
+    return status is not None and status < HTTPStatus.MULTIPLE_CHOICES

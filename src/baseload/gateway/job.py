@@ -1,0 +1,63 @@
+"""One request on its way through the gateway: what was asked, what was decided, how far it has come. A plain record."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import msgspec
+
+from baseload.gateway.meter import Record, Try
+from baseload.gateway.request import Request
+from baseload.gateway.state import Snapshot
+from baseload.load.calls import Skip
+from baseload.load.facts import Facts
+from baseload.policy.decide import FULL
+from baseload.policy.policy import Route
+from baseload.wire.asked import Asked
+from baseload.wire.body import BadBody
+from baseload.wire.passage import Passage, Stream
+
+
+@dataclass(slots=True)
+class Job:
+    """One request on its way."""
+
+    request: Request
+    asked: Asked
+    snapshot: Snapshot
+    record: Record
+    full: list[str] = field(default_factory=list)
+    unfit: list[tuple[str, BadBody | None]] = field(default_factory=list)  # routes that cannot carry it, and why
+    owner: str = ""  # the client's key that it was made with
+    kept: bool = False  # where its answer is kept is remembered
+    retry_after: bytes = b""
+    until: float | None = None  # the request's deadline, in the time of the event loop
+    attempt: Try | None = None  # the one under way, or the last
+    over: Passage | None = None  # how it gets to that upstream
+    relay: Stream | None = None  # what it delivered of a stream
+    written: bool = False
+
+    @property
+    def facts(self) -> Facts:
+        return self.record.facts
+
+    def found_full(self, route: Route) -> None:
+        """There was no slot when its turn came, or none came free in time: the decision tells it as it was."""
+        self.full.append(route.name)
+        decision = self.record.decision
+        self.record.decision = msgspec.structs.replace(
+            decision,
+            routes=tuple(choice for choice in decision.routes if choice.route != route.name),
+            skipped=(*decision.skipped, Skip(route.name, f"{FULL} no slot was free, or came free in time")),
+        )
+
+    @property
+    def late(self) -> bool:
+        """Whether the deadline has passed."""
+        left = self.left()
+        return left is not None and left <= 0
+
+    def left(self) -> float | None:
+        """Seconds until the deadline, None when there is none."""
+        return None if self.until is None else self.until - asyncio.get_running_loop().time()

@@ -1,0 +1,222 @@
+"""Requests in flight by name: in this process, and with a `Table` in every worker on the machine. Acts (shared memory).
+
+A limit on an own pool is a limit on the pool, however many workers send to it. Each worker owns a row of the table and
+writes nothing else; the sum over the rows is what is in flight. Taking a slot is a look at the sum and a write to the
+row, under a file lock that the kernel takes back from whoever dies. A row belongs to whoever holds the lock of its
+file: one whose owner is dead counts no more.
+
+    <folder>/table      the header (what each column counts), then a row of counters for each worker
+    <folder>/000.lock   held with flock by the worker that owns row 0, as long as it lives
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+
+from baseload.errors import BadConfig
+
+ROWS = 64
+"""Workers that can share one table."""
+COLUMNS = 512
+"""Names that can be counted in it: upstreams, and replicas of pools."""
+RECLAIM_SECONDS = 0.1
+"""How often, when all is taken, it is asked whether the owner of a row has died."""
+
+_MAGIC = b"baseload slots 1"
+_CELL = 8
+_NAMES = 64  # bytes before the names: the magic, then how many rows were ever owned
+_ROWS_AT = _NAMES + COLUMNS * _CELL
+_SIZE = _ROWS_AT + ROWS * COLUMNS * _CELL
+
+
+class Slots:
+    """What is in flight. Without a table it is a dictionary; with one, `take` holds over every worker."""
+
+    def __init__(self, table: Table | None = None) -> None:
+        self.own: dict[str, int] = {}
+        self._table = table
+
+    @property
+    def shared(self) -> bool:
+        """Whether a slot may become free that nobody here gave back."""
+        return self._table is not None
+
+    def take(self, name: str, limit: int | None) -> bool:
+        """One more in flight, unless `limit` are already. Every True is paired with a `give`."""
+        if self._table is not None:
+            if not self._table.take(name, limit):
+                return False
+        elif limit is not None and self.own.get(name, 0) >= limit:
+            return False
+        self.own[name] = self.own.get(name, 0) + 1
+        return True
+
+    def give(self, name: str) -> None:
+        """One less in flight."""
+        self.own[name] -= 1
+        if self._table is not None:
+            self._table.give(name)
+
+    def busy(self, name: str) -> int:
+        """In flight now, everywhere."""
+        return self.own.get(name, 0) if self._table is None else self._table.busy(name)
+
+    def in_flight(self, names: Iterable[str]) -> Mapping[str, int]:
+        """In flight now by name, everywhere, for those names at least."""
+        return self.own if self._table is None else {name: self._table.busy(name) for name in names}
+
+    def close(self) -> None:
+        """Give the row back: what it counted is in flight no more."""
+        if self._table is not None:
+            self._table.close()
+
+
+class Table:
+    """One worker's view of the shared counters. Raises BadConfig when there is no row or column left."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._fd = os.open(folder / "table", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._columns: dict[str, int] = {}
+        self._reclaimed_at = 0.0
+        with self._locked():
+            self._lock, self.row = self._own_row()
+            self._map = self._mapped()
+            self._cells = memoryview(self._map).cast("q")
+            self._cells[_rows_used()] = max(self._cells[_rows_used()], self.row + 1)
+            self._clear(self.row)
+
+    def take(self, name: str, limit: int | None) -> bool:
+        """Count one more, unless the sum is at its limit."""
+        at = self._at(name)
+        if limit is None:
+            self._cells[at] += 1
+            return True
+        with self._locked():
+            if self.busy(name) < limit:
+                self._cells[at] += 1
+                return True
+            if self._reclaim() and self.busy(name) < limit:
+                self._cells[at] += 1
+                return True
+        return False
+
+    def give(self, name: str) -> None:
+        """Count one less."""
+        self._cells[self._at(name)] -= 1
+
+    def busy(self, name: str) -> int:
+        """The sum over all workers."""
+        column = self._column(name)
+        cells = self._cells
+        return sum(cells[_cell(row, column)] for row in range(cells[_rows_used()]))
+
+    def close(self) -> None:
+        """Free the row for another worker."""
+        if self._fd < 0:
+            return
+        self._clear(self.row)
+        self._cells.release()
+        self._map.close()
+        os.close(self._lock)
+        os.close(self._fd)
+        self._fd = self._lock = -1
+
+    def _own_row(self) -> tuple[int, int]:
+        """The lock of the first row that no living worker owns, and which that is."""
+        for row in range(ROWS):
+            lock = self._try(row)
+            if lock >= 0:
+                return lock, row
+        raise BadConfig(
+            f"{ROWS} workers already share {self._folder}", remedy="Run fewer workers, or give them another data_dir."
+        )
+
+    def _try(self, row: int) -> int:
+        """The lock of a row, -1 when somebody holds it."""
+        lock = os.open(self._folder / f"{row:03}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            return -1
+        return lock
+
+    def _mapped(self) -> mmap.mmap:
+        """The table in memory, made anew when it is not one of ours (an older version, a damaged file)."""
+        good = os.fstat(self._fd).st_size == _SIZE and os.pread(self._fd, len(_MAGIC), 0) == _MAGIC
+        if not good:
+            os.ftruncate(self._fd, 0)
+            os.ftruncate(self._fd, _SIZE)
+            os.pwrite(self._fd, _MAGIC, 0)
+        return mmap.mmap(self._fd, _SIZE)
+
+    def _reclaim(self) -> bool:
+        """Zero the rows whose owners died; whether there was one. Held off when it was tried a moment ago."""
+        now = time.monotonic()
+        if now - self._reclaimed_at < RECLAIM_SECONDS:
+            return False
+        self._reclaimed_at = now
+        found = False
+        for row in range(self._cells[_rows_used()]):
+            if row == self.row or not any(self._cells[_cell(row, 0) : _cell(row + 1, 0)]):
+                continue
+            lock = self._try(row)
+            if lock >= 0:
+                self._clear(row)
+                os.close(lock)
+                found = True
+        return found
+
+    def _clear(self, row: int) -> None:
+        for at in range(_cell(row, 0), _cell(row + 1, 0)):
+            self._cells[at] = 0
+
+    def _at(self, name: str) -> int:
+        return _cell(self.row, self._column(name))
+
+    def _column(self, name: str) -> int:
+        column = self._columns.get(name)
+        if column is None:
+            with self._locked():
+                column = self._columns[name] = self._new_column(name)
+        return column
+
+    def _new_column(self, name: str) -> int:
+        """The column of a name: the one that another worker chose, else the first that nobody uses."""
+        digest = int.from_bytes(blake2b(name.encode(), digest_size=_CELL).digest(), "big", signed=True) or 1
+        first = _NAMES // _CELL
+        for column in range(COLUMNS):
+            found = self._cells[first + column]
+            if found in (0, digest):
+                self._cells[first + column] = digest
+                return column
+        raise BadConfig(
+            f"more than {COLUMNS} upstreams and replicas were counted in {self._folder}",
+            remedy="Stop every worker, remove that folder and start again.",
+        )
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Nobody else takes a slot meanwhile. The kernel frees the lock of whoever dies with it."""
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+
+def _rows_used() -> int:
+    return len(_MAGIC) // _CELL
+
+
+def _cell(row: int, column: int) -> int:
+    return _ROWS_AT // _CELL + row * COLUMNS + column

@@ -1,0 +1,99 @@
+"""Which upstream keeps which answer, so that what follows up on one reaches the upstream that made it. Acts (SQLite).
+
+One small table in `data_dir`, shared by every worker and read again after a restart (docs/decisions/013). It holds no
+word of an answer: its name, its upstream, the key it belongs to, and when. A write is one insert into a write-ahead log
+without a sync: what a power cut may cost is a name, never money.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from baseload.units import HOURS_PER_DAY, SECONDS_PER_HOUR
+
+log = logging.getLogger(__name__)
+
+STORED = "stored.sqlite"
+"""Its name in `data_dir`."""
+KEPT_DAYS = 30
+"""OpenAI keeps a response for 30 days (its guide "Conversation state", read 2026-11)."""
+MOST = 1_000_000
+"""Names that are remembered; the oldest go first."""
+PRUNE_EVERY = 1_000
+BUSY_SECONDS = 0.5
+"""How long another worker's write is waited for."""
+MAX_ID = 256
+
+_TABLE = """
+create table if not exists kept (
+    name text primary key, upstream text not null, owner text not null, at integer not null
+) without rowid;
+create index if not exists kept_at on kept (at);
+"""
+
+
+class Stored:
+    """The names of kept answers. Opened by the first use: who keeps nothing has no file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._database: sqlite3.Connection | None = None
+        self._written = 0
+
+    def remember(self, name: str, upstream: str, owner: str) -> None:
+        """An upstream keeps an answer of that name, made for the key `owner`. When that cannot be written down the
+        answer is served all the same; who asks for it later is told that nobody knows it."""
+        if not 0 < len(name) <= MAX_ID:
+            return
+        try:
+            database = self._open()
+            row = (name, upstream, owner, int(time.time()))
+            database.execute("insert or replace into kept values (?, ?, ?, ?)", row)
+            self._written += 1
+            if self._written % PRUNE_EVERY == 1:
+                self._prune(database)
+        except (sqlite3.Error, OSError) as error:
+            log.warning("where %s keeps an answer cannot be written to %s: %s", upstream, self._path, error)
+
+    def find(self, name: str, owner: str) -> str | None:
+        """The upstream that keeps an answer, None when nobody here made it for that key."""
+        if not self._path.exists():
+            return None
+        try:
+            query = "select upstream from kept where name = ? and owner = ?"
+            row = self._open().execute(query, (name, owner)).fetchone()
+        except (sqlite3.Error, OSError) as error:
+            log.warning("which upstream keeps an answer cannot be read from %s: %s", self._path, error)
+            return None
+        return str(row[0]) if row is not None else None
+
+    def forget(self, name: str) -> None:
+        """An answer was deleted."""
+        with suppress(sqlite3.Error, OSError):
+            self._open().execute("delete from kept where name = ?", (name,))
+
+    def close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._database is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            database = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
+            database.execute("pragma journal_mode = wal")
+            database.execute("pragma synchronous = normal")
+            database.executescript(_TABLE)
+            self._database = database
+        return self._database
+
+    def _prune(self, database: sqlite3.Connection) -> None:
+        since = int(time.time()) - KEPT_DAYS * HOURS_PER_DAY * SECONDS_PER_HOUR
+        database.execute("delete from kept where at < ?", (since,))
+        oldest = database.execute("select at from kept order by at desc limit 1 offset ?", (MOST,)).fetchone()
+        if oldest is not None:
+            database.execute("delete from kept where at <= ?", oldest)
