@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from baseload import __version__
-from baseload.cli import config, decide, demo, doctor, explain, gpu, init, key, outcome, price, replay, serve, simulate
+from baseload.cli import config, decide, demo, doctor, explain, gpu, init, key, outcome, price, replay, serve, upstream
 from baseload.cli.output import note, say
 from baseload.errors import BaseloadError
 
@@ -27,8 +27,8 @@ app.command("demo", help="Replay a real trace through the gateway on simulated u
     demo.command
 )
 app.command("serve", help="Run the gateway and the console on one port.")(serve.command)
-app.command("simulate", help="A simulated upstream to try a configuration on: no key, nothing leaves.")(
-    simulate.command
+app.command("upstream", help="A simulated upstream to try a configuration on: no key, nothing leaves.")(
+    upstream.command
 )
 app.command("init", help="Write a first configuration, from provider keys in the environment or from LiteLLM's.")(
     init.command

@@ -58,7 +58,7 @@ _OURS = (
 DRAIN_SECONDS = 120.0
 """How long an answer whose client has gone is read on, where its route says so."""
 LARGE_BYTES = 1_000_000
-"""Longer requests are read in a thread, so that the others need not wait."""
+"""Longer requests are read and translated in a thread, so that the others need not wait."""
 
 
 class Chat:
@@ -167,7 +167,8 @@ class Chat:
 
     async def _try(self, job: Job, route: Route, exchange: Exchange) -> bool:
         """Serve the request on a route; False when the next one should be tried. Its slot is held meanwhile."""
-        carried = self._carried(job, route)
+        large = len(job.request.body) > LARGE_BYTES
+        carried = await asyncio.to_thread(self._carried, job, route) if large else self._carried(job, route)
         if carried is None:
             return False
         if not await self._state.take(job.snapshot, route, job.left()):

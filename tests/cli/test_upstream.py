@@ -1,4 +1,4 @@
-"""`baseload simulate` as a process, and the page that a configuration without a key stands on."""
+"""`baseload upstream` as a process, and the page that a configuration without a key stands on."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def started(verb: str, *arguments: str) -> Iterator[tuple[subprocess.Popen, dict
 
 
 def test_it_serves_one_model_and_says_at_its_end_what_it_served():
-    with started("simulate", "gpt-5-mini", "--listen", "127.0.0.1:0", "--first-token-seconds", "0") as (process, said):
+    with started("upstream", "gpt-5-mini", "--listen", "127.0.0.1:0", "--first-token-seconds", "0") as (process, said):
         with OpenAI(base_url=said["url"], api_key="none") as client:
             answer = client.chat.completions.create(model="gpt-5-mini", messages=QUESTION, max_tokens=2)
         assert answer.usage.completion_tokens == 2
@@ -56,8 +56,8 @@ def test_the_configuration_without_a_key_serves_as_the_page_says(tmp_path):
     place = ("--listen", "127.0.0.1:0")
     deployment = re.search(r"deployment: ([\w.-]+)", text)[1]
     with (
-        started("simulate", api, *place) as (_, large),
-        started("simulate", own, *place, "--deployment", deployment) as (
+        started("upstream", api, *place) as (_, large),
+        started("upstream", own, *place, "--deployment", deployment) as (
             _,
             pool,
         ),
@@ -77,9 +77,9 @@ def test_the_configuration_without_a_key_serves_as_the_page_says(tmp_path):
 @pytest.mark.parametrize(
     ("line", "code", "said"),
     [
-        ("simulate|m|--deployment|nobodys|--listen|127.0.0.1:0", 2, "no deployment is named nobodys"),
-        ("simulate|m|--listen|nowhere", 2, "is no address to listen on"),
-        ("simulate|m|--tokens-per-second|0", 2, "--tokens-per-second"),
+        ("upstream|m|--deployment|nobodys|--listen|127.0.0.1:0", 2, "no deployment is named nobodys"),
+        ("upstream|m|--listen|nowhere", 2, "is no address to listen on"),
+        ("upstream|m|--tokens-per-second|0", 2, "--tokens-per-second"),
     ],
 )
 def test_what_cannot_be_simulated(baseload, line, code, said):

@@ -1,4 +1,4 @@
-"""`baseload simulate`: an upstream to try a configuration on, without a key or a bill. Acts (listens)."""
+"""`baseload upstream`: an upstream to try a configuration on, without a key or a bill. Acts (listens)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from baseload.cli.output import hint, note, print_json, say
 if TYPE_CHECKING:
     from baseload.gateway.simulation import SimulatedUpstream
 
-SCHEMA = "baseload.simulate/1"
+SCHEMA = "baseload.upstream/1"
 
 
 def command(
