@@ -80,5 +80,5 @@ browser:
 	}
 
 lock: $(READY)
-	@$(PY) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	@$(PY) -m uv pip compile pyproject.toml --extra dev --extra fast --universal --python-version 3.11 --generate-hashes \
 	  --no-config --no-emit-index-url --no-header --no-annotate --quiet $(ARGS) -o requirements.lock

@@ -62,7 +62,7 @@ def step_seconds(step: StepTime, batch: int, contexts: float, prompt: int, atten
     tokens = batch + prompt
     weights = step.shared_weights + step.expert_weights * (1.0 - (1.0 - step.expert_share) ** tokens)
     power = step.softness
-    work = (weights**power + (tokens * step.compute) ** power) ** (1.0 / power)
+    work: float = (weights**power + (tokens * step.compute) ** power) ** (1.0 / power)
     rest = step.fixed + step.per_request * batch + step.per_token * tokens
     reading = step.prefill if prompt > 0 else 0.0
     return work + step.context * contexts + step.attention * attention + rest + reading
