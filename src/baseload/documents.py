@@ -17,6 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from baseload.capacity.architecture import Architecture
+from baseload.capacity.config_json import shape_of
 from baseload.capacity.curve import DENSE, MIXTURE_OF_EXPERTS, Curve, Point
 from baseload.capacity.deployment import Deployment, Saturated, separate
 from baseload.catalog.books import Catalog
@@ -69,6 +70,9 @@ class _Gpu(msgspec.Struct, forbid_unknown_fields=True):
     watts: Decimal
     counts: list[int]
     source: str
+    link_gb_per_second: Decimal
+    fp8_tflops: Decimal | None = None
+    fp4_tflops: Decimal | None = None
 
 
 class _Machines(msgspec.Struct, forbid_unknown_fields=True):
@@ -125,19 +129,23 @@ class _DeploymentRow(msgspec.Struct, forbid_unknown_fields=True):
     note: str = ""
 
 
-class _ArchitectureRow(msgspec.Struct, forbid_unknown_fields=True):
+class _ModelRow(msgspec.Struct, forbid_unknown_fields=True):
     name: str
-    total_parameters: Decimal
-    active_parameters: Decimal
-    kv_bytes_per_token: int
-    context_tokens: int
+    path: str
+    aliases: list[str]
     source: str
+    config: dict[str, object]
+    published_billions: Decimal | None = None
+
+
+class _Models(msgspec.Struct, forbid_unknown_fields=True):
+    sources: dict[str, _Origin]
+    models: list[_ModelRow]
 
 
 class _Deployments(msgspec.Struct, forbid_unknown_fields=True):
     sources: dict[str, _Origin]
     deployments: list[_DeploymentRow]
-    architectures: list[_ArchitectureRow]
 
 
 def load_catalog(
@@ -173,21 +181,24 @@ def load_deployments(*, directory: Path = DATA) -> dict[str, Deployment]:
     return {row.name: _deployment(row, document.sources, path) for row in document.deployments}
 
 
+@cache
 def load_architectures(*, directory: Path = DATA) -> dict[str, Architecture]:
-    """Sizes of models, by name: what decides whether they fit a machine."""
-    path = directory / "deployments.yaml"
-    document = _read(path, _Deployments)
-    return {
-        row.name: Architecture(
-            row.name,
-            row.total_parameters,
-            row.active_parameters,
-            row.kv_bytes_per_token,
-            row.context_tokens,
-            _source(row.source, document.sources, path),
-        )
-        for row in document.architectures
-    }
+    """Models by name, counted from their published configs: whether they fit a machine, and how fast they run there."""
+    path = directory / "architectures.json"
+    try:
+        document = msgspec.json.decode(path.read_bytes(), type=_Models)
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadConfig(f"cannot read {path}: {error}", remedy="Install baseload again.") from error
+    _once([row.name for row in document.models], path)
+    found = {}
+    for row in document.models:
+        try:
+            shape = shape_of(row.config)
+        except BadInput as error:
+            raise BadConfig(f"{path}: {row.name}: {error.message}", remedy=error.remedy) from error
+        source = _source(row.source, document.sources, path)
+        found[row.name] = Architecture.counted(row.name, shape, source, (row.path, *row.aliases))
+    return found
 
 
 def write_yaml(path: Path, document: Mapping[str, object]) -> None:
@@ -287,6 +298,9 @@ def _machines(path: Path) -> Iterator[Machine]:
                 row.bf16_tflops,
                 row.watts,
                 source,
+                row.fp8_tflops,
+                row.fp4_tflops,
+                row.link_gb_per_second,
             )
 
 
