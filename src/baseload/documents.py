@@ -26,6 +26,7 @@ from baseload.catalog.market import market_offers
 from baseload.catalog.sheets import Exchange, OwnPrice
 from baseload.cost.parameters import Component, Evidence, Parameter, Payer, Scale, Shape, Table, check
 from baseload.errors import BadConfig, BadInput
+from baseload.home import measured_home
 from baseload.plan.scenario import Scenario
 from baseload.pricebooks import all_book_offers, your_leases, your_offers
 from baseload.ranges import Range
@@ -106,6 +107,31 @@ class _Mix(msgspec.Struct, forbid_unknown_fields=True):
     output: int
 
 
+class _Saturated(msgspec.Struct, forbid_unknown_fields=True):
+    input_tokens_per_second: Decimal
+    output_tokens_per_second: Decimal
+
+
+class _Places(msgspec.Struct, forbid_unknown_fields=True):
+    mean: float
+    p50: float
+    p90: float
+    p99: float
+
+
+class _Probe(msgspec.Struct, forbid_unknown_fields=True):
+    """One measured load with its times: kept beside the points for whoever fits them anew."""
+
+    in_flight: int
+    input: float
+    output: float
+    requests: int
+    output_tokens_per_second: Decimal
+    ttft_seconds: _Places | None = None
+    tpot_seconds: _Places | None = None
+    latency_seconds: _Places | None = None
+
+
 class _SecondMix(msgspec.Struct, forbid_unknown_fields=True):
     mix: _Mix
     output_tokens_per_second: Decimal
@@ -126,6 +152,8 @@ class _DeploymentRow(msgspec.Struct, forbid_unknown_fields=True):
     measured: date
     source: str
     saturated_from: _SecondMix | None = None
+    saturated: _Saturated | None = None
+    probes: list[_Probe] = []
     note: str = ""
 
 
@@ -174,11 +202,15 @@ def load_leases(settings: Settings | None = None, *, directory: Path = DATA) -> 
     return (*yours, *_leases(directory / "leases.yaml"))
 
 
-def load_deployments(*, directory: Path = DATA) -> dict[str, Deployment]:
-    """Deployments that were measured, by name."""
-    path = directory / "deployments.yaml"
-    document = _read(path, _Deployments)
-    return {row.name: _deployment(row, document.sources, path) for row in document.deployments}
+def load_deployments(*, directory: Path = DATA, yours: Path | None = None) -> dict[str, Deployment]:
+    """Deployments that were measured, by name: those that ship, and yours over them. `yours` is a folder of files as
+    `baseload measure` writes them, that of your home when none is named."""
+    found: dict[str, Deployment] = {}
+    folder = measured_home() if yours is None else yours
+    for path in [directory / "deployments.yaml", *sorted(folder.glob("*.yaml"))]:
+        document = _read(path, _Deployments)
+        found |= {row.name: _deployment(row, document.sources, path) for row in document.deployments}
+    return found
 
 
 @cache
@@ -347,11 +379,10 @@ def _range(figures: list[Decimal] | None, gpu: str, path: Path) -> Range | None:
 
 def _deployment(row: _DeploymentRow, origins: dict[str, _Origin], path: Path) -> Deployment:
     try:
-        low, high = (Point(point.in_flight, float(point.output_tokens_per_second)) for point in row.points)
-        curve = Curve.through(low, high, MIXTURE_OF_EXPERTS if row.experts else DENSE)
+        points = [Point(point.in_flight, float(point.output_tokens_per_second)) for point in row.points]
+        shape = MIXTURE_OF_EXPERTS if row.experts else DENSE
+        curve = Curve.through(points[0], points[1], shape) if len(points) == 2 else Curve.fitted(points)
         saturated = _saturated(row)
-    except ValueError as error:
-        raise BadConfig(f"{path}: {row.name} needs two points, has {len(row.points)}", remedy="Give two.") from error
     except BadInput as error:
         raise BadConfig(f"{path}: {row.name}: {error.message}", remedy=error.remedy) from error
     return Deployment(
@@ -374,6 +405,10 @@ def _deployment(row: _DeploymentRow, origins: dict[str, _Origin], path: Path) ->
 
 def _saturated(row: _DeploymentRow) -> Saturated | None:
     """Reading and writing rates, told apart by two mixes at the same load; None when only one was measured."""
+    if (stated := row.saturated) is not None:
+        if not (stated.input_tokens_per_second > 0 and stated.output_tokens_per_second > 0):
+            raise BadInput("a saturated rate is not above zero", remedy="Leave `saturated` out, or measure it.")
+        return Saturated(stated.input_tokens_per_second, stated.output_tokens_per_second)
     other = row.saturated_from
     if other is None:
         return None
