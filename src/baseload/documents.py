@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -34,9 +34,13 @@ from baseload.settings import BookFile, Settings
 from baseload.units import pico_per_token, quantity
 
 DATA = Path(str(resources.files("baseload.catalog") / "data"))
+CAPACITY_DATA = Path(str(resources.files("baseload.capacity") / "data"))
 COST_DATA = Path(str(resources.files("baseload.cost") / "data"))
 PLAN_DATA = Path(str(resources.files("baseload.plan") / "data"))
 MARKET_PACKAGE = "genai-prices"
+
+if TYPE_CHECKING:
+    from baseload.capacity.estimate import Model
 
 _Document = TypeVar("_Document", bound=msgspec.Struct)
 
@@ -231,6 +235,19 @@ def load_architectures(*, directory: Path = DATA) -> dict[str, Architecture]:
         source = _source(row.source, document.sources, path)
         found[row.name] = Architecture.counted(row.name, shape, source, (row.path, *row.aliases))
     return found
+
+
+@cache
+def load_capacity_model(*, directory: Path = CAPACITY_DATA) -> Model:
+    """The fitted capacity model: constants, what is known of measured deployments, and its bands."""
+    # Imported here: they bring numpy, which most verbs do without.
+    from baseload.capacity.model_file import AGAIN, ModelDocument, model_from
+
+    path = directory / "capacity.json"
+    try:
+        return model_from(msgspec.json.decode(path.read_bytes(), type=ModelDocument))
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadConfig(f"cannot read {path}: {error}", remedy=AGAIN) from error
 
 
 def write_yaml(path: Path, document: Mapping[str, object]) -> None:

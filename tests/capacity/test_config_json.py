@@ -36,7 +36,7 @@ def test_active_parameters_and_cache_of_known_models():
     ("asked", "name"),
     [
         ("Qwen/Qwen3-32B", "qwen3-32b"),
-        ("nvidia/DeepSeek-R1-NVFP4", "deepseek-r1"),
+        ("nvidia/DeepSeek-R1-NVFP4", "deepseek-v3"),
         ("nvidia/Llama-3.1-8B-Instruct-FP8", "llama-3.1-8b"),
         ("meta-llama/Meta-Llama-3.1-70B", "llama-3.1-70b"),
         ("Qwen/Qwen3-235B-A22B-Instruct-2507-FP8", "qwen3-235b-a22b"),
