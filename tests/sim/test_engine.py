@@ -73,7 +73,7 @@ def columns(rows: list[tuple[float, int, int, int]]) -> Requests:
 
 
 def both(step, rows, kernel):
-    slow = [reference.Request(*row) for row in rows if row[1] + row[2] - 1 <= step.kv_tokens]
+    slow = [reference.Request(*row) for row in rows if row[1] + row[2] <= step.kv_tokens]
     account = reference.steps(step, slow)
     fast = serve(step, columns(rows), kernel=kernel)
     return slow, account, fast

@@ -27,8 +27,8 @@ Fractions = MutableSequence[float]
 DONE, CONTEXT, RUNNING, HELD, HEAD, TAIL, READING, READ, TURN = range(9)
 """Decode steps done; tokens of context of all decodes; how many there are; tokens held for the prompt that is being
 read; first and last of the queue; the request being read, and how many of its tokens are; the turn of admission."""
-STEPS, TOKENS_READ, TOKENS_WRITTEN, PREEMPTIONS, FINISHED = range(9, 14)
-WHOLES = 14
+STEPS, TOKENS_READ, TOKENS_WRITTEN, PREEMPTIONS, ASSIGNED, FINISHED = range(9, 15)
+WHOLES = 15
 # ... and seconds.
 NOW, BUSY = range(2)
 FRACTIONS = 2
@@ -82,6 +82,7 @@ def pop(heap: Wholes, size: int) -> None:
 def enqueue(whole: Wholes, after: Wholes, place: int) -> None:
     """A request joins the end of a replica's queue."""
     after[place] = NONE
+    whole[ASSIGNED] += 1
     if whole[HEAD] == NONE:
         whole[HEAD] = place
     else:

@@ -8,16 +8,16 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
 from baseload.capacity.steptime import StepTime, step_seconds
 from baseload.errors import BadInput
-from baseload.sim import engine
+from baseload.sim import engine, routing
 from baseload.sim.engine import FRACTIONS, HEAD, NONE, READING, SHIFT, WHOLES, Columns, Fractions, Wholes
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Counts = NDArray[np.int32]
 
 Advance = Callable[[StepTime, Fractions, Wholes, Fractions, Wholes, Columns, float], None]
+Feed = Callable[[StepTime, routing.Rows, Columns, routing.Prefixes, int, int, int, int], int]
 # What the kernels call; a change in any of them is a new name in numba's cache of compiled code.
 _CALLED = (
     step_seconds,
@@ -41,6 +42,11 @@ _CALLED = (
     engine.read,
     engine.plan_writing,
     engine.plan_reading,
+    engine.advance,
+    routing.soonest,
+    routing.least_loaded,
+    routing.choose,
+    routing.catch_up,
 )
 # Nothing is allocated in compiled code, so references need no counting: that alone is four times as fast.
 _OPTIONS: dict[str, Any] = {"_nrt": False, "forceinline": True, "error_model": "numpy"}
@@ -85,13 +91,14 @@ class Requests:
 
     def fits(self, step: StepTime) -> NDArray[np.bool_]:
         """Which of them have room in the memory of a replica by themselves."""
-        return self.prompt + self.output - 1 <= step.kv_tokens
+        return self.prompt + self.output <= step.kv_tokens
 
 
 class Kernel(NamedTuple):
     """The functions of the engine, and how they want their columns."""
 
     advance: Advance
+    feed: Feed
     compiled: bool
 
     def columns(self, requests: Requests) -> tuple[Columns, Floats, Floats]:
@@ -104,52 +111,64 @@ class Kernel(NamedTuple):
         # Plain Python reads a memory view three times as fast as an array, and gets its own numbers from it.
         return Columns(*(whole if self.compiled else (each.data for each in whole))), first, finish
 
-    def replica(self, step: StepTime) -> Replica:
-        """A replica that has not started yet."""
+    def pool(self, step: StepTime, replicas: int = 1) -> Replicas:
+        """Replicas that have not started yet."""
         check(step)
         decode = [step_seconds(step, batch, 0.0, 0, 0.0) for batch in range(step.most_requests + 1)]
-        whole, fraction, heap = [0] * WHOLES, [0.0] * FRACTIONS, [0] * (step.most_requests + 1)
-        whole[HEAD] = whole[READING] = NONE
-        if self.compiled:
-            return Replica(
-                step, np.array(decode), np.array(whole, np.int64), np.array(fraction), np.array(heap, np.int64)
-            )
-        return Replica(step, decode, whole, fraction, heap)
+        whole = [[0] * WHOLES for _ in range(replicas)]
+        for each in whole:
+            each[HEAD] = each[READING] = NONE
+        fraction = [[0.0] * FRACTIONS for _ in range(replicas)]
+        heap = [[0] * (step.most_requests + 1) for _ in range(replicas)]
+        plain = (decode, whole, fraction, heap, [0] * replicas, [NONE])
+        if not self.compiled:
+            return Replicas(step, routing.Rows(*cast("Any", plain)))
+        kinds = (np.float64, np.int64, np.float64, np.int64, np.int64, np.int64)
+        arrays = (np.array(each, kind) for each, kind in zip(plain, kinds, strict=True))
+        return Replicas(step, routing.Rows(*cast("Any", arrays)))
 
 
-@dataclass(slots=True)
-class Replica:
-    """The state of one replica, as `engine.py` says."""
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """The state of one pool's replicas, as `engine.py` and `routing.py` say."""
 
     step: StepTime
-    decode: Any
-    whole: Any
-    fraction: Any
-    heap: Any
+    rows: routing.Rows
 
-    def advance(self, kernel: Kernel, columns: Columns, until: float) -> None:
-        kernel.advance(self.step, self.decode, self.whole, self.fraction, self.heap, columns, until)
+    def advance(self, kernel: Kernel, columns: Columns, place: int, until: float) -> None:
+        """Run one of them."""
+        rows = self.rows
+        kernel.advance(
+            self.step, rows.decode, rows.whole[place], rows.fraction[place], rows.heap[place], columns, until
+        )
+
+    def count(self, figure: int) -> int:
+        """One of the whole figures, summed over the replicas."""
+        return int(sum(each[figure] for each in self.rows.whole))
 
     @property
     def busy(self) -> float:
-        """Seconds spent in steps."""
-        return float(self.fraction[engine.BUSY])
+        """Seconds spent in steps by all of them."""
+        return float(sum(each[engine.BUSY] for each in self.rows.fraction))
 
-    @property
-    def in_hand(self) -> int:
-        """Requests that decode or are being read."""
-        return int(self.whole[engine.RUNNING]) + int(self.whole[READING] != NONE)
-
-    def unfinished(self, columns: Columns) -> list[int]:
-        """The places of every request that it has not finished, queued ones included."""
-        places = [int(key) % SHIFT for key in self.heap[: self.whole[engine.RUNNING]]]
-        if self.whole[READING] != NONE:
-            places.append(int(self.whole[READING]))
-        queued = int(self.whole[HEAD])
+    def unfinished(self, columns: Columns, place: int) -> list[int]:
+        """The requests that one of them has not finished, in the order in which they came."""
+        whole = self.rows.whole[place]
+        found = [int(key) % SHIFT for key in self.rows.heap[place][: whole[engine.RUNNING]]]
+        if whole[READING] != NONE:
+            found.append(int(whole[READING]))
+        queued = int(whole[HEAD])
         while queued != NONE:
-            places.append(queued)
+            found.append(queued)
             queued = int(columns.after[queued])
-        return places
+        return sorted(found)
+
+    def clear(self, place: int, lost: int) -> None:
+        """One of them has lost what it had in hand."""
+        whole = self.rows.whole[place]
+        whole[engine.ASSIGNED] -= lost
+        whole[HEAD] = whole[READING] = NONE
+        whole[engine.CONTEXT] = whole[engine.RUNNING] = whole[engine.HELD] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +184,7 @@ class Served:
     tokens_written: int
     preemptions: int
     refused: int
-    ended: float = field(default=0.0)
+    ended: float
 
 
 def serve(step: StepTime, requests: Requests, *, kernel: Kernel | None = None) -> Served:
@@ -173,26 +192,26 @@ def serve(step: StepTime, requests: Requests, *, kernel: Kernel | None = None) -
     kernel = kernel or interpreted()
     fits = requests.fits(step)
     columns, first, finish = kernel.columns(requests)
-    replica = kernel.replica(step)
+    replicas = kernel.pool(step)
+    whole, fraction = replicas.rows.whole[0], replicas.rows.fraction[0]
     queue = np.flatnonzero(fits)
     after = np.asarray(columns.after)
     after[queue[:-1]] = queue[1:]
     if len(queue):
-        replica.whole[HEAD], replica.whole[engine.TAIL] = int(queue[0]), int(queue[-1])
-        replica.advance(kernel, columns, math.inf)
-    whole = replica.whole
+        whole[HEAD], whole[engine.TAIL] = int(queue[0]), int(queue[-1])
+        replicas.advance(kernel, columns, 0, math.inf)
     first += step.receive
     finish += step.receive
     return Served(
         first=first,
         finish=finish,
-        busy=replica.busy,
+        busy=replicas.busy,
         steps=int(whole[engine.STEPS]),
         tokens_read=int(whole[engine.TOKENS_READ]),
         tokens_written=int(whole[engine.TOKENS_WRITTEN]),
         preemptions=int(whole[engine.PREEMPTIONS]),
         refused=int(len(requests) - len(queue)),
-        ended=float(replica.fraction[engine.NOW]),
+        ended=float(fraction[engine.NOW]),
     )
 
 
@@ -216,7 +235,7 @@ def check(step: StepTime) -> None:
 
 def interpreted() -> Kernel:
     """The engine in plain Python."""
-    return Kernel(engine.advance, compiled=False)
+    return Kernel(engine.advance, routing.feed, compiled=False)
 
 
 @cache
@@ -227,7 +246,8 @@ def compiled() -> Kernel:
 
     for each in _CALLED:
         register_jitable(**_OPTIONS)(each)
-    return Kernel(njit(cache=True, **_OPTIONS)(named_by_source(engine.advance)), compiled=True)
+    advance, feed = (njit(cache=True, **_OPTIONS)(named_by_source(each)) for each in (engine.advance, routing.feed))
+    return Kernel(advance, feed, compiled=True)
 
 
 def fastest() -> Kernel:
