@@ -33,9 +33,18 @@ class Served(msgspec.Struct, frozen=True):
     version: str = ""
     context_tokens: int | None = None
 
-    def dialect(self) -> Dialect:
-        """What this engine takes so that answers are as long as asked. An unknown one is asked as OpenAI is."""
-        return Dialect(extra=dict(_EXTRA.get(self.engine, {})), minimum=self.engine in _HAS_MINIMUM)
+    @property
+    def named(self) -> str:
+        """The engine with its version, as far as it says."""
+        return f"{self.engine} {self.version}".strip() if self.engine else ""
+
+    def dialect(self, ignore_end: bool | None = None) -> Dialect:
+        """What this engine takes so that answers are as long as asked. An unknown one is asked as OpenAI is, unless
+        told to `ignore_end`."""
+        extra = dict(_EXTRA.get(self.engine, IGNORES_END if ignore_end else {}))
+        if ignore_end is False:
+            extra.pop("ignore_eos", None)
+        return Dialect(extra=extra, minimum=self.engine in _HAS_MINIMUM and ignore_end is not False)
 
 
 class _Meta(msgspec.Struct):

@@ -14,7 +14,7 @@ from baseload.catalog.entries import Offer
 from baseload.cost.tokens import price
 from baseload.measure.lengths import Lengths
 from baseload.measure.running import ANSWERS_PER_SENDER, LEAST_ANSWERS, Bounds, Price
-from baseload.measure.sweep import LONG_FACTOR, Probes, loads
+from baseload.measure.sweep import LEAST_LOADS, LONG_FACTOR, Probes, loads
 from baseload.units import usd
 from baseload.usage import Usage
 
@@ -56,9 +56,9 @@ def price_at(offer: Offer, when: datetime) -> Price:
 
 
 def closed_estimate(probes: Probes, cost: Price | None) -> Estimate:
-    """Of the probes: at least when the second load gains nothing, at most when every load does."""
+    """Of the probes: at least when the fourth load gains nothing, at most when every load does."""
     steps = list(loads(probes.most_in_flight, full=probes.full))
-    few = steps if probes.full else steps[:2]
+    few = steps if probes.full else steps[:LEAST_LOADS]
     least, most = sum(map(_asked, few)), sum(map(_asked, steps))
     longest = _asked(max(1, probes.most_in_flight // 2)) if probes.long_prompt else 0
     return _estimate(probes.lengths, (least, most), longest, cost)

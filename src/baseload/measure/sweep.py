@@ -14,6 +14,8 @@ from baseload.measure.running import Bounds, Run
 
 # Twice as many in flight that gain less than this are past the peak.
 LEAST_GAIN = 0.05
+# Fewer loads than these make no curve with one held out: so many are measured even where nothing is gained.
+LEAST_LOADS = 4
 LONG_FACTOR = 4
 # From two prompts of these many words the tokens of a word are learnt.
 FEW_WORDS, MANY_WORDS, WARM_TOKENS = 16, 256, 8
@@ -46,12 +48,14 @@ class Found:
 
     @property
     def points(self) -> list[Level]:
-        """The loads up to the one with the highest throughput; those that failed are none."""
+        """The loads up to the one with the highest throughput, those that failed left out. Where that comes so early
+        that too few are left, the next ones are of the curve too: it is flat, or falls."""
         good = [each for each in self.levels if each.requests - each.answered <= FAILED_SHARE * each.requests]
         if not good:
             return []
         peak = max(good, key=lambda each: each.output_tokens_per_second)
-        return [each for each in good if each.in_flight <= peak.in_flight]
+        rising = [each for each in good if each.in_flight <= peak.in_flight]
+        return good[: max(len(rising), LEAST_LOADS)]
 
 
 async def warm_up(asker: Asker, bounds: Bounds) -> Sample:
@@ -131,7 +135,8 @@ async def closed(asker: Asker, probes: Probes, bounds: Bounds, stop: asyncio.Eve
         if why := _why(bounds, stop):
             found.stopped = why
             break
-        if not probes.full and level.output_tokens_per_second < before * (1 + LEAST_GAIN):
+        gained = level.output_tokens_per_second >= before * (1 + LEAST_GAIN)
+        if not (probes.full or gained) and len(found.levels) >= LEAST_LOADS:
             break
     if probes.long_prompt and not found.stopped and found.points:
         await _long(asker, probes, bounds, stop, found, on_level)
