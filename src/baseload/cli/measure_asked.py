@@ -119,6 +119,7 @@ def asked(flags: Mapping[str, Any]) -> Asked:
     from decimal import Decimal
 
     from baseload.errors import BadInput
+    from baseload.measure.entry import check_name
     from baseload.measure.lengths import KINDS
     from baseload.units import is_usd, quantity
 
@@ -134,6 +135,8 @@ def asked(flags: Mapping[str, Any]) -> Asked:
             raise BadInput(f"--max-usd {flags['max_usd']!r} is no sum", remedy="Write it as in 0.50.") from error
         if not is_usd(usd):
             raise BadInput(f"--max-usd {flags['max_usd']!r} is no sum", remedy="Write it as in 0.50.")
+    if flags["name"] is not None:
+        check_name(flags["name"])
     trace = _trace(flags)
     return Asked(
         key=_key(flags["key_env"]),

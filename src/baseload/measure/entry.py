@@ -198,7 +198,11 @@ def named(asked: str | None, model: str, gpu: str, gpus: int, engine: str) -> st
     'qwen3-32b-2xh100-80gb-vllm0.12.0'
     """
     made = f"{model.rpartition('/')[2]}-{gpus}x{gpu}-{engine.replace(' ', '')}"
-    name = asked if asked is not None else re.sub(r"[^a-z0-9._-]+", "-", made.lower()).strip("-._")[:100]
+    return check_name(asked if asked is not None else re.sub(r"[^a-z0-9._-]+", "-", made.lower()).strip("-._")[:100])
+
+
+def check_name(name: str) -> str:
+    """The name of a deployment, which is also that of its file. Raises BadInput."""
     if not _NAME.fullmatch(name):
         raise BadInput(
             f"{name!r} cannot be the name of a deployment", remedy="Use small letters, digits, dots and dashes: --name."
