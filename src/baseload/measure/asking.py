@@ -66,8 +66,8 @@ class Words:
 
     def text(self, words: int) -> str:
         """A prompt of so many words."""
-        fresh = self._random.choices(self._known, k=max(1, words - len(self._shared)))
-        return " ".join([*self._shared[:words], *fresh])
+        shared = self._shared[: max(0, words - 1)]
+        return " ".join([*shared, *self._random.choices(self._known, k=max(1, words - len(shared)))])
 
     def _word(self) -> str:
         pick = self._random.choice
