@@ -1,10 +1,13 @@
 """One request against a server that does as it is told: times, usage, and what went wrong by its kind."""
 
 import asyncio
+import ssl
+import subprocess
 
 import msgspec
 import pytest
 
+from baseload.errors import UpstreamUnreachable
 from baseload.gateway.http import serve
 from baseload.measure.asking import Asker, Dialect, Words
 from baseload.measure.endpoint import Endpoint
@@ -151,3 +154,38 @@ def test_prompts_do_not_open_alike_unless_asked():
     shared = Words(1, shared=10)
     assert len({" ".join(shared.text(50).split()[:10]) for _ in range(20)}) == 1
     assert all(len(shared.text(count).split()) == count for count in (5, 11, 50))
+
+
+@pytest.fixture
+def certified(tmp_path):
+    """A certificate for localhost that nobody has signed, and its key."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names]
+    subprocess.run([*new, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return certificate, key
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_tls_is_verified(certified, monkeypatch, trusted):
+    certificate, key = certified
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    async def speak(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0, ssl=context)
+    endpoint = Endpoint(f"https://localhost:{server.sockets[0].getsockname()[1]}/v1")
+    if trusted:
+        assert (await endpoint.get("/version")).body == b"hi"
+    else:
+        with pytest.raises(UpstreamUnreachable, match=r"(?i)certificate verify failed"):
+            await endpoint.get("/version")
+    endpoint.close()
+    server.close()
