@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from baseload.capacity.board import Measured, silicon
+from baseload.capacity.constants import Constants
 from baseload.capacity.estimate import Model, estimates
-from baseload.capacity.training import Errors, by_points, errors_by_points, fitted, left_out, spread_of, truth
+from baseload.capacity.training import FOLDS, Errors, corrected_left_out, left_out, points_left_out, spread_of
 from baseload.documents import load_architectures, load_capacity_model, load_catalog
 from benchmarks.frame import Figure, run
 
@@ -51,14 +52,15 @@ def percent(name: str, errors: np.ndarray, quantile: float = 0.5) -> Figure:
 def measure(quick: bool) -> Iterator[Figure]:
     rows = silicon_rows()
     names = families(rows)
-    off, _ = left_out(rows, names)
+    off, constants = left_out(rows, names)
     yield Figure("rows predicted", 100.0, "%", len(rows))
     yield from three("model left out", off)
     yield percent("model left out: output tokens/s, 80th of 100", off.output, 0.8)
     yield from beside(rows, off)
     yield from covered(rows, names, off)
     if not quick:
-        yield from points(rows, names)
+        yield from points(rows, names, constants)
+        yield from known(rows, constants)
     yield each_takes(rows)
 
 
@@ -103,17 +105,18 @@ def covered(rows: Sequence[Measured], names: Sequence[str], off: Errors) -> Iter
         yield Figure(f"80 % bands of other models hold: {figure}", 100 * float(np.mean(held)), "%", len(rows))
 
 
-def points(rows: Sequence[Measured], names: Sequence[str]) -> Iterator[Figure]:
+def points(rows: Sequence[Measured], names: Sequence[str], start: Constants) -> Iterator[Figure]:
     """One and three measured points of each deployment, on constants that never saw its model."""
-    which, whole = np.array(names), truth(rows)
-    start = fitted(whole)
     for count, title in ((1, "and one point"), (3, "and three points")):
-        parts = []
-        for name in sorted(set(names)):
-            without = fitted(whole.take(which != name), start, rounds=12)
-            parts.append(by_points([row for row in rows if row.case.architecture.name == name], without, count))
-        joined = (np.concatenate([getattr(part, each) for part in parts]) for each in ("first", "between", "output"))
-        yield from three(f"model left out, {title}", Errors(*joined))
+        yield from three(f"model left out, {title}", points_left_out(rows, names, start, count))
+
+
+def known(rows: Sequence[Measured], start: Constants) -> Iterator[Figure]:
+    """What the shipped corrections are worth: rows, and whole deployments, left out of what was measured."""
+    folds = [str(number % FOLDS) for number in range(len(rows))]
+    yield from three("a fifth of the rows left out", corrected_left_out(rows, start, folds))
+    deployments = [" ".join(row.case.key) for row in rows]
+    yield from three("each deployment left out, its model known", corrected_left_out(rows, start, deployments))
 
 
 def each_takes(rows: Sequence[Measured]) -> Figure:
@@ -124,8 +127,6 @@ def each_takes(rows: Sequence[Measured]) -> Figure:
     estimates(cases, model)
     return Figure("one estimate of a batch", 1e6 * (time.perf_counter() - started) / len(cases), "us", 1)
 
-
-__all__ = ["errors_by_points", "families", "measure", "silicon_rows", "table"]
 
 if __name__ == "__main__":
     run(__doc__, measure)

@@ -38,6 +38,7 @@ CAPACITY_DATA = Path(str(resources.files("baseload.capacity") / "data"))
 COST_DATA = Path(str(resources.files("baseload.cost") / "data"))
 PLAN_DATA = Path(str(resources.files("baseload.plan") / "data"))
 MARKET_PACKAGE = "genai-prices"
+_MOST_CONFIG_BYTES = 4_000_000
 
 if TYPE_CHECKING:
     from baseload.capacity.estimate import Model
@@ -235,6 +236,23 @@ def load_architectures(*, directory: Path = DATA) -> dict[str, Architecture]:
         source = _source(row.source, document.sources, path)
         found[row.name] = Architecture.counted(row.name, shape, source, (row.path, *row.aliases))
     return found
+
+
+def load_machines(*, directory: Path = DATA) -> dict[str, Machine]:
+    """GPU shapes by name."""
+    return {machine.name: machine for machine in _machines(directory / "machines.yaml")}
+
+
+def read_architecture(path: Path) -> Architecture:
+    """A model from its published config.json. Raises BadInput for what is none."""
+    try:
+        document = msgspec.json.decode(path.read_bytes()[:_MOST_CONFIG_BYTES], type=dict[str, object])
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error}", remedy="Give the path of a config.json.") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadInput(f"{path} is no config.json: {error}", remedy="Give the file as published.") from error
+    source = Source(str(path), Precedence.YOURS, date.fromtimestamp(path.stat().st_mtime), str(path))
+    return Architecture.counted(path.parent.name or path.stem, shape_of(document), source)
 
 
 @cache

@@ -26,6 +26,8 @@ ENOUGH = 3
 # Spread of the multipliers about the model, and of measurements about the multipliers, as logarithms.
 _SPREAD = np.array([0.35, 0.5, 0.7])
 _NOISE, _FIRST_NOISE = 0.04, 0.2
+# Without a time to the first token nothing tells its factor from the others: it stays where it was.
+_UNSEEN = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +94,12 @@ def _likely(points: Sequence[Point], model: Model) -> Column:
     """Logarithms of the three multipliers, about those that are known of the deployment."""
     known = model.factors([points[0].case])
     middle = np.log([float(np.ravel(known.step)[0]), 1.0, float(np.ravel(known.first)[0])])
+    seen = any(each.first for each in points)
+    spread = _SPREAD if seen else np.array([*_SPREAD[:2], _UNSEEN])
     weights = np.array([1.0 / noise for each in points for noise in _noises(each)])
 
     def residuals(at: Column) -> Column:
-        return np.concatenate([_errors(points, at, model) * weights, (at - middle) / _SPREAD])
+        return np.concatenate([_errors(points, at, model) * weights, (at - middle) / spread])
 
     return minimised(residuals, middle, rounds=20)
 

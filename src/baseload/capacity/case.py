@@ -10,6 +10,8 @@ from baseload.errors import BadInput
 
 MOST_TOKENS = 10_000_000
 MOST_IN_FLIGHT = 1_000_000
+# The highest number of requests in a batch that engines are served with, where none is said.
+MOST_REQUESTS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,9 @@ _ENGINE_NAMES = {"tensorrt-llm": "trtllm", "tensorrt_llm": "trtllm", "trt-llm": 
 class Case:
     """`tensor` cards share every layer and `pipeline` stages follow each other: their product is the machine's count.
     `expert` is over how many cards whole experts are spread, 1 where each is cut. `in_flight` requests are kept going
-    at once, each of `input_tokens` in and `output_tokens` out; `cached` is the share of a prompt known from before."""
+    at once, each of `input_tokens` in and `output_tokens` out; `cached` is the share of a prompt known from before, and
+    `most_requests` what the engine runs at once at the most (max_num_seqs).
+    """
 
     architecture: Architecture
     machine: Machine
@@ -60,6 +64,7 @@ class Case:
     pipeline: int = 1
     cached: float = 0.0
     version: str = ""
+    most_requests: int = MOST_REQUESTS
 
     def __post_init__(self) -> None:
         if self.architecture.shape is None:
@@ -80,6 +85,8 @@ class Case:
                 f"tensor {self.tensor} x pipeline {self.pipeline} is not the {self.machine.count} cards of the machine",
                 remedy="Let their product be --count.",
             )
+        if not 1 <= self.most_requests <= MOST_IN_FLIGHT:
+            raise BadInput(f"{self.most_requests} requests at once serve nobody", remedy="Give --max-num-seqs from 1.")
         if not 1 <= self.expert <= self.machine.count or not 0 <= self.cached < 1:
             raise BadInput(
                 f"experts cannot be spread over {self.expert} of {self.machine.count} cards, or a share of "

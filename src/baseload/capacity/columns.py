@@ -18,7 +18,7 @@ TERA = 1e12
 # What an engine keeps free for activations and its own: at most 3 GB a card, less on small cards (an RTX 4090 of 24 GB
 # had room for 41,408 tokens of Llama-3.1-8B beside its weights, vLLM 0.19: 1.2 GB).
 _KEPT, _KEPT_SHARE, _USABLE = 3.0, 0.05, 0.9
-_FIELDS = 26
+_FIELDS = 27
 _HOPPER = ("h100", "h200", "h20", "gh200")
 _SPREADS = 4  # 1, 2, 4, 8 cards and more
 
@@ -53,6 +53,7 @@ class Columns:
     int4: Column
     spread: Column
     plain_total: Column
+    most_requests: Column
     engine: Whole
     steps: Whole
 
@@ -119,6 +120,7 @@ def _figures(case: Case) -> tuple[float, ...]:
         float(precision.name == "int4"),
         float(case.expert > 1),
         held / machine.count,
+        case.most_requests,
     )
 
 

@@ -37,6 +37,7 @@ START: Mapping[str, float] = {
     "int4_read": 0.0,
     "int4_multiply": 0.0,
     "expert_spread": 0.0,
+    "coverage": 0.0,
 }
 SOFTNESS = 1
 # How far an engine may be expected to stand from the mean: the spread of the prior.
@@ -50,7 +51,7 @@ EFFECTS: Mapping[str, float] = {
     "waiting": 2.74,
 }
 SPREAD = 0.0343
-_SPECIAL = {"latent_pace": 0.105, "int4_read": 0.122, "int4_multiply": 0.122, "expert_spread": 2.2}
+_SPECIAL = {"coverage": 0.5, "latent_pace": 0.105, "int4_read": 0.122, "int4_multiply": 0.122, "expert_spread": 2.2}
 _PHYSICS = 0.15
 
 

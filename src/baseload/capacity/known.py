@@ -7,6 +7,7 @@ deployment itself), each share a random effect, so that a neighbour is corrected
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,11 +18,12 @@ from baseload.capacity.columns import Column
 from baseload.capacity.steadystate import Factors
 
 # Spread of each share as a logarithm, for step and first token, and of a single row about its deployment.
-SHARES = 3
 STEP_SPREAD = (0.10, 0.12, 0.12)
 FIRST_SPREAD = (0.25, 0.25, 0.30)
-STEP_NOISE, FIRST_NOISE = 0.12, 0.35
-_MOST = 1.0
+STEP_NOISE, FIRST_NOISE = 0.2, 0.35
+# A single odd row must not move a model far, and few rows are not yet knowledge of a deployment.
+_MOST = 0.5
+_ENOUGH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +69,17 @@ def corrections(cases: Sequence[Case], step: Column, first: Column) -> Known:
 
 def _effects(cases: Sequence[Case], off: Column, spreads: Sequence[float], noise: float) -> dict[str, float]:
     """Random effects: each name's share of what its rows are off by, shrunk by how few they are."""
-    names = sorted({name for case in cases for name in shares(case)})
+    rows = Counter(shares(case)[-1] for case in cases)
+    wide = {name for case in cases for name in shares(case)[:-1]}
+    names = sorted(wide | {name for name, count in rows.items() if count >= _ENOUGH})
     place = {name: number for number, name in enumerate(names)}
     design = np.zeros((len(cases), len(names)))
     width = np.ones(len(names))
     for row, case in enumerate(cases):
         for spread, name in zip(spreads, shares(case), strict=True):
-            design[row, place[name]] = 1.0
-            width[place[name]] = spread
+            if name in place:
+                design[row, place[name]] = 1.0
+                width[place[name]] = spread
     normal = design.T @ design / noise**2 + np.diag(1.0 / width**2)
     found = np.linalg.solve(normal, design.T @ np.clip(off, -_MOST, _MOST) / noise**2)
     return {name: round(float(value), 4) for name, value in zip(names, found, strict=True)}

@@ -16,7 +16,6 @@ from baseload.capacity.constants import Constants
 from baseload.capacity.steptime import StepTime
 
 CHUNK = 8192
-MOST_REQUESTS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ def steps(of: Columns, constants: Constants, factors: Factors = NONE) -> Steps:
     return Steps(
         shared_weights=of.plain_bytes / read * pace,
         expert_weights=of.expert_bytes / read_experts * pace,
-        expert_share=of.share,
+        expert_share=np.minimum(of.share * np.exp(known["coverage"]), 0.9999),
         compute=(of.plain_flops + of.expert_flops) / multiply * pace,
         softness=known["softness"],
         context=of.cache_bytes / read_cache * pace,
@@ -118,7 +117,7 @@ def serve(of: Columns, constants: Constants, factors: Factors = NONE) -> Served:
     step = steps(of, constants, factors)
     whole = of.input + of.output
     room = np.maximum(step.kv_tokens / (of.input + 0.6 * of.output), 1.0)
-    running = np.clip(of.in_flight, 1.0, np.minimum(room, MOST_REQUESTS))
+    running = np.clip(of.in_flight, 1.0, np.minimum(room, of.most_requests))
     context = whole - of.output / 2.0
     token = step.work(running) + step.context * running * context + step.fixed
     token = token + running * (step.per_request + step.per_token)
@@ -150,6 +149,6 @@ def step_times(of: Columns, constants: Constants, factors: Factors = NONE) -> li
         axis=1,
     )  # fmt: skip
     return [
-        StepTime._make([*row, int(max(room, 1)), MOST_REQUESTS, CHUNK, bool(beside)])
-        for row, room, beside in zip(table.tolist(), found.kv_tokens, mixed, strict=True)
+        StepTime._make([*row, int(max(room, 1)), int(most), CHUNK, bool(beside)])
+        for row, room, most, beside in zip(table.tolist(), found.kv_tokens, of.most_requests, mixed, strict=True)
     ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from baseload.capacity.board import Measured
 from baseload.capacity.calibration import Point, calibrated
@@ -29,7 +30,7 @@ class Truth:
     between: Column
     output: Column
 
-    def take(self, rows: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Truth:
+    def take(self, rows: NDArray[np.bool_]) -> Truth:
         return Truth(self.of.take(rows), self.first[rows], self.between[rows], self.output[rows])
 
 
@@ -78,14 +79,30 @@ def left_out(rows: Sequence[Measured], families: Sequence[str]) -> tuple[Errors,
     """Errors on each family of models by constants fitted without it, and the constants fitted with all."""
     whole = truth(rows)
     start = fitted(whole)
-    names = np.array(families)
     off = [np.zeros(len(rows)) for _ in range(3)]
-    for family in sorted(set(families)):
-        without = fitted(whole.take(names != family), start, rounds=12)
-        found = errors(whole.take(names == family), without)
+    for inside, constants in each_without(rows, families, start):
+        found = errors(whole.take(inside), constants)
         for column, part in zip(off, (found.first, found.between, found.output), strict=True):
-            column[names == family] = part
+            column[inside] = part
     return Errors(*off), start
+
+
+def each_without(
+    rows: Sequence[Measured], families: Sequence[str], start: Constants
+) -> Iterator[tuple[NDArray[np.bool_], Constants]]:
+    """For each family of models which rows are of it, and the constants fitted to all others."""
+    whole, names = truth(rows), np.array(families)
+    for family in sorted(set(families)):
+        inside = names == family
+        yield inside, fitted(whole.take(~inside), start, rounds=12)
+
+
+def points_left_out(rows: Sequence[Measured], families: Sequence[str], start: Constants, count: int) -> Errors:
+    """Errors once one or three points of each deployment are known, by constants that never saw its model."""
+    parts = []
+    for inside, constants in each_without(rows, families, start):
+        parts.append(by_points([row for row, here in zip(rows, inside, strict=True) if here], constants, count))
+    return _joined(parts)
 
 
 def trained(rows: Sequence[Measured], families: Sequence[str]) -> Model:
@@ -100,7 +117,9 @@ def trained(rows: Sequence[Measured], families: Sequence[str]) -> Model:
     names = [" ".join(case.key) for case in cases]
     for basis, groups in (("deployment", [str(number % FOLDS) for number in range(len(rows))]), ("model", names)):
         bands[basis] = spread_of(corrected_left_out(rows, constants, groups))
-    bands["one point"], bands["three points"] = (spread_of(by_points(rows, constants, count)) for count in (1, 3))
+    bands["one point"], bands["three points"] = (
+        spread_of(points_left_out(rows, families, constants, count)) for count in (1, 3)
+    )
     seen = errors(truth(rows), constants)
     known = corrections(cases, -seen.between, -seen.first)
     dated = [row.when for row in rows if row.when is not None]
@@ -131,6 +150,10 @@ def by_points(rows: Sequence[Measured], constants: Constants, count: int) -> Err
     for row in rows:
         groups.setdefault(row.case.key, []).append(row)
     parts = [errors_by_points(group, constants, count) for group in groups.values() if len(group) >= count + 2]
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[Errors]) -> Errors:
     return Errors(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("first", "between", "output")))
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from baseload import __version__
-from baseload.cli import decide, demo, explain, gpu, measure, outcome, price, replay, serve
+from baseload.cli import capacity, decide, demo, explain, gpu, measure, outcome, price, replay, serve
 from baseload.cli.output import note, say
 from baseload.errors import BaseloadError
 
@@ -38,6 +38,9 @@ app.command("outcome", help="What a task done right costs, with failures, retrie
 )
 app.add_typer(price.app, name="price", help="What every book says a model costs, dated, with conflicts.")
 app.add_typer(gpu.app, name="gpu", help="What an hour of a GPU costs by the way it is paid, and when owning pays.")
+app.command("capacity", help="What a model on GPUs serves, with bounds; whether it fits; the load within an SLO.")(
+    capacity.command
+)
 app.command("measure", help="Benchmark a live endpoint, fit its curve, and keep it for decide.")(measure.command)
 app.command("replay", help="What the metered calls would have cost under another policy.")(replay.command)
 
