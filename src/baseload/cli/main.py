@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from baseload import __version__
-from baseload.cli import capacity, decide, demo, explain, gpu, measure, outcome, price, replay, serve
+from baseload.cli import capacity, decide, demo, explain, gpu, measure, outcome, price, replay, serve, simulate
 from baseload.cli.output import note, say
 from baseload.errors import BaseloadError
 
@@ -42,6 +42,9 @@ app.command("capacity", help="What a model on GPUs serves, with bounds; whether 
     capacity.command
 )
 app.command("measure", help="Benchmark a live endpoint, fit its curve, and keep it for decide.")(measure.command)
+app.command(
+    "simulate", help="A load through own pools and APIs before anything is bought: how fast, how full, what cost."
+)(simulate.command)
 app.command("replay", help="What the metered calls would have cost under another policy.")(replay.command)
 
 

@@ -77,7 +77,7 @@ class Requests:
             raise BadInput("a prompt is wholly cached", remedy="Its last token is always read: cache one less.")
 
     @classmethod
-    def of(cls, arrival: Floats, prompt: Counts, output: Counts, *, cached_share: float = 0.0) -> Requests:
+    def of(cls, arrival: Floats, prompt: NDArray[Any], output: NDArray[Any], *, cached_share: float = 0.0) -> Requests:
         """Requests of whose prompts the same share lies in the prefix cache."""
         if not 0 <= cached_share <= 1:
             raise BadInput(f"{cached_share} is no share", remedy="Give a share of cached tokens from 0 to 1.")

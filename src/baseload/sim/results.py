@@ -15,11 +15,11 @@ from baseload.errors import Unpriced
 from baseload.load.calls import Attempt, Call, Choice, Decision, Evidence, Status
 from baseload.ranges import Range
 from baseload.sim.engine import NONE
+from baseload.sim.fleet import ApiUse, Outcome, PoolUse
 from baseload.units import NANOSECONDS_PER_SECOND, SECONDS_PER_HOUR, usd
 from baseload.usage import Usage
 
 if TYPE_CHECKING:
-    from baseload.sim.fleet import ApiUse, Outcome, PoolUse
     from baseload.sim.replica import Floats
 
 _MICRO = Decimal("0.000001")
@@ -84,8 +84,13 @@ def bill(outcome: Outcome) -> Bill:
 
     Raises Unpriced where an hour or a request has no known price.
     """
-    lines = [line for use in outcome.pools for line in _hours(use)]
-    return Bill((*lines, *(_tokens(use) for use in outcome.apis)))
+    uses: list[PoolUse | ApiUse] = [*outcome.pools, *outcome.apis]
+    return Bill(tuple(line for use in uses for line in lines(use)))
+
+
+def lines(use: PoolUse | ApiUse) -> tuple[Line, ...]:
+    """The lines of one supply; raises Unpriced as `bill` does."""
+    return (_tokens(use),) if isinstance(use, ApiUse) else tuple(_hours(use))
 
 
 def _hours(use: PoolUse) -> Iterator[Line]:

@@ -40,7 +40,7 @@ class Pool:
 
     `slots` requests may be in flight on each, None for no bound. `on` says for each of the 168 hours of a week, Monday
     first, whether the replicas are on; None for always. A replica is paid from the moment it starts and serves
-    `startup_seconds` later. It fails so many times in an hour of being on, as spot machines do that are taken away: what
+    `startup_seconds` later. It fails so many times in an hour of being on, as spot machines that go: what
     it has in hand is lost and starts anew elsewhere; it comes back after `repair_seconds`, unpaid, and another start.
     """
 
