@@ -12,7 +12,9 @@ _NUDGE = 1e-5
 _ENOUGH = 1e-5
 
 
-def minimised(residuals: Callable[[Column], Column], start: Column, *, rounds: int = 30) -> Column:
+def minimised(
+    residuals: Callable[[Column], Column], start: Column, *, rounds: int = 30, nudge: float = _NUDGE
+) -> Column:
     """The vector near `start` at which the sum of squared residuals is least.
 
     >>> [round(float(x), 4) for x in minimised(lambda x: np.array([x[0] - 3.0, 2.0 * (x[1] + 1.0)]), np.zeros(2))]
@@ -22,7 +24,7 @@ def minimised(residuals: Callable[[Column], Column], start: Column, *, rounds: i
     here = residuals(at)
     cost = float(here @ here)
     for _ in range(rounds):
-        slopes = np.stack([(residuals(_moved(at, place)) - here) / _NUDGE for place in range(len(at))], axis=1)
+        slopes = np.stack([(residuals(_moved(at, place, nudge)) - here) / nudge for place in range(len(at))], axis=1)
         normal, pull = slopes.T @ slopes, slopes.T @ here
         before = cost
         for _ in range(8):
@@ -38,9 +40,9 @@ def minimised(residuals: Callable[[Column], Column], start: Column, *, rounds: i
     return at
 
 
-def _moved(at: Column, place: int) -> Column:
+def _moved(at: Column, place: int, nudge: float) -> Column:
     moved = at.copy()
-    moved[place] += _NUDGE
+    moved[place] += nudge
     return moved
 
 
