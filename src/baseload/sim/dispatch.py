@@ -10,14 +10,19 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from baseload.load.facts import Facts
 from baseload.policy.decide import State, decide
 from baseload.policy.policy import Policy, Route, version
 from baseload.sim.supplies import Price
 from baseload.usage import Usage
+
+if TYPE_CHECKING:
+    from baseload.sim.replica import Counts
 
 Slots = Mapping[str, int | None]
 """Requests that may be in flight by route, where that is not what the policy says."""
@@ -46,17 +51,22 @@ class Dispatcher:
         self._candidates = [self._admissible(kind) for kind in kinds]
         self._ends: list[tuple[float, str]] = []
 
-    def own(self, kind: int) -> Route | None:
-        """The own route that comes first for a kind of request; None when an API does."""
-        return next((each.route for each in self._candidates[kind] if each.route.own), None)
+    def admits(self, route: Route) -> Counts:
+        """For each kind of request 1 where a route may serve it, else 0."""
+        names = [{each.route.name for each in candidates} for candidates in self._candidates]
+        return np.array([route.name in each for each in names], np.int32)
 
-    def order(self, kind: int, at_ns: int, prompt: int, slots: Slots, down: frozenset[str]) -> tuple[str, ...]:
-        """The names of the routes that may serve a request now, best first."""
+    def order(
+        self, kind: int, at_ns: int, prompt: int, slots: Slots, down: frozenset[str], *, own: bool = True
+    ) -> tuple[str, ...]:
+        """The names of the routes that may serve a request now, best first; `own` ones only where asked for."""
         if self.exact:
             return self._decided(kind, at_ns, prompt, slots, down)
         ranked = []
         for each in self._candidates[kind]:
             route = each.route
+            if route.own and not own:
+                continue
             if route.context_tokens is not None and prompt + (self._kinds[kind].output_cap or 0) > route.context_tokens:
                 continue
             most = slots.get(route.name, route.slots)

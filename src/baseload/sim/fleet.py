@@ -1,8 +1,8 @@
 """A load through own pools and APIs, under the gateway's own policy. Pure: the same seed gives the same answer.
 
 Every request takes the first route that `policy.decide` answers with and that has room. Because own capacity comes
-first in merit order while it is not full, most requests need no more than the count of those in flight: `routing.feed`
-deals them out, and only one that finds no room is weighed between the APIs. `exact` asks the real `decide` for every
+first in merit order while it is not full, a request needs no more than the count of those in flight: `routing.feed`
+deals them out, and only those that find no room are weighed between the APIs. `exact` asks the real `decide` for every
 request instead; a test holds both equal.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from baseload.errors import BadInput
@@ -21,7 +22,7 @@ from baseload.policy.policy import Policy, Route
 from baseload.sim.dispatch import Dispatcher
 from baseload.sim.engine import ASSIGNED, FINISHED, NONE, NOW, PREEMPTIONS, TOKENS_READ, TOKENS_WRITTEN
 from baseload.sim.replica import Kernel, Replicas, Requests, fastest
-from baseload.sim.routing import Prefixes
+from baseload.sim.routing import Prefixes, Wanted
 from baseload.sim.supplies import Api, Pool, Shift, bound, shifts
 from baseload.units import HOURS_PER_DAY, NANOSECONDS_PER_SECOND, SECONDS_PER_HOUR
 from baseload.usage import Usage
@@ -171,6 +172,10 @@ class _Run:
         self._nanousd: list[int | None] = [0] * len(apis)
         mean = round(float(requests.output.mean())) if len(requests) else 0
         self._dispatcher = Dispatcher(policy, load.kinds, {each.name: each.price for each in apis}, mean, exact=exact)
+        self._all = np.ones(len(load.kinds), np.int32)
+        mine = [route for route in policy.routes if self._places[route.upstream] < len(pools)]
+        self._own = [(route, self._dispatcher.admits(route)) for route in mine]
+        self._shared = len({route.upstream for route in mine}) < len(mine) or not all(route.own for route in mine)
         until = (float(requests.arrival[-1]) if len(requests) else 0.0) + 1.0
         self._shifts = [
             [
@@ -184,8 +189,7 @@ class _Run:
 
     def _prefix(self, groups: int) -> Prefixes:
         home = np.full(max(groups, 1), NONE, np.int32)
-        columns = (np.ascontiguousarray(self._load.group, np.int32), home)
-        return Prefixes(*(columns if self._kernel.compiled else (each.data for each in columns)))
+        return Prefixes(*self._kernel.views(np.ascontiguousarray(self._load.group, np.int32), home))
 
     def result(self) -> Outcome:
         """Everything in order of time: events cut the arrivals into stretches during which the same replicas serve."""
@@ -240,96 +244,72 @@ class _Run:
         self._drained[pool][replica].append(float(self._replicas[pool].rows.fraction[replica][NOW]))
 
     def _deal(self, start: int, end: int) -> None:
-        """Dispatch the requests from `start` to before `end`."""
-        kind = self._load.kind
-        while start < end:
-            order = self._dispatcher.own(int(kind[start]))
-            if self._dispatcher.exact or order is None:
-                self._one(start)
-                start += 1
-                continue
-            stop = self._same_kind(start, end)
-            pool = self._places[order.upstream]
-            reached = self._feed(pool, order, start, stop)
-            self._supply[start:reached] = pool
-            if reached < stop:
-                self._one(reached)
-                reached += 1
-            start = reached
+        """Dispatch the requests from `start` to before `end`, between two events.
 
-    def _same_kind(self, start: int, end: int) -> int:
-        """How far from `start` all requests are of one kind."""
-        if len(self._load.kinds) == 1:
-            return end
-        kind = self._load.kind
-        stop = start + 1
-        while stop < end and kind[stop] == kind[start]:
-            stop += 1
-        return stop
+        Own routes are filled one after the other, in the order of the policy: what one takes depends on nothing that
+        comes behind it. Where two routes share a pool that is not so, and each request is dispatched by itself.
+        """
+        if self._dispatcher.exact or self._shared:
+            for place in range(start, end):
+                self._one(place)
+            return
+        for route, admits in self._own:
+            self._feed(route, admits, self._slots(route), start, end)
+        for place in (start + np.flatnonzero(self._supply[start:end] == NONE)).tolist():
+            self._one(place, own=False)
 
-    def _feed(self, pool: int, route: Route, start: int, end: int) -> int:
-        """Requests into a pool as long as the route's own limits let them."""
-        limit = route.context_tokens
-        if limit is not None:
-            over = np.flatnonzero(self._load.requests.prompt[start:end] > limit)
-            end = start + int(over[0]) if len(over) else end
-        each, replicas = self._pools[pool], self._replicas[pool]
-        return int(
-            self._kernel.feed(
-                each.step,
-                replicas.rows,
-                self._columns,
-                self._prefixes[pool],
-                each.routing.code,
-                self._slots(pool, route),
-                start,
-                end,
-            )
+    def _feed(self, route: Route, admits: Counts, slots: int, start: int, end: int) -> None:
+        """What a route's pool takes of these requests."""
+        pool = self._places[route.upstream]
+        each, limit = self._pools[pool], route.context_tokens
+        kind, admitted, supply = self._kernel.views(self._load.kind, admits, self._supply)
+        self._kernel.feed(
+            each.step,
+            self._replicas[pool].rows,
+            self._columns,
+            self._prefixes[pool],
+            Wanted(kind, admitted, supply, NONE if limit is None else limit),
+            pool,
+            each.routing.code,
+            slots,
+            start,
+            end,
         )
 
-    def _slots(self, pool: int, route: Route) -> int:
+    def _slots(self, route: Route) -> int:
         """What may be in flight: what the policy says, and what the replicas that serve take."""
-        serving = sum(self._replicas[pool].rows.serving)
-        own = bound(self._pools[pool], int(serving))
+        pool = self._places[route.upstream]
+        own = bound(self._pools[pool], int(sum(self._replicas[pool].rows.serving)))
         bounds = [each for each in (own, route.slots) if each is not None and each != NONE]
         return min(bounds) if bounds else NONE
 
-    def _one(self, place: int) -> None:
-        """One request by the whole merit order."""
+    def _one(self, place: int, *, own: bool = True) -> None:
+        """One request by the merit order; without its `own` routes where none of them had room."""
         now = float(self._columns.arrival[place])
-        requests = self._load.requests
         self._dispatcher.free(now)
-        for pool, replicas in enumerate(self._replicas):
-            self._dispatcher.in_flight[self._pools[pool].name] = self._flying(replicas, now)
+        slots, down = self._state(now) if own else ({}, frozenset())
         at_ns = self._load.start_ns + round(now * NANOSECONDS_PER_SECOND)
-        slots = {
-            route.name: None if (most := self._slots(self._places[route.upstream], route)) == NONE else most
-            for route in self._routes.values()
-            if self._places[route.upstream] < len(self._pools)
-        }
-        down = frozenset(
-            pool.name for pool, each in zip(self._pools, self._replicas, strict=True) if not sum(each.rows.serving)
-        )
-        order = self._dispatcher.order(int(self._load.kind[place]), at_ns, int(requests.prompt[place]), slots, down)
+        prompt = int(self._load.requests.prompt[place])
+        order = self._dispatcher.order(int(self._load.kind[place]), at_ns, prompt, slots, down, own=own)
         for name in order:
             route = self._routes[name]
             supply = self._places[route.upstream]
-            if supply < len(self._pools):
-                if self._feed_one(supply, place):
-                    self._supply[place] = supply
-                    return
-                continue
-            self._buy(supply - len(self._pools), route, place, now, at_ns)
-            self._supply[place] = supply
-            return
+            if supply >= len(self._pools):
+                self._buy(supply - len(self._pools), route, place, now, at_ns)
+                self._supply[place] = supply
+                return
+            self._feed(msgspec.structs.replace(route, context_tokens=None), self._all, NONE, place, place + 1)
+            if self._supply[place] != NONE:
+                return
 
-    def _feed_one(self, pool: int, place: int) -> bool:
-        each, replicas = self._pools[pool], self._replicas[pool]
-        prefixes = self._prefixes[pool]
-        fed = self._kernel.feed(
-            each.step, replicas.rows, self._columns, prefixes, each.routing.code, NONE, place, place + 1
-        )
-        return int(fed) > place
+    def _state(self, now: float) -> tuple[dict[str, int | None], frozenset[str]]:
+        """What `decide` asks of the pools: slots by route, which are down; the dispatcher hears of those in flight."""
+        for pool, replicas in zip(self._pools, self._replicas, strict=True):
+            self._dispatcher.in_flight[pool.name] = self._flying(replicas, now)
+        mine = [route for route in self._routes.values() if self._places[route.upstream] < len(self._pools)]
+        slots = {route.name: None if (most := self._slots(route)) == NONE else most for route in mine}
+        pairs = zip(self._pools, self._replicas, strict=True)
+        return slots, frozenset(pool.name for pool, each in pairs if not sum(each.rows.serving))
 
     def _flying(self, replicas: Replicas, now: float) -> int:
         for replica in range(len(replicas.rows.serving)):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Counts = NDArray[np.int32]
 
 Advance = Callable[[StepTime, Fractions, Wholes, Fractions, Wholes, Columns, float], None]
-Feed = Callable[[StepTime, routing.Rows, Columns, routing.Prefixes, int, int, int, int], int]
+Feed = Callable[[StepTime, routing.Rows, Columns, routing.Prefixes, routing.Wanted, int, int, int, int, int], None]
 # What the kernels call; a change in any of them is a new name in numba's cache of compiled code.
 _CALLED = (
     step_seconds,
@@ -108,8 +108,11 @@ class Kernel(NamedTuple):
         given = (requests.arrival, requests.prompt, requests.output, requests.cached)
         scratch = (np.zeros(count, np.int32), np.zeros(count, np.int32), np.full(count, NONE, np.int32))
         whole = (*given, *scratch, first, finish)
-        # Plain Python reads a memory view three times as fast as an array, and gets its own numbers from it.
-        return Columns(*(whole if self.compiled else (each.data for each in whole))), first, finish
+        return Columns(*self.views(*whole)), first, finish
+
+    def views(self, *columns: NDArray[Any]) -> tuple[Any, ...]:
+        """Arrays as the engine wants them: plain Python reads a memory view three times as fast as an array."""
+        return columns if self.compiled else tuple(each.data for each in columns)
 
     def pool(self, step: StepTime, replicas: int = 1) -> Replicas:
         """Replicas that have not started yet."""

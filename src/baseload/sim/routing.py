@@ -44,36 +44,50 @@ class Prefixes(NamedTuple):
     home: Wholes
 
 
+class Wanted(NamedTuple):
+    """Which requests may go to a pool: those without a supply whose kind it `admits` (1) and whose prompt is no longer
+    than `limit` (NONE for any). `supply` says where each request went."""
+
+    kind: Wholes
+    admits: Wholes
+    supply: Wholes
+    limit: int
+
+
 def feed(
     step: StepTime,
     rows: Rows,
     columns: Columns,
     prefixes: Prefixes,
+    wanted: Wanted,
+    pool: int,
     routing: int,
     slots: int,
     start: int,
     end: int,
-) -> int:
-    """Give the requests from `start` to before `end` to replicas; the first one for which there is no room comes back,
-    `end` when there was room for all. `slots` requests may be in flight, as many as come when that is NONE."""
+) -> None:
+    """Give the requests from `start` to before `end` that may go to this pool to its replicas, as long as there is
+    room. `slots` requests may be in flight, as many as come when that is NONE."""
     for place in range(start, end):
-        if columns.prompt[place] + columns.output[place] > step.kv_tokens:
-            return place
-        flying = 0
+        if wanted.supply[place] != NONE or wanted.admits[wanted.kind[place]] == 0:
+            continue
+        prompt = columns.prompt[place]
+        if prompt + columns.output[place] > step.kv_tokens or (wanted.limit != NONE and prompt > wanted.limit):
+            continue
         if slots != NONE or routing == LEAST_LOADED:
             flying = catch_up(step, rows, columns, columns.arrival[place])
-        if slots != NONE and flying >= slots:
-            return place
+            if slots != NONE and flying >= slots:
+                continue
         chosen = choose(rows, prefixes, routing, place)
         if chosen == NONE:
-            return place
+            continue
         group = prefixes.group[place]
         if group != NONE:
             if prefixes.home[group] != chosen:
                 columns.cached[place] = 0
             prefixes.home[group] = chosen
         enqueue(rows.whole[chosen], columns.after, place)
-    return end
+        wanted.supply[place] = pool
 
 
 def catch_up(step: StepTime, rows: Rows, columns: Columns, now: float) -> int:
