@@ -6,7 +6,7 @@ A broken file is a BadConfig that names the file, the row and the field.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from importlib import resources
@@ -31,7 +31,7 @@ from baseload.plan.scenario import Scenario
 from baseload.pricebooks import all_book_offers, your_leases, your_offers
 from baseload.ranges import Range
 from baseload.settings import BookFile, Settings
-from baseload.units import pico_per_token, quantity
+from baseload.units import MILLISECONDS_PER_SECOND, pico_per_token, quantity
 
 DATA = Path(str(resources.files("baseload.catalog") / "data"))
 CAPACITY_DATA = Path(str(resources.files("baseload.capacity") / "data"))
@@ -218,6 +218,50 @@ def load_deployments(*, directory: Path = DATA, yours: Path | None = None) -> di
     return found
 
 
+class Probed(msgspec.Struct, frozen=True):
+    """A deployment of yours with the loads that it was measured under, by the names of the capacity model's figures."""
+
+    name: str
+    model: str
+    gpu: str
+    gpus: int
+    engine: str
+    quantization: str
+    measured: date
+    loads: tuple[dict[str, float], ...]
+
+
+def load_probes(*, yours: Path | None = None) -> tuple[Probed, ...]:
+    """What you measured of your own deployments, in the files of `load_deployments`."""
+    folder = measured_home() if yours is None else yours
+    rows = [row for path in sorted(folder.glob("*.yaml")) for row in _read(path, _Deployments).deployments]
+    return tuple(
+        Probed(
+            row.name,
+            row.model,
+            row.gpu,
+            row.gpus,
+            row.engine,
+            row.quantization,
+            row.measured,
+            tuple(_figures(each) for each in row.probes),
+        )
+        for row in rows
+        if row.probes
+    )
+
+
+def _figures(probe: _Probe) -> dict[str, float]:
+    times = {"tpot_ms": probe.tpot_seconds, "ttft_ms": probe.ttft_seconds}
+    return {
+        "concurrency": float(probe.in_flight),
+        "input_tokens": probe.input,
+        "output_tokens": probe.output,
+        "output_tokens_per_s": float(probe.output_tokens_per_second),
+        **{name: each.mean * MILLISECONDS_PER_SECOND for name, each in times.items() if each is not None},
+    }
+
+
 @cache
 def load_architectures(*, directory: Path = DATA) -> dict[str, Architecture]:
     """Models by name, counted from their published configs: whether they fit a machine, and how fast they run there."""
@@ -251,7 +295,7 @@ def read_architecture(path: Path) -> Architecture:
         raise BadInput(f"cannot read {path}: {error}", remedy="Give the path of a config.json.") from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadInput(f"{path} is no config.json: {error}", remedy="Give the file as published.") from error
-    source = Source(str(path), Precedence.YOURS, date.fromtimestamp(path.stat().st_mtime), str(path))
+    source = Source(str(path), Precedence.YOURS, datetime.fromtimestamp(path.stat().st_mtime, UTC).date(), str(path))
     return Architecture.counted(path.parent.name or path.stem, shape_of(document), source)
 
 

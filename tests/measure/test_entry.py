@@ -40,6 +40,7 @@ def test_a_curve_that_misses_what_it_had_not_seen_is_not_called_calibrated():
     loads = [measured(each, distorted=1.6 if each == 4 else 1.0) for each in (1, 2, 4, 8, 16)]
     found = fitted(loads, None)
     assert found.held_out.error > 0.15
+    assert found.held_out.predicted == pytest.approx(CURVE.tokens_per_second(4), rel=0.02)
     assert not found.calibrated
     assert "not calibrated" in entry(ABOUT, loads, None, found)["deployments"][0]["note"]
 

@@ -41,6 +41,7 @@ async def test_a_pool_that_refuses_ends_it_and_the_loads_below_are_kept():
         found = await closed(asker, PROBES, bounds, asyncio.Event(), nothing)
     assert [each.in_flight for each in found.levels] == [1, 2, 4, 8]
     assert found.levels[-1].errors.keys() == {"429"}
+    assert found.levels[-1].errors["429"] < 4  # the first one is the last word
     assert [each.in_flight for each in found.points] == [1, 2, 4]
     assert "8 in flight" in found.stopped
     assert "(429): 5 requests are in flight" in found.stopped

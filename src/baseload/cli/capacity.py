@@ -74,7 +74,8 @@ def command(
     }  # fmt: skip
     own = read_architecture(Path(config)) if config is not None else None
     case = case_of(typed, books, own)
-    document = _answer(case, point or [], results or [], measured_on, usd_per_gpu_hour, slo)
+    points = _points(case, point or [], results or [], measured_on) or _yours(case, books)
+    document = _answer(case, points, usd_per_gpu_hour, slo)
     if json:
         print_json(document)
     else:
@@ -83,9 +84,7 @@ def command(
 
 def _answer(
     case: Case,
-    typed: list[str],
-    files: list[str],
-    measured_on: str | None,
+    points: list[Point],
     usd_per_gpu_hour: float | None,
     slo: str | None,
 ) -> CapacityDocument:
@@ -101,7 +100,6 @@ def _answer(
     if usd_per_gpu_hour is not None and not (isfinite(usd_per_gpu_hour) and usd_per_gpu_hour >= 0):
         raise BadInput(f"--usd-per-gpu-hour {usd_per_gpu_hour} is no price", remedy="Give USD for an hour of a card.")
     model = load_capacity_model()
-    points = _points(case, typed, files, measured_on)
     found = calibrated(points, model) if points else None
     today = now(SystemClock()).date()
     age = max((today - found.when).days, 0) if found is not None and found.when is not None else None
@@ -118,6 +116,16 @@ def _points(case: Case, typed: list[str], files: list[str], measured_on: str | N
     points = [point_of(each, case, when) for each in typed]
     for name in files:
         points += _read_results(Path(name), case, when)
+    return points
+
+
+def _yours(case: Case, books: Books) -> list[Point]:
+    """What `baseload measure` kept of this very deployment, and says so."""
+    from baseload.cli.measure_model import kept_points
+
+    name, points = kept_points(case, books)
+    if points:
+        note(f"  calibrated on your {name}, measured {points[0].when}")
     return points
 
 

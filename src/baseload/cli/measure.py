@@ -224,6 +224,7 @@ def _document(
     """Fit, write the entry, and put everything into one document. Raises where nothing was measured."""
     import time
 
+    from baseload.cli.measure_model import beside
     from baseload.errors import NotEnoughData
     from baseload.measure.document import SCHEMA, Measurement, Used, cards
     from baseload.measure.entry import About, fitted, named
@@ -266,6 +267,7 @@ def _document(
         held_out=held,
         calibrated=fit is not None and fit.calibrated,
         saturated=rates,
+        model_fit=beside(about, points, found.long) if fit is not None and asked.gpu else None,
         name=about.name,
         entry=_kept(about, points, found.long, fit) if fit is not None and asked.gpu else None,
         stopped=found.stopped,

@@ -105,6 +105,7 @@ def _curve(document: Measurement) -> None:
             f"  {word}: {held.in_flight} in flight, held out, was {held.measured:,.1f} tokens/s and is predicted as "
             f"{held.predicted:,.1f} ({held.error:+.1%})"
         )
+    _model(document)
     if document.saturated is not None:
         rates = document.saturated
         least = "at least " if rates.bounded else ""
@@ -112,6 +113,19 @@ def _curve(document: Measurement) -> None:
             f"  when full: reads {least}{rates.input_tokens_per_second:,.0f} tokens/s, "
             f"writes {rates.output_tokens_per_second:,.0f}"
         )
+
+
+def _model(document: Measurement) -> None:
+    """What the capacity model makes of it, where it knows the model and the GPU."""
+    fit = document.model_fit
+    if fit is None or fit.step is None:
+        return
+    held = f"; a load that it had not seen is missed by up to {fit.held_out:.1%}" if fit.held_out is not None else ""
+    word = "" if fit.trusted else ", which is not called calibrated"
+    say(
+        f"  the capacity model agrees with its step x {fit.step:.2f}, computing x {fit.compute:.2f}, "
+        f"first token x {fit.first:.2f}{held}{word}"
+    )
 
 
 def _doubts(document: Measurement) -> None:

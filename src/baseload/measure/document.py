@@ -39,6 +39,19 @@ class RatesCard(msgspec.Struct, frozen=True, kw_only=True):
     bounded: bool
 
 
+class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
+    """The capacity model beside what was measured: the factors on its step, its computing and its first token that make
+    it agree, and the worst error of a load predicted by the others. `why_not` where it knows no such deployment."""
+
+    step: float | None = None
+    compute: float | None = None
+    first: float | None = None
+    loads: int = 0
+    held_out: float | None = None
+    trusted: bool = False
+    why_not: str = ""
+
+
 class Used(msgspec.Struct, frozen=True, kw_only=True):
     """What the measurement used. `usd` is None where nothing is paid by the token, or no book knows the price."""
 
@@ -68,6 +81,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     held_out: HeldCard | None
     calibrated: bool
     saturated: RatesCard | None
+    model_fit: ModelCard | None
     name: str
     entry: str | None
     stopped: str
