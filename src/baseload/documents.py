@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -207,14 +207,37 @@ def load_leases(settings: Settings | None = None, *, directory: Path = DATA) -> 
     return (*yours, *_leases(directory / "leases.yaml"))
 
 
-def load_deployments(*, directory: Path = DATA, yours: Path | None = None) -> dict[str, Deployment]:
+class Deployments(dict[str, Deployment]):
+    """Measured deployments by name. A name such as `qwen3-32b@h100-80gb-x2:fp8:vllm` that nobody measured is found too:
+    the capacity model says what it serves. Only measured ones are listed."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and "@" in name)
+
+    def __missing__(self, name: str) -> Deployment:
+        if "@" not in name:
+            raise KeyError(name)
+        # Imported here: it brings numpy, which a measured deployment does without.
+        from baseload.capacity.modelled import modelled
+
+        self[name] = modelled(name, load_capacity_model(), load_architectures(), load_machines())
+        return self[name]
+
+    def get(self, name: str, default: object = None) -> Any:  # noqa: ANN401  as dict's own
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+
+def load_deployments(*, directory: Path = DATA, yours: Path | None = None) -> Deployments:
     """Deployments that were measured, by name: those that ship, and yours over them. `yours` is a folder of files as
     `baseload measure` writes them, that of your home when none is named."""
-    found: dict[str, Deployment] = {}
+    found = Deployments()
     folder = measured_home() if yours is None else yours
     for path in [directory / "deployments.yaml", *sorted(folder.glob("*.yaml"))]:
         document = _read(path, _Deployments)
-        found |= {row.name: _deployment(row, document.sources, path) for row in document.deployments}
+        found.update({row.name: _deployment(row, document.sources, path) for row in document.deployments})
     return found
 
 
