@@ -121,6 +121,8 @@ def fleets(draw: st.DrawFn) -> tuple[Load, list[Pool], list[Api], Policy]:
         ),
         route("second", own=True, context_tokens=draw(st.sampled_from([None, 150]))),
     ]
+    if draw(st.booleans()):
+        routes.append(route("also", upstream="pool", own=True, success=wide, slots=2))
     apis = []
     for place in range(draw(st.integers(0, 2))):
         apis.append(api(f"api-{place}", draw(st.integers(1, 3))))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 HOURS_PER_WEEK = 168
 MOST_ARRIVALS = 50_000_000
+MOST_HOURS = 100_000
 # Beyond these a gap distribution is a spike and a void: shapes that floating point no longer draws.
 LEAST_CV, MOST_CV = 0.05, 20.0
 
@@ -118,6 +119,10 @@ def diurnal(peak_over_mean: float, peak_hour: float = 14.0) -> tuple[float, ...]
 
 
 def _check(seconds: float, per_second: float, cv: float, week: Sequence[float] | None, growth: float) -> None:
+    if seconds > MOST_HOURS * SECONDS_PER_HOUR:
+        raise BadInput(
+            f"{seconds / SECONDS_PER_HOUR:g} hours are too long a load", remedy=f"Give at most {MOST_HOURS:,}."
+        )
     if not (math.isfinite(seconds) and seconds > 0 and math.isfinite(per_second) and per_second > 0):
         raise BadInput(
             f"{per_second} requests a second for {seconds} seconds are no load", remedy="Give more than 0 of both."

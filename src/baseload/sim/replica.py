@@ -51,6 +51,7 @@ _CALLED = (
 # Nothing is allocated in compiled code, so references need no counting: that alone is four times as fast.
 _OPTIONS: dict[str, Any] = {"_nrt": False, "forceinline": True, "error_model": "numpy"}
 MOST_REQUESTS = 1 << 16
+MOST_SEATS = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,11 @@ class Kernel(NamedTuple):
     def pool(self, step: StepTime, replicas: int = 1) -> Replicas:
         """Replicas that have not started yet."""
         check(step)
+        if replicas * step.most_requests > MOST_SEATS:
+            raise BadInput(
+                f"{replicas:,} replicas of {step.most_requests:,} requests at once are too many to simulate",
+                remedy=f"Let their product be at most {MOST_SEATS:,}.",
+            )
         decode = [step_seconds(step, batch, 0.0, 0, 0.0) for batch in range(step.most_requests + 1)]
         whole = [[0] * WHOLES for _ in range(replicas)]
         for each in whole:

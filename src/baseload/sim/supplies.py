@@ -17,6 +17,9 @@ from baseload.units import SECONDS_PER_HOUR
 from baseload.usage import Usage
 
 HOURS_PER_WEEK = 168
+MOST_REPLICAS = 10_000
+# Shifts of one replica: more failures than this are a slip of the keyboard, not a machine.
+MOST_SHIFTS = 100_000
 # What one attempt costs in nano-dollars that began at a time (nanoseconds since the epoch); None when unpriced.
 Price = Callable[[Usage, int], int | None]
 
@@ -57,8 +60,11 @@ class Pool:
     repair_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.replicas < 1 or self.gpus < 1:
-            raise BadInput(f"pool {self.name} has no replica or no GPU", remedy="Give at least one of each.")
+        if not 1 <= self.replicas <= MOST_REPLICAS or self.gpus < 1 or self.slots == 0:
+            raise BadInput(
+                f"pool {self.name} has {self.replicas} replicas of {self.gpus} GPUs, with {self.slots} slots each",
+                remedy=f"Give at least one of each, and at most {MOST_REPLICAS:,} replicas.",
+            )
         if self.on is not None and len(self.on) != HOURS_PER_WEEK:
             raise BadInput(
                 f"pool {self.name} is on for {len(self.on)} hours of a week", remedy=f"Give all {HOURS_PER_WEEK}."
@@ -101,6 +107,11 @@ class Shift:
 
 def shifts(pool: Pool, replica: int, *, start_hour: float, until: float, seed: int) -> Iterator[Shift]:
     """The shifts of a replica up to `until`, in seconds after the simulation's start at `start_hour` of the week."""
+    if pool.failures_per_hour * until / SECONDS_PER_HOUR > MOST_SHIFTS:
+        raise BadInput(
+            f"pool {pool.name} fails more than {MOST_SHIFTS:,} times in that load",
+            remedy="Give fewer failures an hour.",
+        )
     lives = exponentials(seed, f"failures of {pool.name} {replica}")
     for opens, closes in _windows(pool, start_hour, until):
         start = opens
