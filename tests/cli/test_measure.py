@@ -105,6 +105,7 @@ def test_a_priced_endpoint_is_named_and_asked_about(baseload, pool):
         ("URL|--arrivals|trace", 2, "needs one"),
         ("URL|--key-env|NO_SUCH_VARIABLE", 2, "holds no key"),
         ("URL|--max-usd|much", 2, "is no sum"),
+        ("URL|--max-usd|1", 2, "cannot be kept"),
         ("URL|--own|--offer|openai/gpt-5-mini", 2, "Give one of them"),
         ("URL|--name|../escape", 2, "cannot be the name"),
         ("URL|--max-tokens|10", 2, "too small to begin"),

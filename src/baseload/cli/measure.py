@@ -125,7 +125,7 @@ async def _measured(asked: Asked) -> Measurement:
     try:
         served, model = await ask_engine(endpoint, flags["model"])
         note(f"  {model} at {endpoint.url}{f', {served.named}' if served.named else ''}")
-        offer, paid = asked.offer(endpoint.host, model)
+        offer, paid = asked.offer(endpoint.host, model, resells=served.resells)
         bounds = asked.bounds(offer)
         _agree(asked, served, offer, bounds, paid=paid)
         words = Words(flags["seed"], flags["shared_prefix"])
@@ -184,6 +184,11 @@ def _agree(asked: Asked, served: Served, offer: Offer | None, bounds: Bounds, *,
         estimate = open_estimate(asked.lengths(served.context_tokens), count, cost)
     estimate = bounded(estimate, bounds)
     requests, tokens = (f"{least:,} to {most:,}" for least, most in (estimate.requests, estimate.tokens))
+    if asked.usd is not None and offer is None:
+        raise BadInput(
+            "--max-usd cannot be kept: what a token costs here is not known",
+            remedy="Name what is paid with --offer, or bound it with --max-tokens.",
+        )
     note(f"  it takes {requests} requests, {tokens} tokens, at most {flags['seconds']:g} s")
     if not paid:
         return
@@ -195,7 +200,10 @@ def _agree(asked: Asked, served: Served, offer: Offer | None, bounds: Bounds, *,
     if flags["yes"]:
         return
     if not sys.stdin.isatty():
-        raise BadInput(f"it would cost {price}, and nobody can be asked", remedy="Add --yes to spend it.")
+        raise BadInput(
+            f"it would cost {price}, and nobody can be asked",
+            remedy="Add --yes to spend it, or --own where the machine is yours.",
+        )
     if not typer.confirm("  Spend it?", err=True):
         raise BadInput("nothing was sent beyond the question what is served", remedy="Bound it with --max-usd.")
 

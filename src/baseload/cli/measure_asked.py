@@ -81,14 +81,14 @@ class Asked:
             price=price_at(offer, datetime.now(UTC)) if offer is not None else unpaid,
         )
 
-    def offer(self, host: str, model: str) -> tuple[Offer | None, bool]:
+    def offer(self, host: str, model: str, *, resells: bool) -> tuple[Offer | None, bool]:
         """The offer that is paid at this endpoint, and whether tokens are paid there at all."""
         from baseload.errors import UnknownModel, Unpriced
         from baseload.measure.spending import is_own
 
         if self.flags["offer"] is not None:
             return self.catalog().offer(self.flags["offer"]), True
-        if self.flags["own"] or is_own(host):
+        if self.flags["own"] or (is_own(host) and not resells):
             return None, False
         try:
             return self._chosen(self.flags["catalog_model"] or model), True

@@ -23,15 +23,25 @@ _EXTRA: dict[str, dict[str, object]] = {
 }
 _HAS_MINIMUM = {"vLLM", "TensorRT-LLM"}
 _OWNERS = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp", "tensorrt_llm": "TensorRT-LLM"}
+# Who else says of a model that it owns it where a GPU serves it: LMDeploy, Ollama, our simulated upstreams. A gateway
+# names whoever sells the model.
+_SERVERS = {*_OWNERS, "", "lmdeploy", "library", "simulated"}
 
 
 class Served(msgspec.Struct, frozen=True):
-    """One endpoint: its models, the engine and its version (empty where it does not say), the longest context."""
+    """One endpoint: its models, the engine and its version (empty where it does not say), the longest context, and
+    whose model it says that it is."""
 
     models: tuple[str, ...]
     engine: str = ""
     version: str = ""
     context_tokens: int | None = None
+    owner: str = ""
+
+    @property
+    def resells(self) -> bool:
+        """Whether no engine says that the model is its own: a gateway that buys tokens may stand at your address."""
+        return self.owner.lower() not in _SERVERS
 
     @property
     def named(self) -> str:
@@ -87,7 +97,13 @@ async def ask_engine(endpoint: Endpoint, model: str | None) -> tuple[Served, str
     engine = _OWNERS.get(card.owned_by.lower(), "") if card is not None else ""
     engine, version = await _version(endpoint, engine)
     context = (card.max_model_len or (card.meta.n_ctx if card.meta else None)) if card is not None else None
-    return Served(tuple(each.id for each in cards), engine, clean(version), context), chosen
+    return Served(
+        tuple(each.id for each in cards),
+        engine,
+        clean(version),
+        context,
+        clean(card.owned_by) if card is not None else "",
+    ), chosen
 
 
 def _chosen(endpoint: Endpoint, model: str | None, cards: list[_Card]) -> str:

@@ -132,7 +132,7 @@ def entry(about: About, levels: Sequence[Level], long: Level | None, found: Fitt
         "max_in_flight": peak.in_flight,
         "measured": about.measured,
         "source": "measured",
-        "note": _note(found),
+        "note": _note(found) + ("; this client may have been the limit" if any(x.client_bound for x in levels) else ""),
         "probes": [_probe(each) for each in (*levels, *([long] if long else []))],
     }
     if found.rates is not None:
