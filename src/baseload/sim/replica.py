@@ -249,7 +249,7 @@ def interpreted() -> Kernel:
 
 @cache
 def compiled() -> Kernel:
-    """The engine compiled by numba, about twelve seconds the first time on a machine. ImportError without numba."""
+    """The engine compiled by numba: some five seconds the first time, then kept. ImportError without numba."""
     from numba import njit
     from numba.extending import register_jitable
 
