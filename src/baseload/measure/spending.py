@@ -22,6 +22,8 @@ from baseload.usage import Usage
 _OWN_ENDINGS = (".local", ".internal", ".lan", ".localhost", ".svc", ".svc.cluster.local")
 # A prompt or an answer may be longer than its mean by this much.
 LONGEST = 1.2
+# A load that is slow to become steady asks this many times what an even one does; its seconds bound it then.
+UNSTEADY = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,8 @@ def closed_estimate(probes: Probes, cost: Price | None) -> Estimate:
     """Of the probes: at least when the fourth load gains nothing, at most when every load does."""
     steps = list(loads(probes.most_in_flight, full=probes.full))
     few = steps if probes.full else steps[:LEAST_LOADS]
-    least, most = sum(map(_asked, few)), sum(map(_asked, steps))
-    longest = _asked(max(1, probes.most_in_flight // 2)) if probes.long_prompt else 0
+    least, most = sum(map(_asked, few)), UNSTEADY * sum(map(_asked, steps))
+    longest = UNSTEADY * _asked(max(1, probes.most_in_flight // 2)) if probes.long_prompt else 0
     return _estimate(probes.lengths, (least, most), longest, cost)
 
 
