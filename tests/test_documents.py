@@ -5,6 +5,8 @@ from decimal import Decimal
 
 import pytest
 
+from baseload.capacity.deployment import Saturated
+from baseload.catalog.entries import Precedence
 from baseload.documents import DATA, load_architectures, load_catalog, load_deployments
 from baseload.errors import BadConfig
 from baseload.settings import OwnPrice
@@ -85,7 +87,7 @@ def test_a_broken_file_is_named_with_its_field(data, file, old, new, says):
     [
         ("source: article-3", "source: hearsay", "'hearsay' is not one of"),
         ("in_flight: 8,", "in_flight: 128,", "rising concurrency"),
-        ('      - {in_flight: 8, output_tokens_per_second: "418.8"}\n', "", "needs two points, has 1"),
+        ('      - {in_flight: 8, output_tokens_per_second: "418.8"}\n', "", "needs points at two or more"),
         ("experts: false", "experts: maybe", "experts"),
     ],
 )
@@ -95,8 +97,51 @@ def test_a_broken_deployment_is_named(data, old, new, says):
         load_deployments(directory=data)
 
 
+YOURS = """sources:
+  measured: {reference: "mine", as_of: 2026-11-20, licence: yours, precedence: yours}
+deployments:
+  - {name: NAME, model: m, machine: rack-x1, gpu: rack, gpus: 1, engine: e, quantization: fp8, experts: false,
+     mix: {input: 100, output: 10}, max_in_flight: 4, measured: 2026-11-20, source: measured,
+     points: [{in_flight: 1, output_tokens_per_second: "100"}, {in_flight: 2, output_tokens_per_second: "190"},
+              {in_flight: 4, output_tokens_per_second: "340"}],
+     saturated: {input_tokens_per_second: "READ", output_tokens_per_second: "400"},
+     probes: [{in_flight: 1, input: 100.5, output: 10, requests: 9, output_tokens_per_second: "100",
+               ttft_seconds: {mean: 0.1, p50: 0.1, p90: 0.2, p99: 0.3}}]}
+"""
+
+
+def test_your_measured_deployments_stand_over_those_that_ship(tmp_path):
+    shipped = load_deployments(yours=tmp_path)
+    name = next(iter(shipped))
+    (tmp_path / "a.yaml").write_text(YOURS.replace("NAME", "rack").replace("READ", "5000"))
+    (tmp_path / "b.yaml").write_text(YOURS.replace("NAME", name).replace("READ", "5000"))
+    found = load_deployments(yours=tmp_path)
+    assert found.keys() == {*shipped, "rack"}
+    assert found["rack"].curve.tokens_per_second(4) == pytest.approx(340, rel=0.02)
+    assert found["rack"].saturated == Saturated(Decimal(5000), Decimal(400))
+    assert found[name].gpu == "rack"
+    assert found[name].source.precedence is Precedence.YOURS
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("READ", "0", "not above zero"),
+        ('"190"', '"0"', "no throughput"),
+        ("in_flight: 2", "in_flight: 1", "two or more concurrencies"),
+        ("mean: 0.1", "mean: soon", "mean"),
+        ("sources:", "sources: {", "not YAML"),
+    ],
+)
+def test_a_broken_file_of_yours_is_named(tmp_path, old, new, says):
+    (tmp_path / "rack.yaml").write_text(YOURS.replace(old, new, 1).replace("NAME", "rack").replace("READ", "5000"))
+    with pytest.raises(BadConfig, match=says) as caught:
+        load_deployments(yours=tmp_path)
+    assert "rack.yaml" in caught.value.message
+
+
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(BadConfig, match=r"cannot read .*articles\.yaml"):
+    with pytest.raises(BadConfig, match=r"there is no .*articles\.yaml"):
         load_catalog(directory=tmp_path)
 
 

@@ -20,6 +20,7 @@ HEAVY = frozenset(
         "httpx2",
         "importlib.metadata",
         "jinja2",
+        "numba",
         "numpy",
         "openai",
         "pydantic",

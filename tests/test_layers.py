@@ -45,11 +45,11 @@ FACE, ENTRY = "baseload", "__main__"
 ORDER = (*GROUND, *THINKS, FACE, *ACTS, ENTRY)
 
 # All that thinking code may import from outside. Anything else could be a clock, a file, a socket, the environment or
-# chance. `genai_prices.types` holds the plain values that the market book is converted from.
+# chance. `genai_prices.types` holds the plain values that the market book is converted from; numba compiles arithmetic.
 PURE_MODULES = """
     __future__ abc base64 bisect collections collections.abc contextlib copy dataclasses datetime decimal difflib enum
-    fnmatch fractions functools genai_prices.types graphlib hashlib heapq itertools json math msgspec numbers numpy
-    numpy.typing operator re statistics string textwrap types typing unicodedata
+    fnmatch fractions functools genai_prices.types graphlib hashlib heapq itertools json math msgspec numba
+    numba.extending numbers numpy numpy.typing operator re statistics string textwrap types typing unicodedata
 """
 PURE_CLOCK = frozenset({"Clock", "to_ns", "from_ns", "seconds_between"})
 ACTING_CALLS = frozenset({"open", "print", "input", "exec", "eval", "breakpoint", "__import__"})

@@ -23,8 +23,9 @@ out; no clock, file, socket, environment or chance):
 
     catalog   what can be bought            capacity  what a deployment can serve
     cost      what it costs                 policy    what the gateway is told
-    load      what is asked                 audit     what could have been, and was
-    wire      bytes to facts and back       plan      what to do
+    load      what is asked                 sim       what would happen
+    wire      bytes to facts and back       audit     what could have been, and was
+                                            plan      what to do
 
 and then those that act: `home`, `settings`, `pricebooks`, `documents`, `child`, `client`, `ledger`, `measure`,
 `gateway`, `console`, `cli`.

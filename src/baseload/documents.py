@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from importlib import resources
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from baseload.capacity.architecture import Architecture
+from baseload.capacity.config_json import shape_of
 from baseload.capacity.curve import DENSE, MIXTURE_OF_EXPERTS, Curve, Point
 from baseload.capacity.deployment import Deployment, Saturated, separate
 from baseload.catalog.books import Catalog
@@ -27,16 +28,22 @@ from baseload.catalog.market import market_offers
 from baseload.catalog.sheets import Exchange, OwnPrice
 from baseload.cost.parameters import Component, Evidence, Parameter, Payer, Scale, Shape, Table, check
 from baseload.errors import BadConfig, BadInput
+from baseload.home import measured_home
 from baseload.plan.scenario import Scenario
 from baseload.pricebooks import all_book_offers, your_leases, your_offers
 from baseload.ranges import Range
 from baseload.settings import BookFile, Settings, read_document
-from baseload.units import pico_per_token, quantity
+from baseload.units import MILLISECONDS_PER_SECOND, pico_per_token, quantity
 
 DATA = Path(str(resources.files("baseload.catalog") / "data"))
+CAPACITY_DATA = Path(str(resources.files("baseload.capacity") / "data"))
 COST_DATA = Path(str(resources.files("baseload.cost") / "data"))
 PLAN_DATA = Path(str(resources.files("baseload.plan") / "data"))
 MARKET_PACKAGE = "genai-prices"
+_MOST_CONFIG_BYTES = 4_000_000
+
+if TYPE_CHECKING:
+    from baseload.capacity.estimate import Model
 
 _Document = TypeVar("_Document", bound=msgspec.Struct)
 
@@ -71,6 +78,9 @@ class _Gpu(msgspec.Struct, forbid_unknown_fields=True):
     watts: Decimal
     counts: list[int]
     source: str
+    link_gb_per_second: Decimal
+    fp8_tflops: Decimal | None = None
+    fp4_tflops: Decimal | None = None
 
 
 class _Machines(msgspec.Struct, forbid_unknown_fields=True):
@@ -104,6 +114,31 @@ class _Mix(msgspec.Struct, forbid_unknown_fields=True):
     output: int
 
 
+class _Saturated(msgspec.Struct, forbid_unknown_fields=True):
+    input_tokens_per_second: Decimal
+    output_tokens_per_second: Decimal
+
+
+class _Places(msgspec.Struct, forbid_unknown_fields=True):
+    mean: float
+    p50: float
+    p90: float
+    p99: float
+
+
+class _Probe(msgspec.Struct, forbid_unknown_fields=True):
+    """One measured load with its times: kept beside the points for whoever fits them anew."""
+
+    in_flight: int
+    input: float
+    output: float
+    requests: int
+    output_tokens_per_second: Decimal
+    ttft_seconds: _Places | None = None
+    tpot_seconds: _Places | None = None
+    latency_seconds: _Places | None = None
+
+
 class _SecondMix(msgspec.Struct, forbid_unknown_fields=True):
     mix: _Mix
     output_tokens_per_second: Decimal
@@ -124,22 +159,28 @@ class _DeploymentRow(msgspec.Struct, forbid_unknown_fields=True):
     measured: date
     source: str
     saturated_from: _SecondMix | None = None
+    saturated: _Saturated | None = None
+    probes: list[_Probe] = []
     note: str = ""
 
 
-class _ArchitectureRow(msgspec.Struct, forbid_unknown_fields=True):
+class _ModelRow(msgspec.Struct, forbid_unknown_fields=True):
     name: str
-    total_parameters: Decimal
-    active_parameters: Decimal
-    kv_bytes_per_token: int
-    context_tokens: int
+    path: str
+    aliases: list[str]
     source: str
+    config: dict[str, object]
+    published_billions: Decimal | None = None
+
+
+class _Models(msgspec.Struct, forbid_unknown_fields=True):
+    sources: dict[str, _Origin]
+    models: list[_ModelRow]
 
 
 class _Deployments(msgspec.Struct, forbid_unknown_fields=True):
     sources: dict[str, _Origin]
     deployments: list[_DeploymentRow]
-    architectures: list[_ArchitectureRow]
 
 
 def load_catalog(
@@ -168,28 +209,132 @@ def load_leases(settings: Settings | None = None, *, directory: Path = DATA) -> 
     return (*yours, *_leases(directory / "leases.yaml"))
 
 
-def load_deployments(*, directory: Path = DATA) -> dict[str, Deployment]:
-    """Deployments that were measured, by name."""
-    path = directory / "deployments.yaml"
-    document = _read(path, _Deployments)
-    return {row.name: _deployment(row, document.sources, path) for row in document.deployments}
+class Deployments(dict[str, Deployment]):
+    """Measured deployments by name. A name such as `qwen3-32b@h100-80gb-x2:fp8:vllm` that nobody measured is found too:
+    the capacity model says what it serves. Only measured ones are listed."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and "@" in name)
+
+    def __missing__(self, name: str) -> Deployment:
+        if "@" not in name:
+            raise KeyError(name)
+        # Imported here: it brings numpy, which a measured deployment does without.
+        from baseload.capacity.modelled import modelled
+
+        self[name] = modelled(name, load_capacity_model(), load_architectures(), load_machines())
+        return self[name]
+
+    def get(self, name: str, default: object = None) -> Any:  # noqa: ANN401  as dict's own
+        try:
+            return self[name]
+        except KeyError:
+            return default
 
 
-def load_architectures(*, directory: Path = DATA) -> dict[str, Architecture]:
-    """Sizes of models, by name: what decides whether they fit a machine."""
-    path = directory / "deployments.yaml"
-    document = _read(path, _Deployments)
-    return {
-        row.name: Architecture(
+def load_deployments(*, directory: Path = DATA, yours: Path | None = None) -> Deployments:
+    """Deployments that were measured, by name: those that ship, and yours over them. `yours` is a folder of files as
+    `baseload measure` writes them, that of your home when none is named."""
+    found = Deployments()
+    folder = measured_home() if yours is None else yours
+    for path in [directory / "deployments.yaml", *sorted(folder.glob("*.yaml"))]:
+        document = _read(path, _Deployments)
+        found.update({row.name: _deployment(row, document.sources, path) for row in document.deployments})
+    return found
+
+
+class Probed(msgspec.Struct, frozen=True):
+    """A deployment of yours with the loads that it was measured under, by the names of the capacity model's figures."""
+
+    name: str
+    model: str
+    gpu: str
+    gpus: int
+    engine: str
+    quantization: str
+    measured: date
+    loads: tuple[dict[str, float], ...]
+
+
+def load_probes(*, yours: Path | None = None) -> tuple[Probed, ...]:
+    """What you measured of your own deployments, in the files of `load_deployments`."""
+    folder = measured_home() if yours is None else yours
+    rows = [row for path in sorted(folder.glob("*.yaml")) for row in _read(path, _Deployments).deployments]
+    return tuple(
+        Probed(
             row.name,
-            row.total_parameters,
-            row.active_parameters,
-            row.kv_bytes_per_token,
-            row.context_tokens,
-            _source(row.source, document.sources, path),
+            row.model,
+            row.gpu,
+            row.gpus,
+            row.engine,
+            row.quantization,
+            row.measured,
+            tuple(_figures(each) for each in row.probes),
         )
-        for row in document.architectures
+        for row in rows
+        if row.probes
+    )
+
+
+def _figures(probe: _Probe) -> dict[str, float]:
+    times = {"tpot_ms": probe.tpot_seconds, "ttft_ms": probe.ttft_seconds}
+    return {
+        "concurrency": float(probe.in_flight),
+        "input_tokens": probe.input,
+        "output_tokens": probe.output,
+        "output_tokens_per_s": float(probe.output_tokens_per_second),
+        **{name: each.mean * MILLISECONDS_PER_SECOND for name, each in times.items() if each is not None},
     }
+
+
+@cache
+def load_architectures(*, directory: Path = DATA) -> dict[str, Architecture]:
+    """Models by name, counted from their published configs: whether they fit a machine, and how fast they run there."""
+    path = directory / "architectures.json"
+    try:
+        document = msgspec.json.decode(path.read_bytes(), type=_Models)
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadConfig(f"cannot read {path}: {error}", remedy="Install baseload again.") from error
+    _once([row.name for row in document.models], path)
+    found = {}
+    for row in document.models:
+        try:
+            shape = shape_of(row.config)
+        except BadInput as error:
+            raise BadConfig(f"{path}: {row.name}: {error.message}", remedy=error.remedy) from error
+        source = _source(row.source, document.sources, path)
+        found[row.name] = Architecture.counted(row.name, shape, source, (row.path, *row.aliases))
+    return found
+
+
+def load_machines(*, directory: Path = DATA) -> dict[str, Machine]:
+    """GPU shapes by name."""
+    return {machine.name: machine for machine in _machines(directory / "machines.yaml")}
+
+
+def read_architecture(path: Path) -> Architecture:
+    """A model from its published config.json. Raises BadInput for what is none."""
+    try:
+        document = msgspec.json.decode(path.read_bytes()[:_MOST_CONFIG_BYTES], type=dict[str, object])
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error}", remedy="Give the path of a config.json.") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadInput(f"{path} is no config.json: {error}", remedy="Give the file as published.") from error
+    source = Source(str(path), Precedence.YOURS, datetime.fromtimestamp(path.stat().st_mtime, UTC).date(), str(path))
+    return Architecture.counted(path.parent.name or path.stem, shape_of(document), source)
+
+
+@cache
+def load_capacity_model(*, directory: Path = CAPACITY_DATA) -> Model:
+    """The fitted capacity model: constants, what is known of measured deployments, and its bands."""
+    # Imported here: they bring numpy, which most verbs do without.
+    from baseload.capacity.model_file import AGAIN, ModelDocument, model_from
+
+    path = directory / "capacity.json"
+    try:
+        return model_from(msgspec.json.decode(path.read_bytes(), type=ModelDocument))
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadConfig(f"cannot read {path}: {error}", remedy=AGAIN) from error
 
 
 def write_yaml(path: Path, document: Mapping[str, object]) -> None:
@@ -299,6 +444,9 @@ def _machines(path: Path) -> Iterator[Machine]:
                 row.bf16_tflops,
                 row.watts,
                 source,
+                row.fp8_tflops,
+                row.fp4_tflops,
+                row.link_gb_per_second,
             )
 
 
@@ -345,11 +493,10 @@ def _range(figures: list[Decimal] | None, gpu: str, path: Path) -> Range | None:
 
 def _deployment(row: _DeploymentRow, origins: dict[str, _Origin], path: Path) -> Deployment:
     try:
-        low, high = (Point(point.in_flight, float(point.output_tokens_per_second)) for point in row.points)
-        curve = Curve.through(low, high, MIXTURE_OF_EXPERTS if row.experts else DENSE)
+        points = [Point(point.in_flight, float(point.output_tokens_per_second)) for point in row.points]
+        shape = MIXTURE_OF_EXPERTS if row.experts else DENSE
+        curve = Curve.through(points[0], points[1], shape) if len(points) == 2 else Curve.fitted(points)
         saturated = _saturated(row)
-    except ValueError as error:
-        raise BadConfig(f"{path}: {row.name} needs two points, has {len(row.points)}", remedy="Give two.") from error
     except BadInput as error:
         raise BadConfig(f"{path}: {row.name}: {error.message}", remedy=error.remedy) from error
     return Deployment(
@@ -372,6 +519,10 @@ def _deployment(row: _DeploymentRow, origins: dict[str, _Origin], path: Path) ->
 
 def _saturated(row: _DeploymentRow) -> Saturated | None:
     """Reading and writing rates, told apart by two mixes at the same load; None when only one was measured."""
+    if (stated := row.saturated) is not None:
+        if not (stated.input_tokens_per_second > 0 and stated.output_tokens_per_second > 0):
+            raise BadInput("a saturated rate is not above zero", remedy="Leave `saturated` out, or measure it.")
+        return Saturated(stated.input_tokens_per_second, stated.output_tokens_per_second)
     other = row.saturated_from
     if other is None:
         return None

@@ -2,6 +2,7 @@
 
     ~/.local/share/baseload        the ledger of `baseload serve`
     ~/.local/share/baseload/demo   that of `baseload demo`
+    ~/.local/share/baseload/deployments     what `baseload measure` wrote, a file for each deployment
     ~/.local/share/baseload/decision.json   the decision that `baseload decide --save` froze last
 
 `BASELOAD_HOME` names another folder in place of the first.
@@ -22,6 +23,11 @@ def home(environment: Mapping[str, str] = os.environ) -> Path:
 def last_decision(environment: Mapping[str, str] = os.environ) -> Path:
     """The decision that was saved last: what `baseload explain` explains when nothing is asked."""
     return home(environment) / "decision.json"
+
+
+def measured_home(environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder of the deployments that you measured."""
+    return home(environment) / "deployments"
 
 
 def demo_home(environment: Mapping[str, str] = os.environ) -> Path:

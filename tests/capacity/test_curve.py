@@ -3,8 +3,10 @@
 from statistics import median
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from baseload.capacity.curve import DENSE, MIXTURE_OF_EXPERTS, Curve, Point
+from baseload.capacity.curve import DENSE, GAMMAS, MIXTURE_OF_EXPERTS, Curve, Point
 from baseload.errors import BadInput
 
 # Public vLLM 0.7.3 measurement of a 671B mixture of experts on 8 x H100 (AWQ, 1,024 in, 256 out), read from its chart.
@@ -52,3 +54,35 @@ def test_a_curve_goes_through_its_points_rises_and_then_stays_flat():
 def test_points_that_no_engine_could_produce_are_refused(low, high, says):
     with pytest.raises(BadInput, match=says):
         Curve.through(low, high)
+
+
+@given(
+    fixed=st.floats(1e-4, 0.1),
+    slope=st.floats(1e-6, 0.01),
+    gamma=st.sampled_from(GAMMAS),
+    sizes=st.sets(st.integers(1, 512), min_size=4, max_size=9),
+)
+def test_a_fit_finds_the_curve_that_its_points_lie_on(fixed, slope, gamma, sizes):
+    true = Curve(fixed, slope, gamma, max(sizes))
+    found = Curve.fitted([Point(size, true.tokens_per_second(size)) for size in sizes])
+    for size in sizes:
+        assert found.tokens_per_second(size) == pytest.approx(true.tokens_per_second(size), rel=0.02)
+
+
+@given(rates=st.lists(st.floats(1, 1e5), min_size=2, max_size=8))
+def test_a_fit_of_anything_has_no_negative_part(rates):
+    found = Curve.fitted([Point(2**power, rate) for power, rate in enumerate(rates)])
+    assert found.fixed_seconds >= 0
+    assert found.seconds_per_request >= 0
+    assert found.step_seconds(1) > 0
+
+
+@pytest.mark.parametrize("points", [[Point(1, 10)], [Point(4, 10), Point(4, 11)], [Point(0, 1), Point(2, 3)]])
+def test_a_fit_needs_two_concurrencies(points):
+    with pytest.raises(BadInput, match="two or more"):
+        Curve.fitted(points)
+
+
+def test_a_fit_needs_throughput():
+    with pytest.raises(BadInput, match="no throughput"):
+        Curve.fitted([Point(1, 0.0), Point(2, 3.0)])

@@ -10,12 +10,16 @@ median error 3 %, worst 20 % (at five in flight).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from baseload.errors import BadInput
 
 DENSE = 1.0
 MIXTURE_OF_EXPERTS = 0.7
+# The shapes that are tried on more than two points, and how much a shape far from a dense model's must fit better.
+GAMMAS = tuple(step / 20 for step in range(4, 51))
+SHAPE_PENALTY = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,27 @@ class Curve:
             )
         return cls(fixed, slope, gamma, high.in_flight)
 
+    @classmethod
+    def fitted(cls, points: Sequence[Point]) -> Curve:
+        """The curve nearest to measured points, each missed by as small a share as can be; its shape is found too.
+
+        >>> curve = Curve.fitted([Point(c, Curve(0.02, 0.001, 0.8, 64).tokens_per_second(c)) for c in (1, 4, 16, 64)])
+        >>> round(curve.gamma, 2), round(curve.fixed_seconds, 4)
+        (0.8, 0.02)
+        """
+        ordered = sorted(points, key=lambda point: point.in_flight)
+        sizes = {point.in_flight for point in ordered}
+        if len(sizes) < 2 or len(sizes) < len(ordered) or min(sizes) <= 0:
+            raise BadInput(
+                f"a curve needs points at two or more concurrencies, got {sorted(sizes)}",
+                remedy="Measure once with few and once with many requests in flight.",
+            )
+        if any(not 0 < point.output_tokens_per_second < math.inf for point in ordered):
+            raise BadInput("a point has no throughput", remedy="Leave out what could not be measured.")
+        tries = [_nearest(ordered, gamma) for gamma in GAMMAS]
+        _, fixed, slope, gamma = min(tries)
+        return cls(fixed, slope, gamma, ordered[-1].in_flight)
+
     def step_seconds(self, in_flight: int) -> float:
         """Seconds between two tokens of one request with `in_flight` requests served at once."""
         batch = float(max(in_flight, 1))
@@ -71,3 +96,23 @@ class Curve:
             return 0.0
         inside = min(in_flight, self.measured_to)
         return inside / self.step_seconds(inside)
+
+
+def _nearest(points: Sequence[Point], gamma: float) -> tuple[float, float, float, float]:
+    """How far, and `fixed`, `slope` and `gamma` of the nearest curve of a shape: least squares of relative misses."""
+    seconds = [point.in_flight / point.output_tokens_per_second for point in points]
+    sizes = [math.pow(point.in_flight, gamma) for point in points]
+    ones = [1 / step for step in seconds]
+    rises = [size / step for size, step in zip(sizes, seconds, strict=True)]
+    aa, ab, bb = (
+        sum(x * y for x, y in zip(*pair, strict=True)) for pair in ((ones, ones), (ones, rises), (rises, rises))
+    )
+    a, b = sum(ones), sum(rises)
+    determinant = aa * bb - ab * ab
+    fixed, slope = ((a * bb - b * ab) / determinant, (b * aa - a * ab) / determinant) if determinant > 0 else (0.0, 0.0)
+    if fixed < 0 or determinant <= 0:
+        fixed, slope = 0.0, b / bb
+    if slope < 0:
+        fixed, slope = a / aa, 0.0
+    missed = sum((fixed * one + slope * rise - 1) ** 2 for one, rise in zip(ones, rises, strict=True))
+    return missed + SHAPE_PENALTY * (gamma - DENSE) ** 2, fixed, slope, gamma

@@ -9,7 +9,10 @@ from decimal import Decimal
 from baseload.capacity.curve import Curve
 from baseload.catalog.entries import Source
 from baseload.errors import BadInput
+from baseload.ranges import Range
 from baseload.usage import Usage
+
+_EXACT = Range.exact(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,8 @@ class Saturated:
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """`model` is the name offers use. `saturated` is None when only one mix of input and output was measured: then
-    `curve` alone says what it serves, at that mix (`mix_input` tokens in for `mix_output` out)."""
+    `curve` alone says what it serves, at that mix (`mix_input` tokens in for `mix_output` out). `band` is how far its
+    rates may be off, as factors: 1 where they were measured, wider where they are modelled."""
 
     name: str
     model: str
@@ -40,6 +44,7 @@ class Deployment:
     saturated: Saturated | None
     measured: date
     source: Source
+    band: Range = _EXACT
 
     def seconds(self, usage: Usage) -> Decimal:
         """Seconds one request keeps the full deployment busy. Cached prompt tokens are not read again."""

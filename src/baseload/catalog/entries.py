@@ -204,7 +204,10 @@ class LeaseKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A GPU shape: one card's figures times `count`. Watts per card at load; bandwidth in TB/s per card."""
+    """A GPU shape: one card's figures times `count`. Watts per card at load; bandwidth in TB/s per card.
+
+    TFLOPS are dense; None where the card has no such units. `link_gb_per_second` goes to its neighbour, one direction.
+    """
 
     name: str
     gpu: str
@@ -214,6 +217,9 @@ class Machine:
     bf16_tflops: Decimal
     watts: Decimal
     source: Source
+    fp8_tflops: Decimal | None = None
+    fp4_tflops: Decimal | None = None
+    link_gb_per_second: Decimal | None = None
 
     @property
     def total_memory_gb(self) -> Decimal:

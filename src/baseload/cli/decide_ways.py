@@ -236,8 +236,8 @@ def _capacity(typed: Typed, ways: Ways, figures: dict[str, Range], sources: dict
             remedy="Give --gpu-capacity for your mix.",
         )
     month = HOURS_PER_MONTH * SECONDS_PER_HOUR
-    figures[read] = Range.exact(deployment.saturated.input_tokens_per_second * month)
-    figures[written] = Range.exact(deployment.saturated.output_tokens_per_second * month)
+    figures[read] = deployment.band * (deployment.saturated.input_tokens_per_second * month)
+    figures[written] = deployment.band * (deployment.saturated.output_tokens_per_second * month)
     sources |= {read: deployment.source, written: deployment.source}
 
 
@@ -247,7 +247,10 @@ def _deployment(name: str) -> Deployment:
 
     known = load_deployments()
     if name not in known:
-        raise UnknownModel(f"no deployment is called {name!r}", remedy=f"Use one of {', '.join(known)}.")
+        raise UnknownModel(
+            f"no deployment is called {name!r}",
+            remedy=f"Use one of {', '.join(known)}, or name one to be modelled, as in qwen3-32b@h100-80gb-x2:fp8:vllm.",
+        )
     return known[name]
 
 

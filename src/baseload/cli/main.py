@@ -8,7 +8,24 @@ from typing import Annotated
 import typer
 
 from baseload import __version__
-from baseload.cli import config, decide, demo, doctor, explain, gpu, init, key, outcome, price, replay, serve, upstream
+from baseload.cli import (
+    capacity,
+    config,
+    decide,
+    demo,
+    doctor,
+    explain,
+    gpu,
+    init,
+    key,
+    measure,
+    outcome,
+    price,
+    replay,
+    serve,
+    simulate,
+    upstream,
+)
 from baseload.cli.output import note, say
 from baseload.errors import BaseloadError
 
@@ -47,6 +64,13 @@ app.add_typer(price.app, name="price", help="What every book says a model costs,
 app.add_typer(gpu.app, name="gpu", help="What an hour of a GPU costs by the way it is paid, and when owning pays.")
 app.add_typer(config.app, name="config", help="The configuration: check it, show it, and its schema.")
 app.add_typer(key.app, name="key", help="The keys of clients: make, see, rotate and revoke them.")
+app.command("capacity", help="What a model on GPUs serves, with bounds; whether it fits; the load within an SLO.")(
+    capacity.command
+)
+app.command("measure", help="Benchmark a live endpoint, fit its curve, and keep it for decide.")(measure.command)
+app.command(
+    "simulate", help="A load through own pools and APIs before anything is bought: how fast, how full, what cost."
+)(simulate.command)
 app.command("replay", help="What the metered calls would have cost under another policy.")(replay.command)
 
 

@@ -1,0 +1,148 @@
+"""Many cases as columns of numbers, so that one pass of arithmetic answers all. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baseload.capacity.case import ENGINES, Case
+from baseload.catalog.entries import Machine
+from baseload.units import BYTES_PER_GB
+
+Column = NDArray[np.float64]
+Whole = NDArray[np.int64]
+TERA = 1e12
+# What an engine keeps free for activations and its own: at most 3 GB a card, less on small cards (an RTX 4090 of 24 GB
+# had room for 41,408 tokens of Llama-3.1-8B beside its weights, vLLM 0.19: 1.2 GB).
+_KEPT, _KEPT_SHARE, _USABLE = 3.0, 0.05, 0.9
+_FIELDS = 27
+_HOPPER = ("h100", "h200", "h20", "gh200")
+_SPREADS = 4  # 1, 2, 4, 8 cards and more
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """One array per figure, one place in it per case. Bytes and operations are those of one card."""
+
+    layers: Column
+    hidden: Column
+    expert_layers: Column
+    experts: Column
+    share: Column
+    plain_bytes: Column
+    expert_bytes: Column
+    plain_flops: Column
+    expert_flops: Column
+    cache_bytes: Column
+    window_bytes: Column
+    state_bytes: Column
+    attention_flops: Column
+    bandwidth: Column
+    link: Column
+    cards: Column
+    stages: Column
+    kv_tokens: Column
+    input: Column
+    read: Column
+    output: Column
+    in_flight: Column
+    latent: Column
+    int4: Column
+    spread: Column
+    plain_total: Column
+    most_requests: Column
+    engine: Whole
+    steps: Whole
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Columns:
+        """Some of the cases."""
+        return Columns(*(getattr(self, name)[rows] for name in self.__slots__))
+
+
+def columns(cases: Sequence[Case]) -> Columns:
+    """The cases, in their order."""
+    table = np.array([_figures(case) for case in cases], dtype=np.float64).reshape(len(cases), _FIELDS)
+    engines = [ENGINES.index(case.engine) if case.engine in ENGINES else len(ENGINES) for case in cases]
+    steps = [min(case.machine.count.bit_length() - 1, _SPREADS - 1) for case in cases]
+    counts: list[Whole] = [np.array(engines, dtype=np.int64), np.array(steps, dtype=np.int64)]
+    figures: list[Column] = list(table.T)
+    return Columns(*figures, *counts)  # type: ignore[arg-type]  # counts stand last
+
+
+def _figures(case: Case) -> tuple[float, ...]:
+    shape, machine, precision = case.architecture.shape, case.machine, case.precision
+    assert shape is not None  # noqa: S101  a case has one
+    plain_bytes, expert_bytes = weight_bytes(case)
+    cards = case.tensor
+    experts = shape.experts * shape.expert_layers * shape.expert_parameters
+    rate = _rate(machine, precision.multiply) * TERA
+    # Attention of gpt-oss and the like stays at 16 bits; what is multiplied at which precision follows the bytes.
+    plain_rate = rate if plain_bytes < 2 or precision.multiply == "bf16" else float(machine.bf16_tflops) * TERA
+    copies = max(cards // max(shape.kv_heads, 1), 1) / cards
+    cache = shape.kv_elements * precision.cache_bytes * copies
+    near = shape.window_elements * precision.cache_bytes * copies
+    context = case.input_tokens + case.output_tokens
+    window = min(shape.window, context - case.output_tokens // 2) if shape.window else 0
+    held = (shape.plain_parameters * plain_bytes + 2 * shape.head_parameters * 2.0) + experts * expert_bytes
+    memory = float(machine.memory_gb) * BYTES_PER_GB
+    free = memory * _USABLE - held / machine.count - min(_KEPT * BYTES_PER_GB, memory * _KEPT_SHARE)
+    per_token = (cache + near * window / context + shape.state_bytes * copies / context) / case.pipeline
+    return (
+        shape.layers,
+        shape.hidden,
+        shape.expert_layers,
+        shape.experts,
+        shape.experts_per_token / shape.experts if shape.experts else 0.0,
+        (shape.plain_parameters * plain_bytes + shape.head_parameters * 2.0) / cards,
+        experts * expert_bytes / cards,
+        2.0 * (shape.plain_parameters + shape.head_parameters) / cards / plain_rate,
+        2.0 * shape.expert_layers * shape.experts_per_token * shape.expert_parameters / cards / rate,
+        cache,
+        near * window,
+        shape.state_bytes * copies,
+        4.0 * shape.attention_width / cards / (float(machine.bf16_tflops) * TERA),
+        float(machine.bandwidth_tb_per_second) * TERA,
+        float(machine.link_gb_per_second or 32) * BYTES_PER_GB,
+        cards,
+        case.pipeline,
+        free / per_token if per_token else 1e12,
+        case.input_tokens,
+        case.input_tokens * (1.0 - case.cached),
+        case.output_tokens,
+        case.in_flight,
+        float(shape.kv_heads == 0),
+        float(precision.name == "int4"),
+        float(case.expert > 1),
+        held / machine.count,
+        case.most_requests,
+    )
+
+
+def weight_bytes(case: Case) -> tuple[float, float]:
+    """Bytes of a weight outside and inside of experts. Four-bit mixtures keep the rest larger: gpt-oss and Kimi at 16
+    bits, NVFP4 with a latent cache at 8 (their published quantization configs)."""
+    shape, precision = case.architecture.shape, case.precision
+    assert shape is not None  # noqa: S101  a case has one
+    plain = precision.plain_bytes
+    if shape.experts and plain < 1:
+        if precision.name == "int4" or case.architecture.name.startswith("gpt-oss"):
+            plain = 2.0
+        elif shape.kv_heads == 0:
+            plain = 1.0
+    return plain, precision.expert_bytes
+
+
+def _rate(machine: Machine, units: str) -> float:
+    """TFLOPS of the units that multiply; where the card has none of that kind, of the next wider."""
+    hopper = machine.gpu.startswith(_HOPPER)
+    if units == "fp4" and machine.fp4_tflops is not None and not hopper:
+        return float(machine.fp4_tflops)
+    if units == "fp8" and machine.fp8_tflops is not None:
+        return float(machine.fp8_tflops)
+    return float(machine.bf16_tflops)

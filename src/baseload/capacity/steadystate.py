@@ -1,0 +1,154 @@
+"""What a deployment serves with requests kept in flight: time to first token, between tokens, tokens a second. Pure.
+
+The step of an engine (`steptime.py`) follows from what a card can read, multiply and send, from the layers of the model
+and from constants of engines, fitted to measured serving (`training.py`). With as many requests in flight as are asked
+for, or as fit, a token takes one step of all of them and its share of the prompts that are read meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from baseload.capacity.columns import Column, Columns
+from baseload.capacity.constants import Constants
+from baseload.capacity.steptime import StepTime
+
+CHUNK = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The coefficients of `StepTime` as columns, and how engines share their steps between prompts and tokens."""
+
+    shared_weights: Column
+    expert_weights: Column
+    expert_share: Column
+    compute: Column
+    softness: float
+    context: Column
+    attention: Column
+    fixed: Column
+    per_request: Column
+    per_token: Column
+    prefill: Column
+    prompt_factor: Column
+    receive: Column
+    waiting: Column
+    kv_tokens: Column
+
+    def work(self, tokens: Column) -> Column:
+        """Reading weights and multiplying, the slower of the two softly."""
+        weights = self.shared_weights + self.expert_weights * (1.0 - (1.0 - self.expert_share) ** tokens)
+        power = self.softness
+        found: Column = (weights**power + (tokens * self.compute) ** power) ** (1.0 / power)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Seconds to the first token and between tokens, output tokens per second, and requests that really run."""
+
+    first: Column
+    between: Column
+    output_per_second: Column
+    running: Column
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """What was measured of a deployment against the model, as factors on seconds: 1 where nothing was."""
+
+    step: Column | float = 1.0
+    compute: Column | float = 1.0
+    first: Column | float = 1.0
+
+
+NONE = Factors()
+
+
+def steps(of: Columns, constants: Constants, factors: Factors = NONE) -> Steps:
+    """The step of every case."""
+    known = constants.values
+    engine, size = of.engine, of.steps
+    pace = (
+        np.exp(constants.engine("pace", engine) + constants.spread(engine, size) + known["latent_pace"] * of.latent)
+        * factors.step
+    )
+    read = of.bandwidth * np.exp(known["read_plain"] - known["int4_read"] * of.int4)
+    read_experts = of.bandwidth * np.exp(
+        known["read_experts"] - known["int4_read"] * of.int4 - known["expert_spread"] * of.spread
+    )
+    multiply = (
+        np.exp(known["multiply"] + constants.engine("multiply", engine) - known["int4_multiply"] * of.int4)
+        / factors.compute
+    )
+    read_cache = of.bandwidth * np.exp(known["read_cache"] + constants.engine("cache", engine))
+    several = of.cards > 1
+    ring = 2.0 * of.layers * several
+    sent = of.hidden * 4.0 * (of.cards - 1.0) / of.cards / (of.link * np.exp(known["link"]))
+    launch = (
+        np.exp(known["step"]) + of.layers * np.exp(known["layer"]) + of.expert_layers * np.exp(known["expert_layer"])
+    )
+    launch = launch * np.exp(constants.engine("launch", engine))
+    hops = ring * np.exp(known["reduce"]) * np.log2(np.maximum(of.cards, 2.0))
+    return Steps(
+        shared_weights=of.plain_bytes / read * pace,
+        expert_weights=of.expert_bytes / read_experts * pace,
+        expert_share=np.minimum(of.share * np.exp(known["coverage"]), 0.9999),
+        compute=(of.plain_flops + of.expert_flops) / multiply * pace,
+        softness=known["softness"],
+        context=of.cache_bytes / read_cache * pace,
+        attention=of.attention_flops / np.exp(known["attention"]) * factors.compute * pace,
+        fixed=(launch + hops) * pace,
+        per_request=(np.exp(known["request"]) + (of.window_bytes + 2.0 * of.state_bytes) / read_cache) * pace,
+        per_token=ring * sent * pace,
+        prefill=of.layers * np.exp(known["prefill_layer"]) * pace,
+        prompt_factor=np.exp(constants.engine("prompt", engine)),
+        receive=np.exp(known["receive"] + constants.engine("receive", engine)) * np.ones_like(of.layers),
+        waiting=1.0 / (1.0 + np.exp(-(known["waiting"] + constants.engine("waiting", engine)))),
+        kv_tokens=of.kv_tokens,
+    )
+
+
+def serve(of: Columns, constants: Constants, factors: Factors = NONE) -> Served:
+    """Steady state with `in_flight` requests kept going."""
+    step = steps(of, constants, factors)
+    whole = of.input + of.output
+    room = np.maximum(step.kv_tokens / (of.input + 0.6 * of.output), 1.0)
+    running = np.clip(of.in_flight, 1.0, np.minimum(room, of.most_requests))
+    context = whole - of.output / 2.0
+    token = step.work(running) + step.context * running * context + step.fixed
+    token = token + running * (step.per_request + step.per_token)
+    pairs = of.read * (of.input - of.read / 2.0)
+    busy = step.compute * of.read + step.attention * pairs + step.per_token * of.read
+    prompt = step.work(of.read) + step.attention * pairs + step.per_token * of.read + step.fixed + step.prefill
+    prompt = prompt * step.prompt_factor
+    floor = 0.3 * (step.shared_weights + step.expert_weights)
+    delay = np.maximum(prompt - 0.5 * step.fixed - floor, busy)
+    others = running - 1.0
+    between = token + others / of.output * delay * (1.0 - step.waiting)
+    waits = step.waiting * others * prompt * np.exp(constants.values["queue"]) / 2.0
+    behind = np.maximum(of.in_flight - running, 0.0) / running * (between * of.output + prompt)
+    first = (step.receive + prompt + token + waits) * factors.first + behind
+    return Served(first, between, of.in_flight * of.output / (first + of.output * between), running)
+
+
+def step_times(of: Columns, constants: Constants, factors: Factors = NONE) -> list[StepTime]:
+    """Each case's step as plain numbers, for the simulator."""
+    found = steps(of, constants, factors)
+    mixed = of.engine != 1  # SGLang reads prompts before it goes on; vLLM and TensorRT-LLM in pieces beside the tokens
+    ones = np.ones(len(of))
+    table = np.stack(
+        [
+            found.shared_weights, found.expert_weights, found.expert_share, found.compute, found.softness * ones,
+            found.context, found.attention, found.fixed, found.per_request, found.per_token, found.prefill,
+            found.receive * factors.first,
+        ],
+        axis=1,
+    )  # fmt: skip
+    return [
+        StepTime._make([*row, int(max(room, 1)), int(most), CHUNK, bool(beside)])
+        for row, room, most, beside in zip(table.tolist(), found.kv_tokens, of.most_requests, mixed, strict=True)
+    ]

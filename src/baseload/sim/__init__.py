@@ -1,0 +1,1 @@
+"""What would happen: requests through replicas that are not bought yet. Thinks."""
