@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -211,7 +212,7 @@ class TestOneClientsTrouble:
         simulated, gateway = await bench.before_simulated("chats", changes={"operations": frozenset({Operation.CHAT})})
         for _ in range(10):
             answer = await post(gateway, {"model": "auto", "input": "x", "prompt": "x"}, f"/v1/{operation}")
-            assert answer.status_code == 400
+            assert answer.status_code == 240
         assert (await post(gateway, question(max_tokens=2))).status_code == 200
         assert simulated.count.requests == 1
 
@@ -327,6 +328,54 @@ class TestOneClientsTrouble:
             type(each).__name__ for each in gc.get_objects() if isinstance(each, (Job, Record, Try, Exchange))
         )
         assert kept == {}
+
+
+async def test_whatever_everybody_does_each_request_is_one_call_and_nothing_is_held(bench: Bench) -> None:
+    """Upstreams that fail in every way, clients that leave at any moment, a line for slots, a policy that is exchanged:
+    what was doubled, lost or never given back would show here."""
+    chance = random.Random(1)  # noqa: S311 (no secret)
+
+    async def wild(request: Request, exchange: Exchange) -> None:
+        fate = chance.random()
+        if fate < 0.05:
+            exchange.abort()
+        elif fate < 0.15:
+            await status(500 if fate < 0.1 else 429)(request, exchange)
+        else:
+            await asyncio.sleep(chance.random() * 0.02)
+            if fate < 0.2:
+                await exchange.start(200, SSE)
+                await exchange.send(chunk("one"))
+                exchange.abort()
+            else:
+                await plain(request, exchange)
+
+    urls = [(await bench.upstream(wild)).url for _ in range(2)]
+    routes = (route(0, own=True, slots=4, wait_seconds=0.05), route(1))
+    gateway = await bench.gateway(*urls, routes=routes, upstream={"retries": Retries(times=1, first_seconds=0.005)})
+
+    async def client() -> None:
+        for number in range(15):
+            reader, writer = await gateway.connect()
+            writer.write(ask(question(stream=bool(number % 2)), headers=b"Connection: close\r\n"))
+            if chance.random() < 0.3:
+                await asyncio.sleep(chance.random() * 0.03)
+            else:
+                with suppress(ConnectionResetError):
+                    await asyncio.wait_for(reader.read(-1), 5)
+            writer.close()
+            gateway.gateway.swap(gateway.gateway._state.snapshot.policy)
+
+    await asyncio.gather(*(client() for _ in range(16)))
+    await until(lambda: len(bench.spool.calls) == 240)
+    held = gateway.gateway._state.slots.own
+    await until(lambda: not any(held.values()))
+    assert len({call.id for call in bench.spool.calls}) == len(bench.spool.calls) == 240
+    assert gateway.gateway._server.room.held == 0
+    for call in bench.spool.calls:
+        assert call.cost_nanousd is not None
+        assert (call.cost_nanousd > 0) == any(each.evidence is not Evidence.NONE for each in call.attempts)
+        assert [each.number for each in call.attempts] == list(range(1, len(call.attempts) + 1))
 
 
 async def test_an_official_client_never_takes_a_broken_stream_for_a_whole_one(bench: Bench) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import httpx2 as httpx
 import openai
 import pytest
-from tests.gateway.conftest import Bench
+from tests.gateway.conftest import JSON, Bench
 
 from baseload.gateway import stored
+from baseload.gateway.http import Exchange, Request
 from baseload.gateway.keyfile import mint
 from baseload.gateway.stored import Stored
 
@@ -124,3 +125,16 @@ async def test_what_the_upstream_says_of_it_passes(bench: Bench) -> None:
     async with httpx.AsyncClient() as client:
         answer = await client.get(f"{gateway.url}/v1/responses/resp_1")
     assert (answer.status_code, answer.headers["x-baseload-upstream"]) == (404, "u0")
+
+
+async def test_an_upstream_that_quotes_our_key_does_not_hand_it_on(bench: Bench) -> None:
+    async def quotes(request: Request, exchange: Exchange) -> None:
+        await exchange.respond(
+            409, JSON, b'{"error":{"message":"%b is busy"}}' % (request.header(b"authorization") or b"")
+        )
+
+    gateway = await bench.gateway((await bench.upstream(quotes)).url)
+    Stored(gateway.gateway._settings.directory / stored.STORED).remember("resp_1", "u0", "")
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"{gateway.url}/v1/responses/resp_1")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (409, "Bearer *** is busy")

@@ -63,6 +63,22 @@ async def test_a_slot_that_comes_while_one_leaves_is_not_lost() -> None:
     assert slots.busy("pool") == 1
 
 
+@pytest.mark.parametrize("others", [0, 1])
+async def test_a_slot_that_comes_after_one_has_left_goes_to_the_next_or_to_nobody(others: int) -> None:
+    slots = Slots()
+    lines = Lines(slots)
+    lines.take("pool", 1)
+    leaving = asyncio.create_task(lines.wait("pool", 1, 5))
+    staying = [asyncio.create_task(lines.wait("pool", 1, 5)) for _ in range(others)]
+    await settle()
+    leaving.cancel()  # it leaves ...
+    lines.give("pool")  # ... and before it could run, the one slot is given back
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert await asyncio.wait_for(asyncio.gather(*staying), 1) == [True] * others
+    assert (slots.busy("pool"), lines.length("pool")) == (others, 0)
+
+
 async def test_several_slots_are_handed_on_at_once() -> None:
     lines = Lines(Slots())
     for _ in range(3):

@@ -59,7 +59,11 @@ class Following:
                 if request.method == "DELETE" and answer.status < HTTPStatus.MULTIPLE_CHOICES:
                     self._stored.forget(name)
                 headers = answers.identified(answers.passed(answer.headers), request)
-                await exchange.start(answer.status, [*headers, (b"x-baseload-upstream", upstream.encode())])
+                headers = [*headers, (b"x-baseload-upstream", upstream.encode())]
+                if answer.status >= HTTPStatus.BAD_REQUEST:  # it may quote our key
+                    await exchange.respond(answer.status, headers, (await answer.excerpt())[0])
+                    return
+                await exchange.start(answer.status, headers)
                 while data := await answer.next():
                     await exchange.send(data)
                 await exchange.end()

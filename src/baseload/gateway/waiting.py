@@ -100,10 +100,11 @@ class Lines:
 
     def _hand_on(self, upstream: str) -> None:
         line = self._lines[upstream]
-        while line and self._slots.take(upstream, line[0].limit):
+        while line and (line[0].granted.cancelled() or self._slots.take(upstream, line[0].limit)):
             waiter = line.popleft()
             self._slots.give(_waiting(upstream))
-            waiter.granted.set_result(None)
+            if not waiter.granted.cancelled():  # else it leaves at this very moment, and takes no slot along
+                waiter.granted.set_result(None)
 
     def _look_on(self) -> None:
         """Another worker gives a slot back without a word: while somebody waits, look."""
