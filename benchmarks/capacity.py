@@ -87,6 +87,8 @@ def beside(rows: Sequence[Measured], off: Errors) -> Iterator[Figure]:
     yield from three("AIConfigurator", Errors(*columns))
     mine = Errors(off.first[both], off.between[both], off.output[both])
     yield from three("the same rows, model left out", mine)
+    ratio = float(np.median(shares(mine.output)) / np.median(shares(columns[2])))
+    yield Figure("the same rows: our error / theirs in tokens/s", ratio, "ratio", len(both))
     closer = shares(mine.output) < shares(columns[2])
     yield Figure("the same rows: ours is closer in tokens/s", 100 * float(closer.mean()), "%", len(both))
 

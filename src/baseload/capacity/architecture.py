@@ -78,7 +78,7 @@ def architecture_named(asked: str, known: Mapping[str, Architecture]) -> Archite
         if not shorter:
             raise UnknownModel(
                 f"the layers of {asked!r} are not known",
-                remedy="Give its config.json, as published beside the weights: --config config.json.",
+                remedy="Give the file published beside its weights: baseload capacity --config config.json.",
             )
         text = shorter
     return by_name[text]

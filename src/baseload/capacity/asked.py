@@ -63,18 +63,22 @@ def case_of(row: Mapping[str, str | None], books: Books, own: Architecture | Non
     missing = [name for name in NEEDED if not text[name] and not (name == "model" and own is not None)]
     if missing:
         raise BadInput(f"{', '.join(missing)} was not given", remedy=f"Every case needs {', '.join(NEEDED)}.")
-    stages = _whole("pp", text["pp"] or "1")
+    stages = max(_whole("pp", text["pp"] or "1"), 1)
+    count, tensor = _whole("count", text["count"]), _whole("tp", text["tp"] or "0")
+    expert = max(_whole("ep", text["ep"] or "1"), 1)
+    if expert > 1 and tensor and count % (tensor * stages) == 0:
+        tensor = 0  # attention as data parallel beside experts that are spread is answered as if it were cut
     return Case(
         own if own is not None else books.architecture(text["model"]),
-        books.machine(text["gpu"], _whole("count", text["count"])),
+        books.machine(text["gpu"], count),
         engine_named(text["engine"]),
         precision_named(text["quant"]),
         _whole("input_tokens", text["input_tokens"]),
         _whole("output_tokens", text["output_tokens"]),
         _whole("concurrency", text["concurrency"]),
-        tensor=_whole("tp", text["tp"] or "0"),
-        expert=max(_whole("ep", text["ep"] or "1"), 1),
-        pipeline=max(stages, 1),
+        tensor=tensor,
+        expert=expert,
+        pipeline=stages,
         cached=_share(text["cached"] or "0"),
         version=text["engine_version"],
         most_requests=_whole("max_num_seqs", text["max_num_seqs"] or str(MOST_REQUESTS)),

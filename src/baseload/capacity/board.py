@@ -30,6 +30,9 @@ CARDS = {
     "gb200-sxm": "gb200-186gb", "gb300": "gb300-288gb", "gb300-sxm": "gb300-288gb", "l4": "l4-24gb",
     "l40": "l40-48gb", "rtx-pro-6000-server": "rtx-pro-6000", "rtxpro6000": "rtx-pro-6000", "rtx4090": "rtx-4090",
     "b60": "arc-b60-24gb", "h100-sxm5": "h100-80gb", "a6000": "a6000-48gb", "rtx-a6000": "a6000-48gb",
+    "h100-80gb-hbm3": "h100-80gb", "h100-nvl": "h100-94gb", "a100-sxm4-80gb": "a100-80gb",
+    "a100-80gb-pcie": "a100-pcie",
+    "a100-sxm4-40gb": "a100-40gb", "h200-sxm5": "h200-141gb", "b200-sxm6": "b200-180gb", "b300-sxm6": "b300-288gb",
 }  # fmt: skip
 
 

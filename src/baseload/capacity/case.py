@@ -36,8 +36,8 @@ PRECISIONS = {
 }
 _PRECISION_NAMES = {
     "fp16": "bf16", "float16": "bf16", "bfloat16": "bf16", "16": "bf16", "half": "bf16",
-    "8": "fp8", "w8a8": "fp8", "fp8_block": "fp8",
-    "nvfp4": "fp4", "mxfp4": "fp4", "w4a8_mxfp4_mxfp8": "fp4", "4": "int4",
+    "8": "fp8", "w8a8": "fp8", "fp8_block": "fp8", "fp8_static": "fp8", "fp8-dynamic": "fp8", "float8": "fp8",
+    "nvfp4": "fp4", "mxfp4": "fp4", "w4a8_mxfp4_mxfp8": "fp4", "w4a16_mxfp4": "fp4", "w4a4": "fp4", "4": "int4",
     "awq": "int4", "gptq": "int4", "w4a16": "int4", "int4_wo": "int4", "w8a16": "int8", "int8_wo": "int8",
 }  # fmt: skip
 ENGINES = ("vllm", "sglang", "trtllm")

@@ -13,7 +13,7 @@ from baseload.capacity.estimate import Model
 from baseload.capacity.known import Known
 from baseload.errors import BadConfig
 
-AGAIN = "Fit it again: python -m benchmarks.capacity_fit"
+AGAIN = "Install baseload again, or fit it: python tests/data/capacity/fit.py."
 
 
 class ModelDocument(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -264,9 +264,10 @@ def _rent(catalog: Catalog, gpu: str) -> Lease | None:
 
 def _unfit(ways: Ways, catalog: Catalog) -> str:
     """Why the model does not fit the machine; empty where it does, or where none was named."""
+    from baseload.capacity.architecture import architecture_named
     from baseload.capacity.fit import fit
     from baseload.documents import load_architectures
-    from baseload.errors import BadInput, UnknownModel
+    from baseload.errors import BadInput
 
     if ways.own_model is None:
         return ""
@@ -275,14 +276,9 @@ def _unfit(ways: Ways, catalog: Catalog) -> str:
             f"--own-model {ways.own_model} needs a machine to fit",
             remedy="Add --machine, as in --machine h100-80gb-x1.",
         )
-    known = load_architectures()
-    if ways.own_model not in known:
-        raise UnknownModel(
-            f"the size of {ways.own_model!r} is not known", remedy=f"Use one of {', '.join(known)}, or leave it out."
-        )
-    checked = fit(
-        known[ways.own_model], catalog.machine(ways.machine), weight_bits=ways.bits, context_tokens=ways.context
-    )
+    model = architecture_named(ways.own_model, load_architectures())
+    machine = catalog.machine(ways.machine)
+    checked = fit(model, machine, weight_bits=ways.bits, context_tokens=ways.context)
     return "" if checked.fits else checked.sentence
 
 

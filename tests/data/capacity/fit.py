@@ -1,4 +1,4 @@
-"""Fit the capacity model to the rows of tests/data/capacity and write it: `python -m benchmarks.capacity_fit`."""
+"""Fit the capacity model to the rows beside this file and write it: `python tests/data/capacity/fit.py`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from datetime import date
 from pathlib import Path
 
 import msgspec
+
+sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from baseload.capacity.model_file import document_of
 from baseload.capacity.training import trained
