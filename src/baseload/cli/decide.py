@@ -278,7 +278,10 @@ def _on_ledger(ledger: _Text, config: _Text, run: _Text, *, demo: bool, hidden_s
             remedy="Add --config baseload.yaml for your ledger, --demo for the demo's, or --input and --output.",
         )
     settings = _settings(config)
-    store = open_store(directory if directory is not None else settings.directory, read_only=True)
+    if directory is None:
+        store = open_store(settings.directory, settings.store, read_only=True)
+    else:
+        store = open_store(directory, read_only=True)
     try:
         newest = latest_run(store) if demo and run is None else None
         if newest is not None:

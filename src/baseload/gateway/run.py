@@ -70,7 +70,7 @@ async def serving(settings: Settings, start_console: Callable[[], Console] | Non
     directory = settings.directory
     metrics = Metrics(route.name for route in settings.policy.routes if route.own)
     async with AsyncExitStack() as stack:
-        store = open_store(directory)
+        store = open_store(directory, settings.store)
         stack.callback(store.close)
         telling = Telling(metrics, settings.otel)
         stack.callback(telling.close)
@@ -82,7 +82,7 @@ async def serving(settings: Settings, start_console: Callable[[], Console] | Non
             return [gateway.state()]
 
         status = Status(loaded, metrics, ask, lambda: ledger_state(drain, store))
-        gateway = Gateway(settings, loaded.offers, clock, spool, operations=status.answer)
+        gateway = Gateway(settings, loaded.offers, clock, spool, operations=status.answer, holder=spool.owner)
         stack.push_async_callback(gateway.stop, settings.stop.drain_seconds)
         host, port = await gateway.start()
         found = await asyncio.to_thread(recovered, directory, store, telling)

@@ -62,7 +62,7 @@ async def supervising(
             log.warning("no book has a price for %s: its calls will be unpriced", key)
         folder = Path(tempfile.mkdtemp(prefix="baseload-"))  # short: a unix socket's path may have a hundred bytes
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        store = open_store(settings.directory)
+        store = open_store(settings.directory, settings.store)
         stack.callback(store.close)
         supervisor = Supervisor(loaded, config, folder, store, start_console)
         stack.push_async_callback(supervisor.stop)
