@@ -34,6 +34,8 @@ ACTS = (
     "child",
     "client",
     "ledger",
+    "imports",
+    "exports",
     "measure",
     "gateway",
     "console",

@@ -26,8 +26,8 @@ out; no clock, file, socket, environment or chance):
     load      what is asked                 audit     what could have been, and was
     wire      bytes to facts and back       plan      what to do
 
-and then those that act: `home`, `settings`, `pricebooks`, `documents`, `child`, `client`, `ledger`, `measure`,
-`gateway`, `console`, `cli`.
+and then those that act: `home`, `settings`, `pricebooks`, `documents`, `child`, `client`, `ledger`, `imports`,
+`exports`, `measure`, `gateway`, `console`, `cli`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from baseload import __version__
-from baseload.cli import config, decide, demo, doctor, explain, gpu, init, key, price, replay, serve
+from baseload.cli import config, decide, demo, doctor, explain, gpu, imports, init, key, price, replay, serve
 from baseload.cli.output import note, say
 from baseload.errors import BaseloadError
 
@@ -41,6 +41,7 @@ app.add_typer(price.app, name="price", help="What every book says a model costs,
 app.add_typer(gpu.app, name="gpu", help="What an hour of a GPU costs by the way it is paid, and when owning pays.")
 app.add_typer(config.app, name="config", help="The configuration: check it, show it, and its schema.")
 app.add_typer(key.app, name="key", help="The keys of clients: make, see, rotate and revoke them.")
+app.command("import", help="Read other programs' logs and providers' reports into the ledger.")(imports.command)
 app.command("replay", help="What the metered calls would have cost under another policy.")(replay.command)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CONFIG = "baseload.yaml"
 
 
-class _AnyVariable(Mapping[str, str]):
+class AnyVariable(Mapping[str, str]):
     """Secrets stay where they are: nothing is sent anywhere, so every variable of a configuration may be empty."""
 
     def __getitem__(self, name: str) -> str:
@@ -80,11 +80,11 @@ def _wanted(path: Path) -> tuple[Policy, Settings | None]:
 
     document = read_document(path)
     if isinstance(document, Mapping) and "upstreams" in document:
-        settings = parse_settings(document, _AnyVariable(), origin=str(path))
+        settings = parse_settings(document, AnyVariable(), origin=str(path))
         return settings.policy, settings
     if isinstance(document, Mapping) and "policy" in document:
         document = document["policy"]
-    return parse_policy(document, _AnyVariable(), origin=str(path)), None
+    return parse_policy(document, AnyVariable(), origin=str(path)), None
 
 
 def _directory(ledger: Path | None, whole: Settings | None, *, demo: bool) -> Path:
@@ -111,9 +111,9 @@ def _configurations(
 
     beside = directory / CONFIG
     if config is None and beside.exists():
-        settled = read_settings(beside, _AnyVariable())
+        settled = read_settings(beside, AnyVariable())
         return settled, whole or settled
-    named = whole if config is None else read_settings(config, _AnyVariable())
+    named = whole if config is None else read_settings(config, AnyVariable())
     return named, named
 
 
