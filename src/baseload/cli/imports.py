@@ -52,9 +52,9 @@ def command(
     wanted = format_of(format)
     asked = _asked(tz, start, model, map_ or [])
     directory = ledger.expanduser() if ledger is not None else home()
-    prices = Prices(_catalog(config))
+    prices = Prices(catalog(config))
     with (
-        _open(file) as stream,
+        opened(file) as stream,
         _rejects(rejects) as reject,
         DryRun(directory) if dry_run else Ledger(directory) as sink,
         progress("importing", 0) as told,
@@ -90,7 +90,8 @@ def _asked(tz: str, start: str, model: str, pairs: list[str]) -> Asked:
     return Asked(zone=found, start_ns=start_ns, model=model, columns=MappingProxyType(columns))
 
 
-def _catalog(config: Path | None) -> Catalog:
+def catalog(config: Path | None) -> Catalog:
+    """The books, with the prices of a configuration where one is named."""
     from baseload.cli.replay import AnyVariable
     from baseload.documents import catalog_of, load_catalog
     from baseload.settings import read_settings
@@ -99,7 +100,7 @@ def _catalog(config: Path | None) -> Catalog:
 
 
 @contextmanager
-def _open(file: str) -> Iterator[Stream]:
+def opened(file: str) -> Iterator[Stream]:
     """The file for reading bytes. Raises BadInput when it cannot be."""
     from baseload.errors import BadInput
 
@@ -107,11 +108,11 @@ def _open(file: str) -> Iterator[Stream]:
         yield cast("Stream", sys.stdin.buffer)
         return
     try:
-        opened = Path(file).expanduser().open("rb", buffering=_BUFFER)
+        raw = Path(file).expanduser().open("rb", buffering=_BUFFER)
     except OSError as error:
         raise BadInput(f"cannot read {file}: {error.strerror}", remedy="Name a file that can be read.") from error
-    with opened:
-        yield cast("Stream", opened)
+    with raw:
+        yield cast("Stream", raw)
 
 
 @contextmanager

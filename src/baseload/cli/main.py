@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from baseload import __version__
-from baseload.cli import config, decide, demo, doctor, explain, gpu, imports, init, key, price, replay, serve
+from baseload.cli import config, decide, demo, doctor, explain, gpu, imports, init, key, price, reconcile, replay, serve
 from baseload.cli.output import note, say
 from baseload.errors import BaseloadError
 
@@ -42,6 +42,9 @@ app.add_typer(gpu.app, name="gpu", help="What an hour of a GPU costs by the way 
 app.add_typer(config.app, name="config", help="The configuration: check it, show it, and its schema.")
 app.add_typer(key.app, name="key", help="The keys of clients: make, see, rotate and revoke them.")
 app.command("import", help="Read other programs' logs and providers' reports into the ledger.")(imports.command)
+app.command(
+    "reconcile", help="Metered against a provider's invoice, with the causes of the gap; 3 beyond the tolerance."
+)(reconcile.command)
 app.command("replay", help="What the metered calls would have cost under another policy.")(replay.command)
 
 

@@ -43,6 +43,11 @@ class Prices:
         pricer = self.known(provider, model)[2]
         return None if pricer is None else pricer.nanousd(usage, at_ns)
 
+    def offer(self, provider: str, model: str) -> Offer | None:
+        """The offer that prices a model; None when no book has it."""
+        key = self.known(provider, model)
+        return self._catalog.offer(key[1]) if key[2] is not None else None
+
     def _find(self, provider: str, model: str) -> Known:
         maker, bare = _split(provider, model)
         for candidate in dict.fromkeys((bare, model)):
