@@ -128,6 +128,22 @@ class Otel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return f"Otel({self.endpoint!r}, headers={dict.fromkeys(self.headers, '***')}, service={self.service!r})"
 
 
+class Alerts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When somebody is to hear of a budget: as its spending, or the spending that its pace leads to, reaches each of
+    `percents` of the cap, once in each window. It is logged, and sent as JSON by POST to the address in `webhook`,
+    where there is one. Own pools whose hourly cost is known are told of when they served nothing for `idle_minutes`,
+    with what that has cost; 0 for never."""
+
+    webhook: str = ""
+    percents: tuple[Annotated[int, msgspec.Meta(gt=0, le=10_000)], ...] = (50, 80, 100, 120)
+    idle_minutes: Annotated[float, msgspec.Meta(ge=0, le=525_600)] = 60.0
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.webhook)
+        if self.webhook and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError(f"alerts.webhook {self.webhook!r} is no http address")
+
+
 class ReplayTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Time while a trace is replayed: from `start` at `speed` times real time, at real pace after `until`.
 
@@ -176,7 +192,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `workers` are the processes that share the port; `stop` says how they end, `log` what is written to stderr, and
     `otel` where spans of calls are sent, nowhere when left out.
 
-    `budgets` are caps on what is spent, beside those that `baseload budget` and the admin API keep in `data_dir`.
+    `budgets` are caps on what is spent, beside those that `baseload budget` and the admin API keep in `data_dir`;
+    `alerts` says who hears of them, and when.
 
     `keys` are clients' keys by their hashes, beside those that `baseload key` and the admin API keep in `data_dir`.
     Without any key whoever reaches the gateway is served, which it allows on this machine alone; `open` allows it
@@ -199,6 +216,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     replay_time: ReplayTime | None = None
     compare: tuple[str, ...] = COMPARED
     budgets: tuple[Budget, ...] = ()
+    alerts: Alerts = Alerts()
     keys: tuple[ClientKey, ...] = ()
     open: bool = False
     workers: Workers = 1
@@ -329,10 +347,12 @@ def _with_admin_key(settings: Settings, environment: Mapping[str, str], origin: 
 
 
 class Place(msgspec.Struct, frozen=True):
-    """The part of a configuration that says where its ledger and keys are."""
+    """The part of a configuration that says where its ledger, keys and budgets are."""
 
     data_dir: str = ""
+    store: str = ""
     keys: tuple[ClientKey, ...] = ()
+    budgets: tuple[Budget, ...] = ()
 
     @property
     def directory(self) -> Path:

@@ -8,7 +8,22 @@ from typing import Annotated
 import typer
 
 from baseload import __version__
-from baseload.cli import config, decide, demo, doctor, explain, gpu, imports, init, key, price, reconcile, replay, serve
+from baseload.cli import (
+    budget,
+    config,
+    decide,
+    demo,
+    doctor,
+    explain,
+    gpu,
+    imports,
+    init,
+    key,
+    price,
+    reconcile,
+    replay,
+    serve,
+)
 from baseload.cli.output import note, say
 from baseload.errors import BaseloadError
 
@@ -40,6 +55,7 @@ app.command(
 app.add_typer(price.app, name="price", help="What every book says a model costs, dated, with conflicts.")
 app.add_typer(gpu.app, name="gpu", help="What an hour of a GPU costs by the way it is paid, and when owning pays.")
 app.add_typer(config.app, name="config", help="The configuration: check it, show it, and its schema.")
+app.add_typer(budget.app, name="budget", help="Caps on what is spent: where they stand, to set and reset them.")
 app.add_typer(key.app, name="key", help="The keys of clients: make, see, rotate and revoke them.")
 app.command("import", help="Read other programs' logs and providers' reports into the ledger.")(imports.command)
 app.command(

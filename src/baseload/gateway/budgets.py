@@ -55,7 +55,7 @@ class Budgets:
 
     def __init__(self, settings: Settings, clock: Clock, holder: str = "") -> None:
         self._clock = clock
-        self._shares = Shares(settings.directory, holder or new_crew())
+        self._shares = Shares(settings.directory, settings.store, holder or new_crew())
         self._file = BudgetFile(settings.directory)
         self._configured = settings.budgets
         self._lines: dict[str, _Line] = {}

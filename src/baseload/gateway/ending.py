@@ -113,7 +113,7 @@ class Ending:
             return None
         finally:
             if job.hold is not None:
-                job.hold.settle(attempts, written=call is not None)
+                job.hold.settle(written=call is not None)
         return call
 
 

@@ -57,6 +57,7 @@ class Hold:
     covered: dict[str, tuple[Share, ...]] = field(default_factory=dict)  # by route
     shorts: list[Short] = field(default_factory=list)
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)  # what the client is told
+    spent: dict[Share, int] = field(default_factory=dict)
     done: bool = False
 
     @property
@@ -101,22 +102,21 @@ class Hold:
 
     def charges(self, attempts: Sequence[Attempt]) -> tuple[Charge, ...]:
         """What the call is to be charged, now that it has ended."""
-        found = []
-        for share in self.held:
-            amount = self._spent(share, attempts)
-            if amount:
-                found.append(Charge(*share.place, amount, self.shares.holder))
-        return tuple(found)
+        self.spent = {share: self._spent(share, attempts) for share in self.held}
+        holder = self.shares.holder
+        return tuple([Charge(*share.place, amount, holder) for share, amount in self.spent.items() if amount])
 
-    def settle(self, attempts: Sequence[Attempt], *, written: bool) -> None:
-        """End the reservation, once."""
+    def settle(self, *, written: bool) -> None:
+        """End the reservation, once, with what it was charged."""
         if self.done:
             return
         self.done = True
         for share, held in self.held.items():
-            self.shares.settle(share, held, self._spent(share, attempts), written=written)
+            self.shares.settle(share, held, self.spent.get(share, 0), written=written)
         self.held.clear()
 
     def _spent(self, share: Share, attempts: Sequence[Attempt]) -> int:
+        if len(self.covered) == 1:
+            return actual(share.budget, attempts, self.own)
         ours = [each for each in attempts if share in self.covered.get(each.route, ())]
         return actual(share.budget, ours, self.own)

@@ -23,6 +23,7 @@ from baseload.gateway.loaded import load
 from baseload.gateway.metrics import Metrics
 from baseload.gateway.server import Gateway
 from baseload.gateway.telling import Telling
+from baseload.gateway.watch import Watch
 from baseload.ledger.drain import Drain, Tell, recover
 from baseload.ledger.hot import HotStore, open_store
 from baseload.ledger.spool import Spool
@@ -87,6 +88,9 @@ async def serving(settings: Settings, start_console: Callable[[], Console] | Non
         host, port = await gateway.start()
         found = await asyncio.to_thread(recovered, directory, store, telling)
         drain.start()
+        watch = Watch(loaded, telling, status)
+        stack.push_async_callback(watch.stop)
+        watch.start()
         if start_console is not None:
             console = await asyncio.to_thread(start_console)
             stack.push_async_callback(asyncio.to_thread, console.stop)

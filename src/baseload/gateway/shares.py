@@ -91,8 +91,9 @@ class Share:
 class Shares:
     """Every share of one process, and its rounds to the store. Used from one event loop."""
 
-    def __init__(self, directory: Path, holder: str) -> None:
+    def __init__(self, directory: Path, store: str, holder: str) -> None:
         self.holder = holder
+        self._store = store
         self.open: dict[tuple[str, int], Share] = {}
         self.trouble = ""  # why the store could not be asked last
         self._directory = directory
@@ -262,7 +263,7 @@ class Shares:
             from baseload.ledger.hot import open_store  # a gateway without budgets needs no database
             from baseload.ledger.leases import Leases
 
-            self._leases = Leases(open_store(self._directory))
+            self._leases = Leases(open_store(self._directory, self._store))
         return self._leases
 
     def _kept(self) -> Held:

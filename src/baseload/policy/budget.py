@@ -267,13 +267,19 @@ def worst(budget: Budget, demand: Demand, route: Route, operation: Operation, pr
 def actual(budget: Budget, attempts: Iterable[Attempt], own: frozenset[str]) -> int:
     """What the attempts of one request have added to a budget; `own` names the routes of own pools. An attempt without
     a price adds nothing to a cap in USD: it is served under one that says so, and counted as unpriced."""
-    found = [each for each in attempts if budget.own or each.route not in own]
-    if budget.unit is Unit.REQUESTS:
-        return int(bool(found))
-    consumed = [each for each in found if each.evidence is not Evidence.NONE]
-    if budget.unit is Unit.TOKENS:
-        return sum(each.usage.prompt_tokens + each.usage.completion_tokens for each in consumed)
-    return sum(each.cost_nanousd or 0 for each in consumed)
+    unit, total = budget.unit, 0
+    for each in attempts:
+        if not budget.own and each.route in own:
+            continue
+        if unit is Unit.REQUESTS:
+            return 1
+        if each.evidence is Evidence.NONE:
+            continue
+        if unit is Unit.USD:
+            total += each.cost_nanousd or 0
+        else:
+            total += each.usage.prompt_tokens + each.usage.completion_tokens
+    return total
 
 
 def said(budget: Budget, amount: int) -> str:

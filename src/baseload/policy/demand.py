@@ -12,10 +12,11 @@ from baseload.policy.budget import Demand
 from baseload.wire.asked import Asked, Operation
 
 _IMAGES = (b'"image_url"', b'"input_image"', b'"image"')
+_ADDRESS = b'"url"'
 _BEYOND = (
+    _ADDRESS,
     b'"file_id"',
     b'"file_url"',
-    b'"url"',
     b'"container"',
     b'"conversation"',
     b'"web_search',
@@ -34,9 +35,13 @@ MOST_ANSWERS = 10**6
 def demand_of(asked: Asked) -> Demand:
     """The bounds of a request. Whatever is found where it means nothing only makes them wider."""
     body = asked.body
-    images = sum(body.count(mark) for mark in _IMAGES)
-    marks = _BEYOND if not images else tuple(mark for mark in _BEYOND if mark != b'"url"')
-    beyond = asked.follows is not None or any(mark in body for mark in marks)
+    images = 0
+    for mark in _IMAGES:
+        images += body.count(mark)
+    beyond = asked.follows is not None
+    for mark in _BEYOND:
+        if mark in body and not (images and mark == _ADDRESS):  # an image's address is no document's
+            beyond = True
     cap = 0 if asked.operation is Operation.EMBEDDINGS else asked.output_cap
     return Demand(len(body), images, _answers(asked), cap, beyond)
 
