@@ -25,6 +25,15 @@ __all__ = ["BATCH", "BUSY_SECONDS", "FILE", "HotStore", "SqliteStore", "open_sto
 
 FILE = "ledger.db"
 BUSY_PAUSE_SECONDS = 0.01
+_PRAGMAS = (
+    # A commit needs no sync of its own: `persist` syncs before the spool lets go of what it holds.
+    "synchronous=NORMAL",
+    # Names are random, so a batch touches pages all over their index: 32 MB of log, not 4, are written back at a time,
+    # and a page that many batches touch is written once for all of them. The log is that long on the disk.
+    "wal_autocheckpoint=8000",
+    # Kibibytes of pages in memory, for the same index.
+    "cache_size=-65536",
+)
 REMEDY = "See that the disk has room, the folder is yours and no other program holds the file locked."
 
 
@@ -157,7 +166,8 @@ def _engine(path: Path, *, read_only: bool, busy_seconds: float) -> Engine:
         try:
             if not read_only:
                 _write_ahead(connection, busy_seconds)
-            connection.execute("PRAGMA synchronous=NORMAL")
+            for pragma in _PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
         except sqlite3.Error:
             connection.close()
             raise

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 # How long a writer or reader waits for another one's lock.
 BUSY_SECONDS = 5.0
 # Calls in one transaction, and in one page of a reader: enough to amortise either, little enough to hold in memory.
-BATCH = 1_000
+BATCH = 2_000
 
 Pair = tuple[Call, bytes]
 
