@@ -27,7 +27,7 @@ out; no clock, file, socket, environment or chance):
     wire      bytes to facts and back       plan      what to do
 
 and then those that act: `home`, `settings`, `pricebooks`, `documents`, `child`, `client`, `ledger`, `imports`,
-`exports`, `measure`, `gateway`, `console`, `cli`.
+`measure`, `gateway`, `exports`, `console`, `cli`.
 """
 
 from __future__ import annotations

@@ -15,11 +15,11 @@ from baseload.cli import (
     demo,
     doctor,
     explain,
+    exports,
     gpu,
     imports,
     init,
     key,
-    ledger,
     price,
     reconcile,
     replay,
@@ -58,7 +58,9 @@ app.add_typer(gpu.app, name="gpu", help="What an hour of a GPU costs by the way 
 app.add_typer(config.app, name="config", help="The configuration: check it, show it, and its schema.")
 app.add_typer(budget.app, name="budget", help="Caps on what is spent: where they stand, to set and reset them.")
 app.add_typer(key.app, name="key", help="The keys of clients: make, see, rotate and revoke them.")
-app.add_typer(ledger.app, name="ledger", help="What was metered: ask it, seal hours that are over, verify them.")
+app.command("export", help="The ledger as FOCUS, OpenTelemetry, CSV or Parquet; a Grafana dashboard and its rules.")(
+    exports.command
+)
 app.command("import", help="Read other programs' logs and providers' reports into the ledger.")(imports.command)
 app.command(
     "reconcile", help="Metered against a provider's invoice, with the causes of the gap; 3 beyond the tolerance."
