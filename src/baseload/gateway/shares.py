@@ -146,7 +146,10 @@ class Shares:
                 share.waiting -= 1
         if self.trouble:
             raise LedgerUnavailable(self.trouble, remedy="See that data_dir can be written.")
-        return self.take(wanted, waited=True)
+        short = self.take(wanted, waited=True)
+        if short is None or short.believed:
+            return short
+        return await self.wait(wanted)  # the ledger had held us for dead: now it knows better
 
     def settle(self, share: Share, held: int, amount: int, *, written: bool) -> None:
         """End a reservation: `amount` of what was held is spent. The store must be told of what was not written."""
@@ -219,9 +222,9 @@ class Shares:
             owed = max(0, -share.room)
             lost, share.lost = share.lost, 0
             share.room += owed - give
-            wish = 0
-            if needs or share.ahead:
-                wish = 0 if share.tight else max(share.budget.limit // PARTS, CALLS * max((*needs, share.usual)))
+            wish, most = 0, CALLS * max((*needs, share.usual))
+            if (needs or share.ahead) and share.account is not None and share.account.free > CALLS * most:
+                wish = max(share.budget.limit // PARTS, most)
             cap = share.budget.limit
             asks.append((share, Ask(share.place, cap, needs, wish, give, lost, owed)))
         held = frozenset(share.place for share, _ in asks if share.believed)
