@@ -100,5 +100,5 @@ $(NODE_READY): $(NODE)/package-lock.json
 	@touch $@
 
 lock: $(READY)
-	@$(PY) -m uv pip compile pyproject.toml --extra dev --extra fast --extra otel --universal --python-version 3.11 --generate-hashes \
+	@$(PY) -m uv pip compile pyproject.toml --extra dev --extra fast --extra lake --extra otel --extra postgres --universal --python-version 3.11 --generate-hashes \
 	  --no-config --no-emit-index-url --no-header --no-annotate --quiet $(ARGS) -o requirements.lock

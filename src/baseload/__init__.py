@@ -27,8 +27,8 @@ out; no clock, file, socket, environment or chance):
     wire      bytes to facts and back       audit     what could have been, and was
                                             plan      what to do
 
-and then those that act: `home`, `settings`, `pricebooks`, `documents`, `child`, `client`, `ledger`, `measure`,
-`gateway`, `console`, `cli`.
+and then those that act: `home`, `settings`, `pricebooks`, `documents`, `child`, `client`, `ledger`, `imports`,
+`measure`, `gateway`, `exports`, `console`, `cli`.
 """
 
 from __future__ import annotations

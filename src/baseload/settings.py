@@ -24,6 +24,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from ruamel.yaml import YAML
@@ -34,6 +35,7 @@ from baseload.catalog.sheets import Exchange, OwnPrice
 from baseload.clock import Clock, ScaledClock, SystemClock
 from baseload.errors import BadConfig
 from baseload.home import home
+from baseload.policy.budget import Budget, check_budgets
 from baseload.policy.keys import ClientKey, check_keys
 from baseload.policy.policy import Policy
 from baseload.upstreams import Count, Seconds, SomeSeconds, Timeouts, Upstream, resolved
@@ -127,6 +129,22 @@ class Otel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return f"Otel({self.endpoint!r}, headers={dict.fromkeys(self.headers, '***')}, service={self.service!r})"
 
 
+class Alerts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When somebody is to hear of a budget: as its spending, or the spending that its pace leads to, reaches each of
+    `percents` of the cap, once in each window. It is logged, and sent as JSON by POST to the address in `webhook`,
+    where there is one. Own pools whose hourly cost is known are told of when they served nothing for `idle_minutes`,
+    with what that has cost; 0 for never."""
+
+    webhook: str = ""
+    percents: tuple[Annotated[int, msgspec.Meta(gt=0, le=10_000)], ...] = (50, 80, 100, 120)
+    idle_minutes: Annotated[float, msgspec.Meta(ge=0, le=525_600)] = 60.0
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.webhook)
+        if self.webhook and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError(f"alerts.webhook {self.webhook!r} is no http address")
+
+
 class ReplayTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Time while a trace is replayed: from `start` at `speed` times real time, at real pace after `until`.
 
@@ -164,14 +182,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     `upstreams` are where requests can go, `policy` says which of them a request goes to. `listen` is the host and port
     of gateway and console; where that is this machine alone, it answers to localhost and to the names in `hosts`, as a
-    proxy before it may use. `data_dir` holds the ledger. `prices` are your own and stand before every book; `compare`
-    names the offers that metered traffic is priced on beside those of the policy's routes. `books` are files of prices,
-    `exchange` holds the rates at which prices in other currencies are turned into USD; `leases` and `hardware` are
-    machines that you rent or own. `limits` bound what a client may send. `replay_time` is for the replay of a trace:
-    leave it out and time is the machine's own.
+    proxy before it may use. `data_dir` holds the ledger, and the spool in which calls are safe until it has them;
+    `store` puts the ledger's calls into a database that several gateways may share, as in
+    `postgresql://baseload@db.example:5432/baseload` (extra `postgres`). `prices` are your own and stand before every
+    book; `compare` names the offers that metered traffic is priced on beside those of the policy's routes. `books` are
+    files of prices, `exchange` holds the rates at which prices in other currencies are turned into USD; `leases` and
+    `hardware` are machines that you rent or own. `limits` bound what a client may send. `replay_time` is for the replay
+    of a trace: leave it out and time is the machine's own.
 
     `workers` are the processes that share the port; `stop` says how they end, `log` what is written to stderr, and
     `otel` where spans of calls are sent, nowhere when left out.
+
+    `budgets` are caps on what is spent, beside those that `baseload budget` and the admin API keep in `data_dir`;
+    `alerts` says who hears of them, and when.
 
     `keys` are clients' keys by their hashes, beside those that `baseload key` and the admin API keep in `data_dir`.
     Without any key whoever reaches the gateway is served, which it allows on this machine alone; `open` allows it
@@ -184,6 +207,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     listen: str = "127.0.0.1:8790"
     hosts: tuple[str, ...] = ()
     data_dir: str = ""
+    store: str = ""
     prices: tuple[OwnPrice, ...] = ()
     books: tuple[BookFile, ...] = ()
     exchange: tuple[Exchange, ...] = ()
@@ -192,6 +216,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     limits: Limits = Limits()
     replay_time: ReplayTime | None = None
     compare: tuple[str, ...] = COMPARED
+    budgets: tuple[Budget, ...] = ()
+    alerts: Alerts = Alerts()
     keys: tuple[ClientKey, ...] = ()
     open: bool = False
     workers: Workers = 1
@@ -203,17 +229,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         check_keys(self.keys)
+        check_budgets(self.budgets)
+        for budget in self.budgets:
+            check_zone(budget)
+        if self.store and not self.store.startswith(("postgresql://", "postgres://")):
+            raise ValueError("store is no address such as postgresql://user@host:5432/database")
         if self.admin_key and len(self.admin_key) < LEAST_ADMIN_KEY:
             raise ValueError(f"admin_key is shorter than {LEAST_ADMIN_KEY} characters")
 
     def __repr__(self) -> str:
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
         fields["admin_key"] = "***" if self.admin_key else ""
+        fields["store"] = self.store_shown
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
     @property
     def directory(self) -> Path:
         return Path(self.data_dir).expanduser() if self.data_dir else home()
+
+    @property
+    def store_shown(self) -> str:
+        """The address of the store without its password."""
+        return _IN_ADDRESS.sub(r"\1***\2", self.store)
 
     @property
     def clock(self) -> Clock:
@@ -231,6 +268,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def address(self) -> tuple[str, int]:
         """Host and port to listen on."""
         return parse_address(self.listen)
+
+
+def check_zone(budget: Budget) -> None:
+    """Raise BadConfig where a budget's days begin nobody knows when."""
+    try:
+        ZoneInfo(budget.zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        remedy = "Use a name such as UTC or Europe/Berlin."
+        raise BadConfig(f"budget {budget.name}: there is no time zone {budget.zone!r}", remedy=remedy) from error
 
 
 def parse_address(listen: str) -> tuple[str, int]:
@@ -305,10 +351,12 @@ def _with_admin_key(settings: Settings, environment: Mapping[str, str], origin: 
 
 
 class Place(msgspec.Struct, frozen=True):
-    """The part of a configuration that says where its ledger and keys are."""
+    """The part of a configuration that says where its ledger, keys and budgets are."""
 
     data_dir: str = ""
+    store: str = ""
     keys: tuple[ClientKey, ...] = ()
+    budgets: tuple[Budget, ...] = ()
 
     @property
     def directory(self) -> Path:

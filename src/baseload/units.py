@@ -9,7 +9,8 @@ tokens with at most six decimals, so `0.0028 USD/Mtok` is exactly 2,800 pico-dol
 from __future__ import annotations
 
 import re
-from decimal import ROUND_HALF_EVEN, Decimal
+from collections.abc import Iterable
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from baseload.errors import BadInput
 
@@ -30,6 +31,7 @@ WATTS_PER_KILOWATT = 1_000
 BYTES_PER_GB = 1_000_000_000
 BITS_PER_BYTE = 8
 
+_EXACT = Context(prec=200)
 _SUFFIX = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}
 _QUANTITY = re.compile(r"((?:[0-9]+|[0-9]{1,3}(?:[_,][0-9]{3})+)(?:\.[0-9]+)?)\s*([KMBGT]?)", re.IGNORECASE)
 # Beyond these a figure is a slip of the keyboard, and a sum of such figures has more digits than are kept exactly.
@@ -54,6 +56,18 @@ def usd(nanos: int) -> Decimal:
     Decimal('0.00038')
     """
     return Decimal(nanos).scaleb(-9).normalize() if nanos else Decimal(0)
+
+
+def exact_sum(figures: Iterable[Decimal]) -> Decimal:
+    """The sum of USD with every digit: Decimal's own `+` rounds to 28 of them.
+
+    >>> exact_sum([Decimal("0.10000000000000000555111512312578"), Decimal(10)])
+    Decimal('10.10000000000000000555111512312578')
+    """
+    total = Decimal(0)
+    for figure in figures:
+        total = _EXACT.add(total, figure)
+    return total
 
 
 def pico_per_token(usd_per_mtok: Decimal) -> int:

@@ -94,6 +94,11 @@ def everything() -> Metrics:
 
 def test_every_documented_metric_is_exposed() -> None:
     found = status(everything(), **LEDGER)
+    spent = ("limit", "spent", "reserved", "used")
+    budgets = [
+        family for family in FAMILIES if any(family.name.startswith(f"baseload_budget_{each}") for each in spent)
+    ]
+    found.budgets = lambda: {key: {("acme",): 1} for key in budgets}
     text = everything().text(found.samples([worker(), worker(left_out=("api",))]))
     names = {name for name, _ in read(text)}
     for family in FAMILIES:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from baseload.ledger.hot import open_store
 from baseload.ledger.query import (
     Dispatch,
     Filter,
@@ -33,8 +32,8 @@ OWN = ("pool", "pool-2")
 
 
 @pytest.fixture
-def store(tmp_path):
-    found = open_store(tmp_path)
+def store(ledgers):
+    found = ledgers.open()
     yield found
     found.close()
 
@@ -58,8 +57,8 @@ def _full(each):
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=CALLS, run=st.sampled_from(["", "one"]))
-def test_sql_counts_what_the_calls_say(tmp_path_factory, drawn, run):
-    store = open_store(tmp_path_factory.mktemp("ledger"))
+def test_sql_counts_what_the_calls_say(ledgers, drawn, run):
+    store = ledgers.renew().open()
     made = list(_made(drawn))
     store.record(made)
     where = Filter(tags={"run": run} if run else {})
@@ -100,9 +99,9 @@ def test_what_came_since_is_read_in_the_order_of_recording(store):
     assert only == [each.id for each in made[1::2]]
 
 
-def test_questions_of_one_moment_see_the_same_calls(store, tmp_path):
+def test_questions_of_one_moment_see_the_same_calls(store, ledgers):
     store.record([call("a")])
-    reader = open_store(tmp_path, read_only=True)
+    reader = ledgers.open(read_only=True)
     with reader.moment() as moment:
         before = totals(moment)
         store.record([call("b")])

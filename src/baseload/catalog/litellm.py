@@ -87,8 +87,7 @@ def _offer(name: str, entry: Entry, source: Source, zone: Callable[[str], tzinfo
     if not base.input and not base.output:
         return None
     tag = str(entry.get("litellm_provider") or "")
-    # Tags such as vertex_ai-mistral_models name a family below the provider.
-    family = tag.split("-", maxsplit=1)[0] if tag.startswith("vertex_ai") else tag
+    family = _family(tag)
     provider = _PROVIDERS.get(family, family)
     model = name.removeprefix(f"{family}/")
     if not provider or not model:
@@ -102,6 +101,21 @@ def _offer(name: str, entry: Entry, source: Source, zone: Callable[[str], tzinfo
         context_tokens=_whole(entry.get("max_input_tokens")),
         variants=tuple(_variants(entry, base)),
     )
+
+
+def provider_of(tag: str) -> str:
+    """What the other books call a provider of LiteLLM's.
+
+    >>> provider_of("bedrock_converse"), provider_of("openai")
+    ('aws', 'openai')
+    """
+    family = _family(tag)
+    return _PROVIDERS.get(family, family)
+
+
+def _family(tag: str) -> str:
+    """Tags such as vertex_ai-mistral_models name a family below the provider."""
+    return tag.split("-", maxsplit=1)[0] if tag.startswith("vertex_ai") else tag
 
 
 def _base(entry: Entry) -> Rates:

@@ -34,7 +34,8 @@ def on_ledger(flags: Mapping[str, Any], ways: Ways, said: Said) -> Answer:
     ways.refuse_shape()
     settings, directory = _configured(flags)
     assumed = assumptions(typed(flags), ways, everything=ways.full is not False)
-    store = open_store(directory if directory is not None else settings.directory, read_only=True)
+    place = (directory, "") if directory is not None else (settings.directory, settings.store)
+    store = open_store(*place, read_only=True)
     try:
         catalog = catalog_of(settings)
         question = metered_question(

@@ -139,7 +139,7 @@ class Stage:
                 undecided=undecided,
                 gateway=f"{self._served.url}/v1",
                 console=self._served.url,
-                ledger=str(store.path),
+                ledger=str(store.name),
                 seconds=round(seconds, 1),
             )
         finally:
@@ -165,7 +165,7 @@ class Stage:
         while (found := totals(store, where).calls) < self._answered:
             if time.monotonic() > deadline:
                 raise LedgerUnavailable(
-                    f"{store.path} holds {found:,} of {self._answered:,} answered calls after {LEDGER_SECONDS:g} s",
+                    f"{store.name} holds {found:,} of {self._answered:,} answered calls after {LEDGER_SECONDS:g} s",
                     remedy="They are safe in the spool beside it: see /healthz, and free the database.",
                 )
             time.sleep(POLL_SECONDS)

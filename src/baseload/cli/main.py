@@ -9,18 +9,22 @@ import typer
 
 from baseload import __version__
 from baseload.cli import (
+    budget,
     capacity,
     config,
     decide,
     demo,
     doctor,
     explain,
+    exports,
     gpu,
+    imports,
     init,
     key,
     measure,
     outcome,
     price,
+    reconcile,
     replay,
     serve,
     simulate,
@@ -63,6 +67,7 @@ app.command("outcome", help="What a task done right costs, with failures, retrie
 app.add_typer(price.app, name="price", help="What every book says a model costs, dated, with conflicts.")
 app.add_typer(gpu.app, name="gpu", help="What an hour of a GPU costs by the way it is paid, and when owning pays.")
 app.add_typer(config.app, name="config", help="The configuration: check it, show it, and its schema.")
+app.add_typer(budget.app, name="budget", help="Caps on what is spent: where they stand, to set and reset them.")
 app.add_typer(key.app, name="key", help="The keys of clients: make, see, rotate and revoke them.")
 app.command("capacity", help="What a model on GPUs serves, with bounds; whether it fits; the load within an SLO.")(
     capacity.command
@@ -71,6 +76,13 @@ app.command("measure", help="Benchmark a live endpoint, fit its curve, and keep 
 app.command(
     "simulate", help="A load through own pools and APIs before anything is bought: how fast, how full, what cost."
 )(simulate.command)
+app.command("export", help="The ledger as FOCUS, OpenTelemetry, CSV or Parquet; a Grafana dashboard and its rules.")(
+    exports.command
+)
+app.command("import", help="Read other programs' logs and providers' reports into the ledger.")(imports.command)
+app.command(
+    "reconcile", help="Metered against a provider's invoice, with the causes of the gap; 3 beyond the tolerance."
+)(reconcile.command)
 app.command("replay", help="What the metered calls would have cost under another policy.")(replay.command)
 
 

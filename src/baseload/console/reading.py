@@ -45,7 +45,7 @@ class Reader:
     """Reads states of the page from the ledger in `directory`, which is served under `settings`."""
 
     def __init__(self, directory: Path, settings: Settings) -> None:
-        self._ledger = _place(directory / FILE)
+        self._ledger = settings.store_shown or _place(directory / FILE)
         self._policy = version(settings.policy)
         self._pools = pools_of(settings.upstreams, load_deployments())
         self._own = tuple(route.name for route in settings.policy.routes if route.own)

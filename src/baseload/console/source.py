@@ -99,13 +99,13 @@ class LedgerSource:
 
     def _opened(self) -> HotStore | None:
         """The ledger, None when nothing was ever metered there. One that was replaced is another ledger."""
-        inode = _inode(self._directory / FILE)
+        inode = None if self._settings.store else _inode(self._directory / FILE)
         if inode != self._inode:
             self._forget()
             self._inode = inode
         if self._store is None:
             try:
-                self._store = open_store(self._directory, read_only=True)
+                self._store = open_store(self._directory, self._settings.store, read_only=True)
             except NotEnoughData:
                 return None
         return self._store

@@ -6,6 +6,10 @@
     DELETE /admin/keys/NAME            revoke one
     POST   /admin/reload               read the configuration again
     GET    /admin/config               what is set, secrets masked
+    GET    /admin/budgets[/NAME]       where budgets stand
+    PUT    /admin/budgets/NAME         make or change one: {"per": "day", "usd": "10", "match": {"team": "web"}}
+    DELETE /admin/budgets/NAME         forget what was set: the configuration's own is in force again
+    POST   /admin/budgets/NAME/reset   let it begin anew
 
 The key is `admin_key` of the configuration or a client's key of the scope `admin`, sent as clients send theirs. A no
 has a shape of its own: `{"error": {"code", "message", "remedy"}}`.
@@ -132,12 +136,40 @@ class Admin:
                 return 200, self._shown(await self._rotate(name, _body(request, Rotation)))
             case "DELETE", ["keys", name]:
                 return 200, {"schema": "baseload.key/1", "key": await self._revoke(name)}
+            case method, ["budgets", *rest] if len(rest) <= 2:
+                return 200, await self._budgets(method, rest, request)
             case "POST", ["reload"]:
                 return 200, await self._reloaded()
             case "GET", ["config"]:
                 return 200, {"schema": "baseload.config/1", "config": masked(self.settings)}
-        remedy = "Use GET or POST /admin/keys, DELETE /admin/keys/NAME, POST /admin/reload or GET /admin/config."
+        remedy = "Use GET or POST /admin/keys, /admin/budgets, POST /admin/reload or GET /admin/config."
         raise _No(404, "unknown_path", f"{request.method} {request.path} is not possible", remedy)
+
+    async def _budgets(self, method: str, rest: list[str], request: Request) -> object:
+        from baseload.gateway.budget_book import BudgetBook  # a gateway without budgets needs no database
+
+        settings, now = self.settings, self.settings.clock.time_ns()
+        book = BudgetBook(settings.directory, settings.store, settings.budgets)
+        match method, rest:
+            case "GET", [*names] if len(names) <= 1:
+                found = await asyncio.to_thread(book.statuses, now, *names)
+                shown = [each.shown(now) for each in found]
+                if names:
+                    return {"schema": "baseload.budget/1", "budget": shown[0]}
+                return {"schema": "baseload.budget.list/1", "budgets": shown}
+            case "PUT", [name]:
+                await asyncio.to_thread(book.set, name, _fields(request))
+            case "DELETE", [name]:
+                configured = await asyncio.to_thread(book.remove, name)
+                return {"schema": "baseload.budget/1", "budget": None, "configured": configured}
+            case "POST", [name, "reset"]:
+                await asyncio.to_thread(book.reset, name, now)
+            case _:
+                remedy = "Use GET /admin/budgets, PUT or DELETE /admin/budgets/NAME, POST /admin/budgets/NAME/reset."
+                raise _No(404, "unknown_path", f"{method} {request.path} is not possible", remedy)
+        log.info("budget %s was changed: %s", rest[0], method)
+        [status] = await asyncio.to_thread(book.statuses, now, rest[0])
+        return {"schema": "baseload.budget/1", "budget": status.shown(now)}
 
     def _listed(self) -> Mapping[str, object]:
         now = datetime.now(UTC)
@@ -189,6 +221,14 @@ def _password(request: Request) -> Iterator[bytes]:
         if name == b"authorization" and value[: len(_BASIC)].lower() == _BASIC:
             with suppress(ValueError):
                 yield b64decode(value[len(_BASIC) :].strip(), validate=True).partition(b":")[2]
+
+
+def _fields(request: Request) -> dict[str, object]:
+    """The body of a request as an object of any fields. Raises _No."""
+    try:
+        return msgspec.json.decode(request.body or b"{}", type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _No(400, "bad_body", f"The body cannot be understood: {error}", "Send one JSON object.") from error
 
 
 def _body(request: Request, kind: type[_Document]) -> _Document:

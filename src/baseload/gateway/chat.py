@@ -23,11 +23,13 @@ from baseload.errors import BadInput
 from baseload.gateway import refusals
 from baseload.gateway.answers import REQUEST_ID
 from baseload.gateway.asking import along, facts_of, with_wishes
+from baseload.gateway.budgets import Budgets
 from baseload.gateway.counting import count
 from baseload.gateway.ending import Ending, succeeds
 from baseload.gateway.http import Exchange, Headers, Request
 from baseload.gateway.job import Job
 from baseload.gateway.meter import Meter, Record, Try
+from baseload.gateway.overspent import cheaper, overspent
 from baseload.gateway.refusals import Refused, say
 from baseload.gateway.relaying import Back, Relaying
 from baseload.gateway.state import GatewayState, Snapshot
@@ -42,6 +44,7 @@ from baseload.policy.keys import ClientKey, claimed, forbidden
 from baseload.policy.policy import Route
 from baseload.units import NANOSECONDS_PER_SECOND
 from baseload.wire import answer as wire
+from baseload.wire.asked import Asked
 from baseload.wire.body import BadBody
 from baseload.wire.passage import Passage
 from baseload.wire.passages import passage, reader
@@ -64,8 +67,9 @@ LARGE_BYTES = 1_000_000
 class Chat:
     """Serves requests on the upstreams it is given."""
 
-    def __init__(self, state: GatewayState, meter: Meter, clock: Clock, stored: Stored) -> None:
+    def __init__(self, state: GatewayState, meter: Meter, clock: Clock, stored: Stored, budgets: Budgets) -> None:
         self._state = state
+        self._budgets = budgets
         self._meter = meter
         self._clock = clock
         self._stored = stored
@@ -121,12 +125,21 @@ class Chat:
             if keeper is None:
                 return refusals.not_kept(asked.follows)
             facts = msgspec.structs.replace(facts, keeper=keeper)
+        return self._job(request, asked, facts, snapshot, owner)
+
+    def _job(self, request: Request, asked: Asked, facts: Facts, snapshot: Snapshot, owner: str) -> Job | Refused:
+        """The request with its decision, and with what it may reserve of budgets."""
+        sent_cap = asked.output_cap
+        if self._budgets.on:
+            asked, facts = self._budgets.capped(asked, facts)
         decision = self._decide(facts, snapshot)
         if not decision.routes and not self._decide(facts, snapshot, State()).routes:
             return refusals.not_admissible(decision)
         job = Job(request, asked, snapshot, Record(facts, decision, snapshot.offers, asked.body), owner=owner)
         if facts.deadline_seconds is not None:
             job.until = asyncio.get_running_loop().time() + facts.deadline_seconds
+        if self._budgets.on:
+            self._budgets.open(job, was_capped=asked.output_cap != sent_cap)
         return job
 
     def _decide(self, facts: Facts, snapshot: Snapshot, state: State | None = None) -> Decision:
@@ -142,12 +155,23 @@ class Chat:
     # Try one route after the other.
 
     async def _walk(self, job: Job, exchange: Exchange) -> None:
-        for choice in job.record.decision.routes:
-            if await self._tries(job, job.snapshot.routes[choice.route], exchange):
-                return
-            if job.late:
-                break
+        if await self._served(job, exchange):
+            return
+        if job.hold is not None and job.hold.downgrades is not None:
+            for facts in cheaper(job, job.hold):
+                if await self._served(job, exchange, self._decide(facts, job.snapshot)):
+                    return
         await self._give_up(job, exchange)
+
+    async def _served(self, job: Job, exchange: Exchange, instead: Decision | None = None) -> bool:
+        """Try the routes of the decision one after the other, or those of another one that it has not named yet."""
+        choices = job.record.decision.routes if instead is None else job.downgraded(instead)
+        for choice in choices:
+            if await self._tries(job, job.snapshot.routes[choice.route], exchange):
+                return True
+            if job.late or (job.hold is not None and job.hold.stopped is not None):
+                return False
+        return False
 
     async def _tries(self, job: Job, route: Route, exchange: Exchange) -> bool:
         """Try a route, and again as its upstream's `retries` say; False when the next one should be tried."""
@@ -169,7 +193,7 @@ class Chat:
         """Serve the request on a route; False when the next one should be tried. Its slot is held meanwhile."""
         large = len(job.request.body) > LARGE_BYTES
         carried = await asyncio.to_thread(self._carried, job, route) if large else self._carried(job, route)
-        if carried is None:
+        if carried is None or (job.hold is not None and not await self._budgets.cover(job, route)):
             return False
         if not await self._state.take(job.snapshot, route, job.left()):
             job.found_full(route)
@@ -247,12 +271,14 @@ class Chat:
 
     async def _give_up(self, job: Job, exchange: Exchange) -> None:
         """No route has served: say why, and write that down too."""
-        if job.unfit and not (job.record.attempts or job.full):
+        spent = overspent(job, self._clock.time_ns())
+        if spent is None and job.unfit and not (job.record.attempts or job.full):
             await say(refusals.not_carried(job), job.request, exchange)
             return
-        refused = refusals.all_failed(job)
+        refused = spent or refusals.all_failed(job)
         slow = refused.status == HTTPStatus.GATEWAY_TIMEOUT
-        call = self._ending.write(job, Status.TIMEOUT if slow else Status.FAILED)
+        ended = Status.REFUSED if spent is not None and not job.record.attempts else Status.FAILED
+        call = self._ending.write(job, Status.TIMEOUT if slow else ended)
         await say(refused if call is not None else refusals.not_written(), job.request, exchange)
 
 

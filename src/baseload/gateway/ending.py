@@ -108,10 +108,17 @@ class Ending:
     def write(self, job: Job, status: Status) -> Call | None:
         """Make the call durable; None when the ledger cannot."""
         job.written = True
+        attempts = job.record.attempts
+        charges = job.hold.charges(attempts) if job.hold is not None else ()
+        call = None
         try:
-            return self._meter.write(job.record, status)
+            call = self._meter.write(job.record, status, charges)
         except LedgerUnavailable:
             return None
+        finally:
+            if job.hold is not None:
+                job.hold.settle(written=call is not None)
+        return call
 
 
 def succeeds(status: int | None) -> bool:

@@ -88,6 +88,7 @@ class Status:
         self.metrics = metrics
         self.ask = ask
         self.ledger = ledger
+        self.budgets: Callable[[], Samples] = dict
         self.phase: Phase = "serving"
         self.restarts = 0
         self.unwritten_by_dead = 0
@@ -165,6 +166,7 @@ class Status:
             begun = datetime(oldest.year, oldest.month, oldest.day, tzinfo=UTC)
             found[metrics.CATALOG_AGE] = {(): int(time.time() - begun.timestamp())}
         found.update(self._upstreams(alive))
+        found.update(self.budgets())
         return found
 
     def _upstreams(self, alive: Sequence[WorkerState]) -> Samples:

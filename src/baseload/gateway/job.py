@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from baseload.gateway.hold import Hold
 from baseload.gateway.meter import Record, Try
 from baseload.gateway.request import Request
 from baseload.gateway.state import Snapshot
-from baseload.load.calls import Skip
+from baseload.load.calls import Choice, Decision, Skip
 from baseload.load.facts import Facts
 from baseload.policy.decide import FULL
 from baseload.policy.policy import Route
@@ -37,6 +38,7 @@ class Job:
     over: Passage | None = None  # how it gets to that upstream
     relay: Stream | None = None  # what it delivered of a stream
     written: bool = False
+    hold: Hold | None = None  # what it has reserved of budgets
 
     @property
     def facts(self) -> Facts:
@@ -51,6 +53,26 @@ class Job:
             routes=tuple(choice for choice in decision.routes if choice.route != route.name),
             skipped=(*decision.skipped, Skip(route.name, f"{FULL} no slot was free, or came free in time")),
         )
+
+    def downgraded(self, instead: Decision) -> tuple[Choice, ...]:
+        """The routes of a cheaper decision that were not tried yet, written down with the reason why they are."""
+        hold, decision = self.hold, self.record.decision
+        short = hold.downgrades if hold is not None else None
+        known = {short.route for short in (hold.shorts if hold is not None else ())}
+        known |= {choice.route for choice in decision.routes}
+        why = f"downgraded: {short.reason}" if short is not None else "downgraded"
+        choices = tuple(
+            Choice(choice.route, f"{why}; {choice.reason}", choice.expected_nanousd)
+            for choice in instead.routes
+            if choice.route not in known
+        )
+        added = {choice.route for choice in choices}
+        self.record.decision = msgspec.structs.replace(
+            decision,
+            routes=(*decision.routes, *choices),
+            skipped=tuple(skip for skip in decision.skipped if skip.route not in added),
+        )
+        return choices
 
     @property
     def late(self) -> bool:

@@ -15,7 +15,7 @@ from baseload.catalog.entries import Offer
 from baseload.clock import Clock, from_ns
 from baseload.cost.tokens import price, processing_of
 from baseload.errors import LedgerUnavailable, Unpriced
-from baseload.load.calls import Attempt, Call, Decision, Evidence, Status
+from baseload.load.calls import Attempt, Call, Charge, Decision, Evidence, Status
 from baseload.load.facts import Facts
 from baseload.policy.policy import Route
 from baseload.units import NANOSECONDS_PER_SECOND, nanousd
@@ -147,7 +147,7 @@ class Meter:
         self._probed_ns = now
         return True
 
-    def write(self, record: Record, status: Status) -> Call:
+    def write(self, record: Record, status: Status, charges: tuple[Charge, ...] = ()) -> Call:
         """Make the call durable. Raises LedgerUnavailable; the call is then in the log, the last place left."""
         call = Call(
             id=record.decision.id,
@@ -156,6 +156,7 @@ class Meter:
             attempts=tuple(record.attempts),
             ended_ns=self._clock.time_ns(),
             status=status,
+            charges=charges,
         )
         try:
             self._spool.append(call)

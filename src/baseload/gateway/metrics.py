@@ -112,6 +112,17 @@ RELOADED_AT = Family(
 )
 BUILD = Family("baseload_build", "info", "The version that runs.", ("version",))
 
+BUDGET_LIMIT = Family("baseload_budget_limit_usd", "gauge", "The cap of a budget in USD.", ("budget",))
+BUDGET_SPENT = Family(
+    "baseload_budget_spent_usd", "gauge", "What calls have cost in the budget's present window.", ("budget",)
+)
+BUDGET_RESERVED = Family(
+    "baseload_budget_reserved_usd", "gauge", "What calls under way may yet cost at the most.", ("budget",)
+)
+BUDGET_USED = Family(
+    "baseload_budget_used_ratio", "gauge", "The part of a cap that is spent, whatever its unit.", ("budget",)
+)
+
 FAMILIES = (
     REQUESTS,
     TOKENS,
@@ -133,6 +144,10 @@ FAMILIES = (
     CATALOG_AGE,
     RELOADED,
     RELOADED_AT,
+    BUDGET_LIMIT,
+    BUDGET_SPENT,
+    BUDGET_RESERVED,
+    BUDGET_USED,
     BUILD,
 )
 
@@ -313,7 +328,7 @@ def _printed_histogram(family: Family, labels: Labels, histogram: _Histogram) ->
 
 
 def _number(family: Family, value: float) -> str:
-    if family is COST:
+    if family in (COST, BUDGET_LIMIT, BUDGET_SPENT, BUDGET_RESERVED):
         return _decimal(int(value), NANO_PER_USD)
     return str(value) if isinstance(value, int) else f"{value:.10g}"
 

@@ -155,6 +155,7 @@ def _ours(back: Back, *, new: bool = False) -> list[tuple[bytes, bytes]]:
         *answers.identified(theirs, back.job.request),
         *answers.served_by(back.attempt.route, back.job.record.decision),
         *answers.dropped(dropped),
+        *(back.job.hold.headers if back.job.hold is not None else ()),
     ]
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from baseload.settings import Settings
 
-FIXED = ("listen", "data_dir", "workers", "replay_time", "otel")
+FIXED = ("listen", "data_dir", "store", "workers", "replay_time", "otel")
 """Settings that only a restart changes."""
 
 PATH = "/reload"

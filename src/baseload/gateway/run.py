@@ -23,6 +23,7 @@ from baseload.gateway.loaded import load
 from baseload.gateway.metrics import Metrics
 from baseload.gateway.server import Gateway
 from baseload.gateway.telling import Telling
+from baseload.gateway.watch import Watch
 from baseload.ledger.drain import Drain, Tell, recover
 from baseload.ledger.hot import HotStore, open_store
 from baseload.ledger.spool import Spool
@@ -70,7 +71,7 @@ async def serving(settings: Settings, start_console: Callable[[], Console] | Non
     directory = settings.directory
     metrics = Metrics(route.name for route in settings.policy.routes if route.own)
     async with AsyncExitStack() as stack:
-        store = open_store(directory)
+        store = open_store(directory, settings.store)
         stack.callback(store.close)
         telling = Telling(metrics, settings.otel)
         stack.callback(telling.close)
@@ -82,11 +83,14 @@ async def serving(settings: Settings, start_console: Callable[[], Console] | Non
             return [gateway.state()]
 
         status = Status(loaded, metrics, ask, lambda: ledger_state(drain, store))
-        gateway = Gateway(settings, loaded.offers, clock, spool, operations=status.answer)
+        gateway = Gateway(settings, loaded.offers, clock, spool, operations=status.answer, holder=spool.owner)
         stack.push_async_callback(gateway.stop, settings.stop.drain_seconds)
         host, port = await gateway.start()
         found = await asyncio.to_thread(recovered, directory, store, telling)
         drain.start()
+        watch = Watch(loaded, telling, status)
+        stack.push_async_callback(watch.stop)
+        watch.start()
         if start_console is not None:
             console = await asyncio.to_thread(start_console)
             stack.push_async_callback(asyncio.to_thread, console.stop)

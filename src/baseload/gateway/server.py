@@ -12,6 +12,7 @@ from baseload.clock import Clock, now
 from baseload.errors import BadConfig
 from baseload.gateway import models
 from baseload.gateway.admin import ADMIN, Admin
+from baseload.gateway.budgets import Budgets
 from baseload.gateway.chat import Chat
 from baseload.gateway.control import ControlPlane
 from baseload.gateway.door import Door
@@ -40,7 +41,8 @@ _READ = ("GET", "HEAD")
 
 class Gateway:
     """Composes the parts. `operations` answers /healthz, /readyz and /metrics; left out, the gateway itself does.
-    `slots` are those that other processes on the port count in, too."""
+    `slots` are those that other processes on the port count in, too. `holder` is the owner of the spool, under
+    whose name budgets are borrowed."""
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class Gateway:
         *,
         operations: Handler | None = None,
         slots: Slots | None = None,
+        holder: str = "",
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -59,7 +62,8 @@ class Gateway:
         self._state = GatewayState(settings.policy, offers, clock, targets)
         self.meter = Meter(spool, clock)
         self._stored = Stored(settings.directory / STORED)
-        self._chat = Chat(self._state, self.meter, clock, self._stored)
+        self._budgets = Budgets(settings, clock, holder)
+        self._chat = Chat(self._state, self.meter, clock, self._stored, self._budgets)
         self._chat.traces = settings.otel is not None
         self._following = Following(self._state, self._stored)
         self.keys = KeyRing(settings)
@@ -78,6 +82,7 @@ class Gateway:
         except OSError as error:
             raise taken(host, port, error) from error
         self._state.targets.start()
+        self._budgets.start()
         return self._server.address
 
     @property
@@ -113,6 +118,7 @@ class Gateway:
         upstreams = {upstream.name: upstream for upstream in settings.upstreams}
         self._state.targets.swap(upstreams, settings.stop.drain_seconds)
         self._state.swap(settings.policy, loaded.offers)
+        self._budgets.take(settings)
         self.admin.settings = self._settings = settings
         self._door = Door(settings)
         if self._server is not None:
@@ -144,6 +150,7 @@ class Gateway:
         """Take no more requests, let those under way end, close every connection."""
         if self._server is not None:
             await self._server.drain(drain_seconds)
+        await self._budgets.close()
         self._state.targets.close()
         self._stored.close()
         if self._control is not None:

@@ -32,7 +32,7 @@ WAITING = 8_192
 WAIT_SECONDS = 1.0
 SEND_SECONDS = 5.0
 
-_OPERATIONS = {
+OPERATIONS = {
     Operation.COMPLETIONS: "text_completion",
     Operation.EMBEDDINGS: "embeddings",
 }
@@ -139,15 +139,15 @@ class Spans:
 
         client = call.facts.trace.split("-")[1] if call.facts.trace else ""
         root = span_id(call.id)
-        operation = _OPERATIONS.get(call.facts.operation, "chat")
+        operation = OPERATIONS.get(call.facts.operation, "chat")
         above = context(client, remote=True) if client else None
         began, ended = call.facts.at_ns, call.ended_ns
         name = f"{operation} {call.facts.model}"
-        yield made(name, root, above, about_call(call, operation), began, ended, _error(call.status, None))
+        yield made(name, root, above, about_call(call, operation), began, ended, error_type(call.status, None))
         for each in call.attempts:
             own = span_id(call.id, each.number)
             about = about_attempt(call, each, operation)
-            error = _error(each.status, each.http_status)
+            error = error_type(each.status, each.http_status)
             yield made(f"{operation} {each.model}", own, context(root), about, each.started_ns, each.ended_ns, error)
 
 
@@ -211,7 +211,7 @@ def _given(found: dict[str, Value | None]) -> dict[str, Value]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _error(status: Status, http_status: int | None) -> str:
+def error_type(status: Status, http_status: int | None) -> str:
     """`error.type`: the status of a refusal, else how it ended; nothing when it went well."""
     if status is Status.OK:
         return ""

@@ -31,6 +31,7 @@ from baseload.gateway.port import reserved
 from baseload.gateway.reload import PATH, Report, Stamp, changed, keeping_fixed, stamp
 from baseload.gateway.run import Console, Serving, ledger_state, recovered
 from baseload.gateway.telling import Telling
+from baseload.gateway.watch import Watch
 from baseload.gateway.worker import Orders
 from baseload.ledger.drain import Drain
 from baseload.ledger.hot import HotStore, open_store
@@ -62,7 +63,7 @@ async def supervising(
             log.warning("no book has a price for %s: its calls will be unpriced", key)
         folder = Path(tempfile.mkdtemp(prefix="baseload-"))  # short: a unix socket's path may have a hundred bytes
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        store = open_store(settings.directory)
+        store = open_store(settings.directory, settings.store)
         stack.callback(store.close)
         supervisor = Supervisor(loaded, config, folder, store, start_console)
         stack.push_async_callback(supervisor.stop)
@@ -124,6 +125,9 @@ class Supervisor:
         self._written = await asyncio.to_thread(_as_written, self._config, settings)
         self._seen = stamp(self._config, settings)
         self._stack.callback(asyncio.create_task(self._watch()).cancel)
+        watch = Watch(self._status.loaded, self._telling, self._status)
+        self._stack.push_async_callback(watch.stop)
+        watch.start()
         self._status.phase = "serving"
 
     async def stop(self) -> None:

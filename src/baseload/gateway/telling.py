@@ -16,11 +16,15 @@ class Telling:
 
     def __init__(self, metrics: Metrics, otel: Otel | None) -> None:
         self._metrics = metrics
+        self.last_ns: dict[str, int] = {}  # when each upstream last ended an attempt
         self._spans = Spans(otel) if otel is not None else None
 
     def __call__(self, calls: Sequence[Call]) -> None:
         self._metrics.tell(calls)
         tell_access(calls)
+        for call in calls:
+            for attempt in call.attempts:
+                self.last_ns[attempt.upstream] = max(attempt.ended_ns, self.last_ns.get(attempt.upstream, 0))
         if self._spans is not None:
             self._spans.tell(calls)
 

@@ -143,7 +143,9 @@ async def _work(parent: Parent) -> None:
     supervisor = ControlPlane(Path(orders.control))
     slots = Slots(Table(Path(orders.folder) / "slots"))
     clock = settings.clock_since(orders.began_ns)
-    gateway = Gateway(settings, loaded.offers, clock, spool, operations=supervisor.forward, slots=slots)
+    gateway = Gateway(
+        settings, loaded.offers, clock, spool, operations=supervisor.forward, slots=slots, holder=spool.owner
+    )
     gateway.admin.reload = partial(_reload, Path(orders.control))
     if orders.console:
         gateway.show_console(Path(orders.console))

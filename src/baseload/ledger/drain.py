@@ -238,6 +238,7 @@ class _Transfer:
     def finish(self, owner: str) -> int:
         """Drain everything a dead worker has left, and delete it. Returns new calls. Claim the owner first."""
         recorded = sum(self._complete(path) for path in segments(self._folder, owner))
+        self._store.release(owner, self._folder)
         (self._folder / f"{owner}.lock").unlink(missing_ok=True)
         return recorded
 

@@ -10,11 +10,25 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from sqlalchemy import ColumnElement, FromClause, Select, and_, case, exists, func, literal_column, select, true
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Select,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    literal_column,
+    select,
+    true,
+)
 from sqlalchemy import Row as SqlRow
 
 from baseload.clock import from_ns
 from baseload.errors import BadInput
+from baseload.ledger import json
 from baseload.ledger.rows import RUN, call_of
 from baseload.ledger.tables import LEAVES, attempts, calls
 from baseload.load.calls import Call, Evidence, Status
@@ -212,12 +226,12 @@ _WIDTHS = {"minute": SECONDS_PER_MINUTE, "hour": SECONDS_PER_HOUR}
 
 def _skip() -> tuple[FromClause, ColumnElement[str], ColumnElement[str]]:
     """The skips of a call's decision as rows, with their route and reason."""
-    skip = func.json_each(calls.c.skipped).table_valued("value", name="skip")
-    return skip, func.json_extract(skip.c.value, "$.route"), func.json_extract(skip.c.value, "$.reason")
+    skip = json.elements(calls.c.skipped).table_valued("value", name="skip")
+    return skip, json.member(skip.c.value, "route"), json.member(skip.c.value, "reason")
 
 
 def _tagged(tag: str, value: str) -> ColumnElement[bool]:
-    pair = func.json_each(calls.c.tags).table_valued("key", "value", name="tag")
+    pair = json.pairs(calls.c.tags).table_valued("key", "value", name="tag")
     return exists().where(pair.c.key == tag, pair.c.value == value)
 
 
@@ -243,8 +257,8 @@ def _sums() -> list[ColumnElement[Any]]:
 
 
 def _sum(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The sum over what is known; nothing at all is nothing."""
-    return func.coalesce(func.sum(column), 0)
+    """The sum over what is known, an integer; nothing at all is nothing."""
+    return cast(func.coalesce(func.sum(column), 0), BigInteger)
 
 
 def _count(condition: ColumnElement[bool]) -> ColumnElement[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import msgspec
 
 from baseload.capacity.offer import OWN
@@ -14,10 +16,23 @@ RUN = "run"
 # The largest integer that the database holds.
 LARGEST = 2**63 - 1
 
-Row = dict[str, str | int | bytes | None]
+Values = tuple[str | int | bytes | None, ...]
+"""A row, in the order of `CALL` or `ATTEMPT`."""
 
+CALL = (
+    *("id", "at_ns", "ended_ns", "run", "model", "bucket", "status", "policy", "decision", "skipped", "tags"),
+    "document",
+)
+ATTEMPT = (
+    *("call_id", "number", "route", "upstream", "model", "offer", "own", "book", "started_ns", "first_byte_ns"),
+    *("ended_ns", "http_status", "status", "evidence", "cost_nanousd", "provider_nanousd", "error", "service_tier"),
+    *LEAVES,
+)
+
+_OWN = f"{OWN}/"
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder(Call).decode
+_leaves = attrgetter(*LEAVES)
 
 
 def document(call: Call) -> bytes:
@@ -30,61 +45,61 @@ def call_of(stored: bytes) -> Call:
     return _decode(stored)
 
 
-def call_row(call: Call, stored: bytes) -> Row:
-    """The row of a call. Raises BadInput for an integer that the database cannot hold."""
+def call_row(call: Call, stored: bytes) -> Values:
+    """The row of a call. What a database may not hold is found by `check`, when it complains."""
     facts, decision = call.facts, call.decision
-    return _checked(
-        call,
-        {
-            "id": call.id,
-            "at_ns": facts.at_ns,
-            "ended_ns": call.ended_ns,
-            "run": facts.tags.get(RUN, ""),
-            "model": facts.model,
-            "bucket": facts.bucket.value,
-            "status": call.status.value,
-            "policy": decision.policy,
-            "decision": decision.id,
-            "skipped": _encode(decision.skipped).decode(),
-            "tags": _encode(facts.tags).decode(),
-            "document": stored,
-        },
+    return (
+        call.id,
+        facts.at_ns,
+        call.ended_ns,
+        facts.tags.get(RUN, ""),
+        facts.model,
+        facts.bucket.value,
+        call.status.value,
+        decision.policy,
+        decision.id,
+        _encode(decision.skipped).decode() if decision.skipped else "[]",
+        _encode(facts.tags).decode(),
+        stored,
     )
 
 
-def attempt_row(call: Call, attempt: Attempt) -> Row:
-    """The row of an attempt. Raises BadInput for an integer that the database cannot hold."""
-    leaves: Row = {leaf: getattr(attempt.usage, leaf) for leaf in LEAVES}
-    return _checked(
-        call,
-        leaves
-        | {
-            "call_id": call.id,
-            "number": attempt.number,
-            "route": attempt.route,
-            "upstream": attempt.upstream,
-            "model": attempt.model,
-            "offer": attempt.offer,
-            "own": int(attempt.offer.startswith(f"{OWN}/")),
-            "book": attempt.book,
-            "started_ns": attempt.started_ns,
-            "first_byte_ns": attempt.first_byte_ns,
-            "ended_ns": attempt.ended_ns,
-            "http_status": attempt.http_status,
-            "status": attempt.status.value,
-            "evidence": attempt.evidence.value,
-            "cost_nanousd": attempt.cost_nanousd,
-            "provider_nanousd": attempt.provider_nanousd,
-            "error": attempt.error,
-        },
+def attempt_row(call: Call, attempt: Attempt) -> Values:
+    """The row of an attempt."""
+    return (
+        call.id,
+        attempt.number,
+        attempt.route,
+        attempt.upstream,
+        attempt.model,
+        attempt.offer,
+        int(attempt.offer.startswith(_OWN)),
+        attempt.book,
+        attempt.started_ns,
+        attempt.first_byte_ns,
+        attempt.ended_ns,
+        attempt.http_status,
+        attempt.status.value,
+        attempt.evidence.value,
+        attempt.cost_nanousd,
+        attempt.provider_nanousd,
+        attempt.error,
+        attempt.service_tier,
+        *_leaves(attempt.usage),
     )
 
 
-def _checked(call: Call, row: Row) -> Row:
-    for column, value in row.items():
+def check(call: Call) -> None:
+    """Raises BadInput for an integer that no database of ours can hold."""
+    _check(call, CALL, call_row(call, b""))
+    for attempt in call.attempts:
+        _check(call, ATTEMPT, attempt_row(call, attempt))
+
+
+def _check(call: Call, columns: tuple[str, ...], row: Values) -> None:
+    for column, value in zip(columns, row, strict=True):
         if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
             raise BadInput(
                 f"call {call.id} has {column} {value}, beyond what a ledger holds",
                 remedy="Mend the record: no count or price is that large.",
             )
-    return row

@@ -1,4 +1,4 @@
-"""The tables of the hot store. Acts only through those who use them.
+"""The tables of the hot store, in SQLite and in PostgreSQL. Acts only through those who use them.
 
 One row per call and one per attempt, every leaf of Usage in a column of its own, money in integer nano-dollars, times
 in integer nanoseconds since the epoch. `document` is the whole Call, so that a replay reads exactly what was metered.
@@ -11,18 +11,26 @@ from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBina
 from baseload.usage import Usage
 
 # Raise it with every change of the tables below; a store of a newer version is refused, not guessed at.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+# Ordered by their bytes everywhere, whatever the language of the database is.
+_NAME = Text().with_variant(Text(collation="C"), "postgresql")
+# A table of SQLite counts its rows by itself only under a plain integer.
+_COUNTED = BigInteger().with_variant(Integer, "sqlite")
 
 metadata = MetaData()
 
 schema = Table("ledger_schema", metadata, Column("version", BigInteger, primary_key=True, autoincrement=False))
 
+# Positions mean something in one store alone; what was sealed elsewhere says by this whose they are.
+identity = Table("ledger_identity", metadata, Column("name", Text, primary_key=True))
+
 calls = Table(
     "calls",
     metadata,
     # The order of recording: calls of a replayed trace arrive, by their own clock, in any year.
-    Column("position", Integer, primary_key=True),
-    Column("id", Text, nullable=False, unique=True),
+    Column("position", _COUNTED, primary_key=True),
+    Column("id", _NAME, nullable=False, unique=True),
     Column("at_ns", BigInteger, nullable=False),
     Column("ended_ns", BigInteger, nullable=False),
     Column("run", Text, nullable=False),
@@ -44,7 +52,7 @@ LEAVES = Usage.__struct_fields__
 attempts = Table(
     "attempts",
     metadata,
-    Column("call_id", Text, ForeignKey("calls.id"), primary_key=True),
+    Column("call_id", _NAME, ForeignKey("calls.id"), primary_key=True),
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("route", Text, nullable=False),
     Column("upstream", Text, nullable=False),
@@ -62,5 +70,6 @@ attempts = Table(
     Column("cost_nanousd", BigInteger),
     Column("provider_nanousd", BigInteger),
     Column("error", Text, nullable=False),
+    Column("service_tier", Text, nullable=False, server_default=""),
     sqlite_with_rowid=False,
 )

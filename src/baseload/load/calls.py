@@ -28,6 +28,7 @@ class Evidence(StrEnum):
     """Where an attempt's Usage came from, best first."""
 
     REPORTED = "reported"  # by the upstream itself
+    IMPORTED = "imported"  # by another program's log, which we cannot check
     ESTIMATED = "estimated"  # by us, from what was delivered
     NONE = "none"  # the attempt consumed nothing
 
@@ -36,7 +37,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One try at one upstream, priced by the model that served it.
 
     `cost_nanousd` is exact, None when no price is known (never zero for that reason). For an own pool it is the usage
-    basis: the share of busy time. `provider_nanousd` is what the provider itself said the attempt cost.
+    basis: the share of busy time. `provider_nanousd` is what the provider itself said the attempt cost; of an
+    imported attempt, what its log said.
     `service_tier` is how the upstream says it processed the request (`flex`, `priority`), empty for the standard way.
     Times are nanoseconds since the epoch; `first_byte_ns` None when no byte of an answer came.
     """
@@ -84,8 +86,19 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     skipped: tuple[Skip, ...] = ()
 
 
+class Charge(msgspec.Struct, frozen=True):
+    """What a call adds to a budget in the window that began at `window_ns`: nano-dollars, tokens or requests. `holder`
+    is who had reserved it."""
+
+    budget: str
+    window_ns: int
+    amount: int
+    holder: str
+
+
 class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One request from first byte to last. `id` is unique for ever: appending the same call twice keeps one."""
+    """One request from first byte to last. `id` is unique for ever: appending the same call twice keeps one. `charges`
+    are what it adds to budgets, which are charged when, and only when, the call is new to the ledger."""
 
     id: str
     facts: Facts
@@ -93,6 +106,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempts: tuple[Attempt, ...]
     ended_ns: int
     status: Status = Status.OK
+    charges: tuple[Charge, ...] = ()
 
     @property
     def served(self) -> Attempt | None:

@@ -73,7 +73,7 @@ def _fall_back(
     taken = {choice.route for choice in choices}
     found = list(choices)
     for model in (*longer, *policy.fallbacks.get(facts.model, ())):
-        more, _ = _ordered(_asked_as(facts, model, policy), policy, state, estimate)
+        more, _ = _ordered(asked_as(facts, model, policy), policy, state, estimate)
         because = "whose context is too short" if model in longer else "should it fail"
         why = f"{model} in place of {facts.model}, {because}"
         found += [
@@ -85,7 +85,7 @@ def _fall_back(
     return found, [skip for skip in skipped if skip.route not in taken]
 
 
-def _asked_as(facts: Facts, model: str, policy: Policy) -> Facts:
+def asked_as(facts: Facts, model: str, policy: Policy) -> Facts:
     """The same request for another model, in the bucket that it serves best when it does not serve this one."""
     shares: dict[Bucket, float] = {}
     for route in policy.routes:

@@ -1,0 +1,201 @@
+"""Somebody hears of it: budgets that fill, own GPUs that burn money unused. Acts (ledger, log, a webhook).
+
+One process for all workers looks every few seconds. Each alert is sent once in each window, by whichever gateway on the
+ledger is first. It goes to the log and to the address of the configuration, and nowhere else. What could not be
+delivered is logged and not sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from decimal import Decimal
+from functools import cache
+
+import msgspec
+
+from baseload.capacity.deployment import Deployment
+from baseload.clock import from_ns
+from baseload.errors import BaseloadError
+from baseload.gateway import metrics
+from baseload.gateway.budget_status import BudgetStatus, statuses
+from baseload.gateway.budgetfile import BudgetFile, in_force
+from baseload.gateway.health import Status
+from baseload.gateway.http import JSON
+from baseload.gateway.loaded import Loaded
+from baseload.gateway.metrics import Samples
+from baseload.gateway.telling import Telling
+from baseload.gateway.upstream import AttemptFailed, Client
+from baseload.ledger.accounts import Place
+from baseload.ledger.hot import HotStore, open_store
+from baseload.ledger.leases import Leases
+from baseload.policy.budget import Budget, Per, Unit, said
+from baseload.units import HOURS_PER_DAY, NANOSECONDS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from baseload.upstreams import Timeouts
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+EXPIRE_LOOKS = 30
+"""How many looks there are between two at leases that nobody has renewed."""
+KEPT_NS = 62 * HOURS_PER_DAY * SECONDS_PER_HOUR * NANOSECONDS_PER_SECOND
+"""How long the accounts of minutes, hours and days are kept; those of months and totals stay."""
+_WEBHOOK = Timeouts(connect=3.0, first_byte=10.0, idle=10.0)
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """What a webhook is sent. `about` is `actual 80`, `forecast 100` or `idle`."""
+
+    schema: str = "baseload.alert/1"
+    about: str
+    name: str
+    message: str
+    at: str
+    budget: dict[str, object] | None = None
+
+
+class Watch:
+    """Looks after budgets and own pools while a gateway serves."""
+
+    def __init__(self, loaded: Loaded, telling: Telling, status: Status) -> None:
+        self._status = status
+        self._telling = telling
+        self._clock = loaded.settings.clock
+        self._began_ns = self._clock.time_ns()
+        self._store: HotStore | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._found: tuple[BudgetStatus, ...] = ()
+        self._idle: dict[str, int] = {}  # pools of which somebody has heard, and since when they were idle
+        self._looks = 0
+        self._heard: set[tuple[Place, str]] = set()
+        status.budgets = self.samples
+
+    def start(self) -> None:
+        """Begin to look. Needs a running loop."""
+        self._task = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        if self._store is not None:
+            self._store.close()
+
+    def samples(self) -> Samples:
+        """What the metrics say of budgets."""
+        usd = [each for each in self._found if each.budget.unit is Unit.USD]
+        return {
+            metrics.BUDGET_LIMIT: {(each.budget.name,): each.limit for each in usd},
+            metrics.BUDGET_SPENT: {(each.budget.name,): each.spent for each in usd},
+            metrics.BUDGET_RESERVED: {(each.budget.name,): each.reserved for each in usd},
+            metrics.BUDGET_USED: {(each.budget.name,): each.share for each in self._found},
+        }
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.look(self._clock.time_ns())
+            except BaseloadError as error:
+                log.warning("budgets cannot be looked after: %s", error)
+            except Exception:  # the edge of the task: it must outlive what nobody foresaw
+                log.exception("budgets cannot be looked after")
+
+    async def look(self, now_ns: int) -> None:
+        """Look once, and tell."""
+        settings = self._status.loaded.settings
+        for alert in (*await asyncio.to_thread(self._budgets, now_ns), *self._pools(now_ns)):
+            log.warning("%s", alert.message)
+            if settings.alerts.webhook:
+                await self._send(settings.alerts.webhook, alert)
+
+    def _budgets(self, now_ns: int) -> list[Alert]:
+        """In a thread: where budgets stand, and what is to be told of them for the first time."""
+        settings = self._status.loaded.settings
+        budgets = in_force(settings.budgets, BudgetFile(settings.directory).read())
+        if not budgets:
+            self._found = ()
+            return []
+        self._store = self._store or open_store(settings.directory, settings.store)
+        leases = Leases(self._store)
+        self._looks += 1
+        if self._looks % EXPIRE_LOOKS == 0:
+            leases.expire()
+            old = [each.account for each in budgets if each.per not in (Per.MONTH, Per.TOTAL)]
+            leases.forget(dict.fromkeys(old, now_ns - KEPT_NS))
+        self._found = statuses(budgets, leases, settings.directory, now_ns)
+        return [alert for each in self._found for alert in self._crossed(each, leases, now_ns)]
+
+    def _crossed(self, status: BudgetStatus, leases: Leases, now_ns: int) -> Iterator[Alert]:
+        """The highest mark that was newly reached; those below it are taken as told."""
+        if not status.limit or status.budget.per is Per.MINUTE:  # a rate that is used to the full is no news
+            return
+        forecast = status.forecast(now_ns)
+        for kind, share in (("actual", status.share), ("forecast", forecast)):
+            reached = [mark for mark in self._status.loaded.settings.alerts.percents if (share or 0) * 100 >= mark]
+            new = [mark for mark in reached if self._first(leases, status.place, f"{kind} {mark}", now_ns)]
+            if new and share is not None and not (kind == "forecast" and status.share * 100 >= max(new)):
+                yield self._told(status, kind, max(new), share, now_ns)
+
+    def _first(self, leases: Leases, place: Place, about: str, now_ns: int) -> bool:
+        """Whether nobody has heard of it yet; asked of the ledger once."""
+        if (place, about) in self._heard:
+            return False
+        self._heard.add((place, about))
+        return leases.first(place, about, now_ns)
+
+    def _told(self, status: BudgetStatus, kind: str, mark: int, share: float, now_ns: int) -> Alert:
+        budget: Budget = status.budget
+        spent = f"budget {budget.name} has spent {said(budget, status.spent)} of {said(budget, status.limit)}"
+        ends = f" by {from_ns(status.span.end_ns):%Y-%m-%d %H:%M} UTC" if budget.per is not Per.TOTAL else ""
+        pace = f"; at this pace {share:.0%} of it{ends}" if kind == "forecast" else f" ({share:.0%})"
+        at, shown = from_ns(now_ns).isoformat(), status.shown(now_ns)
+        return Alert(about=f"{kind} {mark}", name=budget.name, message=spent + pace, at=at, budget=shown)
+
+    def _pools(self, now_ns: int) -> Iterator[Alert]:
+        """Own pools that have served nothing for long, each time once."""
+        settings = self._status.loaded.settings
+        longest = settings.alerts.idle_minutes * SECONDS_PER_MINUTE * NANOSECONDS_PER_SECOND
+        for upstream in settings.upstreams if longest else ():
+            hourly = hourly_usd(self._status.loaded, upstream.name)
+            since = max(self._telling.last_ns.get(upstream.name, 0), self._began_ns)
+            if hourly is None or now_ns - since < longest or self._idle.get(upstream.name) == since:
+                continue
+            self._idle[upstream.name] = since
+            burnt = hourly * Decimal(now_ns - since) / (SECONDS_PER_HOUR * NANOSECONDS_PER_SECOND)
+            message = (
+                f"own pool {upstream.name} has served nothing since {from_ns(since):%Y-%m-%d %H:%M} UTC: it costs "
+                f"${hourly:,.2f} an hour, ${burnt:,.2f} so far"
+            )
+            yield Alert(about="idle", name=upstream.name, message=message, at=from_ns(now_ns).isoformat())
+
+    async def _send(self, webhook: str, alert: Alert) -> None:
+        client = Client(webhook, _WEBHOOK)
+        try:
+            with await client.send("POST", "", [JSON], msgspec.json.encode(alert)) as answer:
+                if answer.status >= 300:
+                    log.error("the webhook did not take an alert: HTTP %d", answer.status)
+        except AttemptFailed as error:
+            log.error("the webhook could not be reached: %s", error.message)
+        finally:
+            client.close()
+
+
+def hourly_usd(loaded: Loaded, upstream: str) -> Decimal | None:
+    """What an hour of an own pool costs, all its replicas; None where that is not known."""
+    found = next(each for each in loaded.settings.upstreams if each.name == upstream)
+    if not found.deployment or found.usd_per_gpu_hour is None:
+        return None
+    deployment = _deployments().get(found.deployment)
+    return None if deployment is None else found.usd_per_gpu_hour * deployment.gpus * max(1, len(found.urls))
+
+
+@cache
+def _deployments() -> Mapping[str, Deployment]:
+    from baseload.documents import load_deployments  # one process needs it, and no worker
+
+    return load_deployments()

@@ -1,0 +1,278 @@
+"""What each budget has been charged, and what of it is lent to whom. Acts on a transaction that is handed in.
+
+    committed = charged + leased + forfeited - forgiven <= limit
+
+`charged` is what calls of the ledger have cost: a call is charged in the transaction that records it, so the sum of an
+account is the sum of the ledger, and a call that comes twice is charged once. `leased` is lent to workers (`holders`),
+who spend it without asking. `forfeited` is what a worker that died had reserved for calls under way: charged in full,
+since nobody knows what they have cost. `forgiven` is what somebody has reset.
+
+Every statement is plain SQL that SQLite and PostgreSQL share; sums are made here, under the lock on the account's row.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import BigInteger, Column, Connection, Table, Text, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from baseload.ledger.tables import metadata
+from baseload.load.calls import Call
+
+CEILING = 1 << 62
+"""What a sum stops at: a provider that reports more than anybody ever spent breaks no arithmetic."""
+
+accounts = Table(
+    "budget_accounts",
+    metadata,
+    Column("budget", Text, primary_key=True),
+    Column("window_ns", BigInteger, primary_key=True, autoincrement=False),
+    Column("cap", BigInteger, nullable=False),
+    Column("charged", BigInteger, nullable=False),
+    Column("leased", BigInteger, nullable=False),
+    Column("forfeited", BigInteger, nullable=False),
+    Column("forgiven", BigInteger, nullable=False),
+)
+
+leases = Table(
+    "budget_leases",
+    metadata,
+    Column("holder", Text, primary_key=True),
+    Column("budget", Text, primary_key=True),
+    Column("window_ns", BigInteger, primary_key=True, autoincrement=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("forfeited", BigInteger, nullable=False),
+    Column("until_ns", BigInteger, nullable=False),
+)
+
+alerts = Table(
+    "budget_alerts",
+    metadata,
+    Column("budget", Text, primary_key=True),
+    Column("window_ns", BigInteger, primary_key=True, autoincrement=False),
+    Column("about", Text, primary_key=True),
+    Column("at_ns", BigInteger, nullable=False),
+)
+
+EXPIRED = -1
+"""Until when an expired lease holds."""
+
+Place = tuple[str, int]
+"""A budget's name, and when its window began."""
+
+
+class Ask(NamedTuple):
+    """What a holder wants of an account whose cap is `cap`: what each waiting call `needs`, what more it would like
+    (`wish`); and what it gives back, what it has `lost` (calls that were served but not written down) and what it must
+    have whatever the cap (`owed`: calls that cost more than their worst case, or under a budget that only warns)."""
+
+    place: Place
+    cap: int
+    needs: tuple[int, ...] = ()
+    wish: int = 0
+    give: int = 0
+    lost: int = 0
+    owed: int = 0
+
+
+class Account(NamedTuple):
+    """An account as it stands."""
+
+    place: Place
+    cap: int
+    charged: int
+    leased: int
+    forfeited: int
+    forgiven: int
+
+    @property
+    def spent(self) -> int:
+        return max(0, self.charged + self.forfeited - self.forgiven)
+
+    @property
+    def free(self) -> int:
+        """What may still be lent; below zero where the cap was passed, or lowered."""
+        return self.cap - (self.charged + self.leased + self.forfeited - self.forgiven)
+
+
+class Grant(NamedTuple):
+    """What a holder was given beyond what it had, and the account after that. `gone`: what it had was taken from it, as
+    from a holder that seemed dead; it starts from nothing."""
+
+    given: int
+    account: Account
+    gone: bool = False
+
+
+def lend(
+    connection: Connection, holder: str, asks: Sequence[Ask], until_ns: int, held: frozenset[Place]
+) -> list[Grant]:
+    """Settle what a holder gives back and lend it what it asks for, as far as the caps reach, until a moment of the
+    machine's time. `held` are the accounts of which it believes to hold a lease."""
+    return [_lend(connection, holder, ask, until_ns, ask.place in held) for ask in asks]
+
+
+def _lend(connection: Connection, holder: str, ask: Ask, until_ns: int, believes: bool) -> Grant:
+    account = _locked(connection, ask.place, ask.cap)
+    lease = _lease(connection, holder, ask.place)
+    if believes and (lease is None or lease.until_ns == EXPIRED):
+        if lease is not None:
+            _keep_lease(connection, holder, ask.place, lease, 0, until_ns)
+        return Grant(0, account, gone=True)
+    amount = lease.amount if lease is not None else 0
+    returned = ask.give + ask.lost
+    account = account._replace(
+        leased=account.leased - returned, forfeited=min(account.forfeited + ask.lost, CEILING), cap=ask.cap
+    )
+    free, given = account.free - ask.owed, ask.owed
+    for need in ask.needs:
+        if need <= free:
+            free, given = free - need, given + need
+    more = max(0, min(ask.wish, free // 8))
+    given += more
+    account = account._replace(leased=account.leased + given)
+    _keep(connection, account)
+    _keep_lease(connection, holder, ask.place, lease, amount - returned + given, until_ns)
+    return Grant(given, account)
+
+
+def charge(connection: Connection, calls: Iterable[Call]) -> None:
+    """Charge calls that are new to the ledger, in the transaction that records them."""
+    sums: dict[tuple[str, int, str], int] = defaultdict(int)
+    for call in calls:
+        for each in call.charges:
+            sums[each.budget, each.window_ns, each.holder] += each.amount
+    for (budget, window_ns, holder), amount in sorted(sums.items()):
+        place = (budget, window_ns)
+        account = _locked(connection, place, None)
+        lease = _lease(connection, holder, place)
+        charged = min(account.charged + amount, CEILING)
+        late = rest = 0
+        if lease is not None:
+            late = min(lease.forfeited, amount)
+            rest = amount - late if lease.until_ns != EXPIRED else 0
+            values = {"amount": lease.amount - rest, "forfeited": lease.forfeited - late}
+            connection.execute(_of(update(leases), holder, place).values(**values))
+        _keep(
+            connection,
+            account._replace(charged=charged, leased=account.leased - rest, forfeited=account.forfeited - late),
+        )
+
+
+def release(connection: Connection, holder: str, reserved: Mapping[Place, int]) -> int:
+    """End the leases of a holder that is gone and whose calls are all charged: what it had `reserved` is forfeited, the
+    rest returns. Returns how much was forfeited, over all units."""
+    forfeited = 0
+    for lease in connection.execute(select(leases).where(leases.c.holder == holder)).all():
+        place = (lease.budget, lease.window_ns)
+        account = _locked(connection, place, None)
+        kept = max(0, min(reserved.get(place, 0), lease.amount + lease.forfeited))
+        account = account._replace(
+            leased=account.leased - lease.amount, forfeited=account.forfeited - lease.forfeited + kept
+        )
+        _keep(connection, account)
+        forfeited += kept
+    connection.execute(delete(leases).where(leases.c.holder == holder))
+    return forfeited
+
+
+def expire(connection: Connection, now_ns: int) -> int:
+    """Forfeit the leases that nobody has renewed in time; calls that come to light later are charged against that.
+    Returns how many there were."""
+    overdue = select(leases).where(leases.c.until_ns < now_ns, leases.c.until_ns != EXPIRED)
+    late = connection.execute(overdue).all()
+    for lease in late:
+        place = (lease.budget, lease.window_ns)
+        account = _locked(connection, place, None)
+        gone = max(0, lease.amount)
+        _keep(connection, account._replace(leased=account.leased - lease.amount, forfeited=account.forfeited + gone))
+        values = {"amount": 0, "forfeited": lease.forfeited + gone, "until_ns": EXPIRED}
+        connection.execute(_of(update(leases), lease.holder, place).values(**values))
+    return len(late)
+
+
+def forgive(connection: Connection, places: Iterable[Place]) -> None:
+    """Let accounts begin anew: what was spent so far counts no more. What calls under way have reserved still does."""
+    for place in places:
+        account = _locked(connection, place, None)
+        _keep(connection, account._replace(forgiven=account.charged + account.forfeited))
+
+
+def forget(connection: Connection, before: Mapping[str, int]) -> None:
+    """Remove accounts of budgets whose windows began before a moment, and that nobody holds a lease of."""
+    for budget, start_ns in before.items():
+        held = select(leases.c.window_ns).where(leases.c.budget == budget, leases.c.amount != 0)
+        for table in (leases, alerts, accounts):
+            old = delete(table).where(table.c.budget == budget, table.c.window_ns < start_ns)
+            connection.execute(old.where(table.c.window_ns.not_in(held)))
+
+
+def once(connection: Connection, place: Place, about: str, at_ns: int) -> bool:
+    """Whether this is the first time that somebody is to hear of it."""
+    values = {"budget": place[0], "window_ns": place[1], "about": about, "at_ns": at_ns}
+    found = connection.execute(
+        select(alerts.c.at_ns).where(
+            alerts.c.budget == place[0], alerts.c.window_ns == place[1], alerts.c.about == about
+        )
+    )
+    if found.first() is not None:
+        return False
+    _insert(connection, alerts, values)
+    return True
+
+
+def account_of(row: Any) -> Account:  # noqa: ANN401 (a row of `accounts`)
+    """An account from its row."""
+    place = (row.budget, row.window_ns)
+    return Account(place, row.cap, row.charged, row.leased, row.forfeited, row.forgiven)
+
+
+def _locked(connection: Connection, place: Place, cap: int | None) -> Account:
+    """The account, made where it is missing, with its row locked until the transaction ends."""
+    query = select(accounts).where(accounts.c.budget == place[0], accounts.c.window_ns == place[1]).with_for_update()
+    row = connection.execute(query).first()
+    if row is None:
+        values = {"budget": place[0], "window_ns": place[1], "cap": cap or 0}
+        _insert(connection, accounts, values | dict.fromkeys(("charged", "leased", "forfeited", "forgiven"), 0))
+        row = connection.execute(query).one()
+    return account_of(row)
+
+
+def _keep(connection: Connection, account: Account) -> None:
+    budget, window_ns = account.place
+    connection.execute(
+        update(accounts)
+        .where(accounts.c.budget == budget, accounts.c.window_ns == window_ns)
+        .values(
+            cap=account.cap,
+            charged=account.charged,
+            leased=account.leased,
+            forfeited=account.forfeited,
+            forgiven=account.forgiven,
+        )
+    )
+
+
+def _lease(connection: Connection, holder: str, place: Place) -> Any:  # noqa: ANN401 (a row of `leases`, or None)
+    return connection.execute(_of(select(leases), holder, place)).first()
+
+
+def _keep_lease(connection: Connection, holder: str, place: Place, lease: object, amount: int, until_ns: int) -> None:
+    if lease is None:
+        values = {"holder": holder, "budget": place[0], "window_ns": place[1], "amount": amount, "forfeited": 0}
+        _insert(connection, leases, values | {"until_ns": until_ns})
+    else:
+        connection.execute(_of(update(leases), holder, place).values(amount=amount, until_ns=until_ns))
+
+
+def _of(statement: Any, holder: str, place: Place) -> Any:  # noqa: ANN401 (a SELECT or an UPDATE)
+    return statement.where(leases.c.holder == holder, leases.c.budget == place[0], leases.c.window_ns == place[1])
+
+
+def _insert(connection: Connection, table: Table, values: Mapping[str, object]) -> None:
+    """Two that insert the same row at once both go on: PostgreSQL has no lock on what is not there yet."""
+    make: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    connection.execute(make(table).values(**values).on_conflict_do_nothing())

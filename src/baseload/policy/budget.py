@@ -1,0 +1,343 @@
+"""Caps on what is spent: which requests a budget counts, for how long, and what a request may cost at most. Pure.
+
+Amounts are integers of the budget's unit: nano-dollars, tokens or requests. A request is counted twice: before it is
+sent at the worst it may cost (`worst`), afterwards at what it has cost (`actual`). The worst is a bound, no estimate:
+a token has at least one byte, a price is the dearest that the offer may ask at that moment, an answer is as long as it
+may become. `gateway/budgets.py` reserves the one and settles the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta, tzinfo
+from decimal import Decimal
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from baseload.catalog.entries import Offer, Rates
+from baseload.clock import from_ns, to_ns
+from baseload.errors import BadConfig
+from baseload.load.calls import Attempt, Evidence
+from baseload.load.facts import Facts, Operation
+from baseload.policy.policy import Name, Route
+from baseload.units import (
+    NANOSECONDS_PER_SECOND,
+    PICO_PER_NANO,
+    SECONDS_PER_HOUR,
+    SECONDS_PER_MINUTE,
+    nanousd,
+    pico_per_token,
+    usd,
+)
+
+MOST = 10**18
+"""The largest cap, in any unit: a billion dollars in nano-dollars. Sums of a few of them still fit in 63 bits."""
+MOST_OUTPUT_TOKENS = 131_072
+"""An answer without a cap, on a route that states no context: no model of the books writes more in one answer (market
+book of 2026-11)."""
+MOST_CONTEXT_TOKENS = 1_050_000
+"""A prompt whose bytes do not bound it (a file or a conversation that the provider keeps), on such a route."""
+TOKENS_PER_IMAGE = 48_169
+"""An image that is named by its address: 2,833 + 8 tiles of 5,667 tokens, the dearest case of OpenAI's vision guide."""
+ROUNDING = 8
+"""Nano-dollars that rounding each line of a charge half-even, instead of their sum, may add."""
+
+_ROUTE_FIELDS = frozenset(("model", "upstream", "route"))
+_MINUTE = SECONDS_PER_MINUTE * NANOSECONDS_PER_SECOND
+_HOUR = SECONDS_PER_HOUR * NANOSECONDS_PER_SECOND
+ALWAYS_NS = (1 << 63) - 1
+"""The end of a window that has none."""
+
+Amount = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
+Text = Annotated[str, msgspec.Meta(max_length=512)]
+
+
+class Per(StrEnum):
+    """How long a budget counts before it begins anew."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+    MONTH = "month"
+    TOTAL = "total"
+
+
+class Mode(StrEnum):
+    """What becomes of a request that may pass the cap."""
+
+    BLOCK = "block"
+    DOWNGRADE = "downgrade"
+    WARN = "warn"
+
+
+class Unit(StrEnum):
+    """What a budget counts."""
+
+    USD = "usd"
+    TOKENS = "tokens"
+    REQUESTS = "requests"
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A cap of `usd`, `tokens` or `requests` (one of them) `per` minute, hour, day, month or total.
+
+    It has a `name` of its own and counts the requests that `match` says, all of them when it says nothing: `model`,
+    `upstream` and `route` are those that serve, `bucket` is what the task needs, and every other name is a tag (`team`,
+    `project`, `customer`, `key`, `feature` ...); values may hold `*`. Days and months begin at midnight in `zone`;
+    minutes and hours are those of UTC.
+
+    `mode` says what becomes of a request whose worst case would pass the cap: `block` refuses it, `downgrade` tries
+    cheaper routes, those of cheaper buckets and then those of the model or alias in `instead`, and `warn` serves it and
+    says so. `output_tokens` is a cap that is sent upstream with requests that have none of their own, so that their
+    worst case is not that of the longest answer there can be. `unpriced` says whether a model without a price may be
+    used under a cap in USD, `own` whether your own pools count, at what their hours cost, and `unknown` what becomes of
+    a request that the local share of the cap does not cover while the ledger cannot be reached.
+    """
+
+    name: Name
+    per: Per
+    match: dict[Name, Text] = msgspec.field(default_factory=dict)
+    usd: Decimal | None = None
+    tokens: Amount | None = None
+    requests: Amount | None = None
+    mode: Mode = Mode.BLOCK
+    zone: str = "UTC"
+    instead: str = ""
+    output_tokens: Annotated[int, msgspec.Meta(gt=0, le=10**7)] | None = None
+    unpriced: Annotated[str, msgspec.Meta(pattern="^(refuse|serve)$")] = "refuse"
+    own: bool = True
+    unknown: Annotated[str, msgspec.Meta(pattern="^(refuse|serve)$")] = "refuse"
+
+    def __post_init__(self) -> None:
+        said = [name for name in Unit if getattr(self, name.value) is not None]
+        if len(said) != 1:
+            raise ValueError(f"budget {self.name} needs one of usd, tokens and requests")
+        if self.usd is not None and not (self.usd.is_finite() and 0 <= self.usd <= usd(MOST)):
+            raise ValueError(f"budget {self.name}: {self.usd} is no cap in USD")
+
+    @property
+    def unit(self) -> Unit:
+        if self.usd is not None:
+            return Unit.USD
+        return Unit.TOKENS if self.tokens is not None else Unit.REQUESTS
+
+    @property
+    def limit(self) -> int:
+        """The cap in nano-dollars, tokens or requests."""
+        if self.usd is not None:
+            return nanousd(self.usd)
+        return (self.tokens if self.tokens is not None else self.requests) or 0
+
+    @property
+    def account(self) -> str:
+        """What its sums are kept under: another unit, or another span, begins another account."""
+        return f"{self.name} {self.unit.value}/{self.per.value}"
+
+    @property
+    def of_routes(self) -> bool:
+        """Whether it depends on the route which requests it counts."""
+        return not _ROUTE_FIELDS.isdisjoint(self.match)
+
+    def counts(self, facts: Facts) -> bool:
+        """Whether it counts a request, as far as that can be said without its route."""
+        for name, pattern in self.match.items():
+            if name in _ROUTE_FIELDS:
+                continue
+            found = facts.bucket.value if name == "bucket" else facts.tags.get(name)
+            if found is None or not fnmatchcase(found, pattern):
+                return False
+        return True
+
+    def counts_on(self, route: Route) -> bool:
+        """Whether it counts what goes over a route."""
+        for name in _ROUTE_FIELDS & self.match.keys():
+            pattern = self.match[name]
+            if name == "model":
+                if not any(fnmatchcase(each, pattern) for each in (route.model, *route.names)):
+                    return False
+            elif not fnmatchcase(route.upstream if name == "upstream" else route.name, pattern):
+                return False
+        return True
+
+
+class Window(NamedTuple):
+    """From one beginning of a budget to the next, in nanoseconds since the epoch."""
+
+    start_ns: int
+    end_ns: int
+
+
+def window(budget: Budget, at_ns: int, zone: tzinfo) -> Window:
+    """The window of a moment. Days are as long as they are: 23 or 25 hours where clocks change."""
+    if budget.per is Per.TOTAL:
+        return Window(0, ALWAYS_NS)
+    if budget.per in (Per.MINUTE, Per.HOUR):
+        length = _MINUTE if budget.per is Per.MINUTE else _HOUR
+        start = at_ns - at_ns % length
+        return Window(start, start + length)
+    day = from_ns(at_ns).astimezone(zone).date()
+    if budget.per is Per.DAY:
+        after = day + timedelta(days=1)
+    else:
+        day = day.replace(day=1)
+        after = (day + timedelta(days=32)).replace(day=1)
+    return Window(*(to_ns(datetime(each.year, each.month, each.day, tzinfo=zone)) for each in (day, after)))
+
+
+class Demand(NamedTuple):
+    """What bounds a request: the `bytes_` of its body, how many `images` it names, how many `answers` it asks for (`n`,
+    `best_of`, prompts), the `cap` of each, and whether it reads what is not in it (`beyond`)."""
+
+    bytes_: int
+    images: int = 0
+    answers: int = 1
+    cap: int | None = None
+    beyond: bool = False
+
+
+class Dearest(NamedTuple):
+    """The most that an offer asks at a moment, by prompts longer than so many tokens, the steepest last: pico-USD per
+    input token, per output token, nano-USD per request."""
+
+    tiers: tuple[tuple[int, int, int, int], ...]
+
+    def of(self, input_tokens: int, output_tokens: int, answers: int) -> int:
+        """Nano-dollars at the most; a prompt that is shorter than its bound may fall into any tier below."""
+        reached = [tier for tier in self.tiers if input_tokens > tier[0]]
+        pico = max(input_tokens * tier[1] + output_tokens * answers * tier[2] for tier in reached)
+        return -(-pico // PICO_PER_NANO) + max(tier[3] for tier in reached) + ROUNDING
+
+
+def dearest(offer: Offer | None, moments: Iterable[datetime]) -> Dearest | None:
+    """The most that an offer asks at any of these moments; None when one of them has no price."""
+    tiers = []
+    for when in moments:
+        row = offer.row(when) if offer is not None else None
+        if row is None:
+            return None
+        steps = [(-1, row.rates), *((tier.above_prompt_tokens, tier.rates) for tier in row.tiers)]
+        found = [_step(above, rates) for above, rates in steps]
+        if None in found:
+            return None
+        tiers += [step for step in found if step is not None]
+    return Dearest(tuple(sorted(tiers))) if tiers else None
+
+
+def _step(above: int, rates: Rates) -> tuple[int, int, int, int] | None:
+    if rates.input is None or rates.output is None:
+        return None
+    reads = (rates.input, rates.cache_read, rates.cache_write, rates.cache_write_1h)
+    writes = (rates.output, rates.reasoning)
+    most = [max(pico_per_token(rate) for rate in side if rate is not None) for side in (reads, writes)]
+    return above, most[0], most[1], nanousd(rates.per_request)
+
+
+def bounds(demand: Demand, route: Route, operation: Operation) -> tuple[int, int]:
+    """The most tokens that a request may read, and that one of its answers may have."""
+    context = route.context_tokens
+    most_read = demand.bytes_ + demand.images * TOKENS_PER_IMAGE
+    if demand.beyond:
+        most_read = max(most_read, context or MOST_CONTEXT_TOKENS)
+    if context is not None:
+        most_read = min(most_read, context)
+    if operation is Operation.EMBEDDINGS:
+        return most_read, 0
+    if demand.cap is not None:
+        return most_read, demand.cap
+    return most_read, MOST_OUTPUT_TOKENS if context is None else min(context, MOST_OUTPUT_TOKENS)
+
+
+def worst(budget: Budget, demand: Demand, route: Route, operation: Operation, prices: Dearest | None) -> int | None:
+    """The most that one attempt on a route may add to a budget; None when that cannot be known for want of a price."""
+    if route.own and not budget.own:
+        return 0
+    if budget.unit is Unit.REQUESTS:
+        return 1
+    reads, writes = bounds(demand, route, operation)
+    if budget.unit is Unit.TOKENS:
+        return reads + writes * demand.answers
+    if prices is None:
+        return 0 if budget.unpriced == "serve" else None
+    return prices.of(reads, writes, demand.answers)
+
+
+def actual(budget: Budget, attempts: Iterable[Attempt], own: frozenset[str]) -> int:
+    """What the attempts of one request have added to a budget; `own` names the routes of own pools. An attempt without
+    a price adds nothing to a cap in USD: it is served under one that says so, and counted as unpriced."""
+    unit, total = budget.unit, 0
+    for each in attempts:
+        if not budget.own and each.route in own:
+            continue
+        if unit is Unit.REQUESTS:
+            return 1
+        if each.evidence is Evidence.NONE:
+            continue
+        if unit is Unit.USD:
+            total += each.cost_nanousd or 0
+        else:
+            total += each.usage.prompt_tokens + each.usage.completion_tokens
+    return total
+
+
+def said(budget: Budget, amount: int) -> str:
+    """An amount as people say it; dollars to the cent, or to the digits that tell it from nothing.
+
+    >>> dollars = Budget(name="b", per=Per.DAY, usd=Decimal(10))
+    >>> said(dollars, 9_800_000_000), said(dollars, 310_000_000), said(dollars, 123_456)
+    ('$9.80', '$0.31', '$0.000123')
+    """
+    if budget.unit is not Unit.USD:
+        one = f"{budget.unit.value.removesuffix('s')}" if amount == 1 else budget.unit.value
+        return f"{amount:,} {one}"
+    exact = usd(amount)
+    if abs(exact) >= 1 or exact == 0 or exact == exact.quantize(Decimal("0.01")):
+        return f"${exact:,.2f}"
+    return f"${Decimal(f'{exact:.3g}'):f}"
+
+
+class Standing(NamedTuple):
+    """Where a budget stands in a window: its cap, what was spent, and what calls under way may yet spend."""
+
+    limit: int
+    spent: int
+    reserved: int
+
+
+_NOW = {
+    Per.MINUTE: "this minute",
+    Per.HOUR: "this hour",
+    Per.DAY: "today",
+    Per.MONTH: "this month",
+    Per.TOTAL: "in all",
+}
+
+
+def refusal(budget: Budget, standing: Standing, need: int, span: Window, zone: tzinfo) -> str:
+    """Why a request is refused, and what to do next."""
+    spent = (
+        f"{budget.name} has spent {said(budget, standing.spent)} of {said(budget, standing.limit)} {_NOW[budget.per]}"
+    )
+    if standing.spent + need <= standing.limit:
+        spent += f", calls under way may spend {said(budget, standing.reserved)} more"
+    verb = "cost" if budget.unit is Unit.USD else "take"
+    message = f"{spent} and this call could {verb} {said(budget, need)}. Raise the budget {budget.name}"
+    if budget.unit is not Unit.REQUESTS:
+        message += ", send a lower cap on the answer (max_tokens)"
+    if budget.per is Per.TOTAL:
+        return f"{message}."
+    ends = from_ns(span.end_ns).astimezone(zone)
+    name = "UTC" if budget.zone == "UTC" else budget.zone
+    day = f"{ends:%Y-%m-%d} " if budget.per is Per.MONTH else ""
+    clock = f"{ends:%H:%M}" if ends.second == 0 else f"{ends:%H:%M:%S}"
+    return f"{message} or wait for {day}{clock} {name}."
+
+
+def check_budgets(budgets: Iterable[Budget]) -> None:
+    """Raise BadConfig when two budgets have one name."""
+    names = [budget.name for budget in budgets]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadConfig(f"the budget {name!r} stands {names.count(name)} times", remedy="Rename one.")

@@ -1,0 +1,113 @@
+"""Shares of one cap at several workers: nobody passes it, nothing stays reserved, nobody is refused for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from contextlib import closing
+from datetime import UTC
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.samples import call
+
+from baseload.gateway.shares import Share, Shares
+from baseload.ledger.held import reserved
+from baseload.ledger.hot import open_store
+from baseload.ledger.leases import Leases
+from baseload.load.calls import Charge
+from baseload.policy.budget import ALWAYS_NS, Budget, Per, Window
+
+CAP = 2_000
+BUDGET = Budget(name="b", per=Per.TOTAL, tokens=CAP)
+SPAN = Window(0, ALWAYS_NS)
+# What a call needs at the most, what part of it it costs, how long it takes in passes of the loop.
+CALL = st.tuples(st.integers(1, 400), st.floats(0, 1), st.integers(0, 3))
+
+
+class Workers:
+    """Several shares of one cap, and the calls that they have let through."""
+
+    def __init__(self, directory: Path, count: int) -> None:
+        self.shares = [Shares(directory, "", f"w{number}") for number in range(count)]
+        self.calls = 0
+        self.spent = 0
+        self.under_way = 0
+        self.refused: list[int] = []
+        self._directory = directory
+
+    def one(self, worker: int) -> Share:
+        return self.shares[worker].share(BUDGET, SPAN, UTC)
+
+    async def ask(self, worker: int, need: int, part: float, passes: int) -> None:
+        shares, share = self.shares[worker], self.one(worker)
+        wanted = [(share, need)]
+        if shares.take(wanted) is not None and await shares.wait(wanted) is not None:
+            self.refused.append(need)
+            return
+        self.under_way += need
+        assert self.spent + self.under_way <= CAP
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        cost = int(need * part)
+        self.calls += 1
+        with closing(open_store(self._directory)) as store:
+            store.record([call(f"c{self.calls}", charges=(Charge(*share.place, cost, shares.holder),))])
+        self.under_way -= need
+        self.spent += cost
+        shares.settle(share, need, cost, written=True)
+
+
+async def _serve(directory: Path, asked: list[list[tuple[int, float, int]]]) -> None:
+    workers = Workers(directory, 3)
+    for wave in asked:
+        await asyncio.gather(*(workers.ask(number % 3, *each) for number, each in enumerate(wave)))
+    assert [share.reserved for shares in workers.shares for share in shares.open.values()] == [0] * len(
+        [share for shares in workers.shares for share in shares.open.values()]
+    )
+    for _ in range(5):  # seconds in which nobody asks: what lies idle returns
+        for shares in workers.shares:
+            await shares.tick(1)
+    left = CAP - workers.spent
+    if left:
+        await workers.ask(0, left, 1.0, 0)
+        assert workers.spent == CAP, "what is left at rest may be spent by anybody"
+    for shares in workers.shares:
+        await shares.close()
+    with closing(open_store(directory)) as store:
+        found = Leases(store).standing([(BUDGET.account, 0)]).values()
+    assert [(each.charged, each.leased, each.forfeited) for each in found] == [(CAP, 0, 0)]
+    assert reserved(directory / "spool") == {}
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.lists(CALL, min_size=1, max_size=12), min_size=1, max_size=4))
+def test_the_cap_holds_over_workers_and_is_spent_to_the_end(asked: list[list[tuple[int, float, int]]]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        asyncio.run(_serve(Path(directory), asked))
+
+
+async def test_the_first_calls_of_a_crowd_are_served_as_far_as_the_money_goes(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, 3)
+    await asyncio.gather(*(workers.ask(number % 3, 100, 1.0, 2) for number in range(30)))
+    assert (workers.spent, len(workers.refused)) == (CAP, 10)
+    for shares in workers.shares:
+        await shares.close()
+
+
+async def test_a_holder_that_was_held_for_dead_begins_anew(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, 2)
+    await workers.ask(0, 100, 1.0, 0)
+    with closing(open_store(tmp_path)) as store:
+        Leases(store).expire(2**62)
+    for _ in range(4):
+        await workers.shares[0].tick(1)
+    await workers.ask(0, 50, 1.0, 0)
+    assert workers.spent == 150
+    for shares in workers.shares:
+        await shares.close()
+    with closing(open_store(tmp_path)) as store:
+        [account] = Leases(store).standing([(BUDGET.account, 0)]).values()
+    assert account.charged == 150
+    assert account.free >= 0
