@@ -98,7 +98,7 @@ def test_every_documented_metric_is_exposed() -> None:
     budgets = [
         family for family in FAMILIES if any(family.name.startswith(f"baseload_budget_{each}") for each in spent)
     ]
-    found.budgets = lambda: {key: {("acme",): 1} for key in budgets}
+    found.budgets = lambda: {family: {("acme",): 1} for family in budgets}
     text = everything().text(found.samples([worker(), worker(left_out=("api",))]))
     names = {name for name, _ in read(text)}
     for family in FAMILIES:

@@ -31,6 +31,8 @@ class Workers:
 
     def __init__(self, directory: Path, count: int) -> None:
         self.shares = [Shares(directory, "", f"w{number}") for number in range(count)]
+        for shares in self.shares:
+            shares.round_seconds = 60.0  # this machine may be busy, and a second is the product's patience
         self.calls = 0
         self.spent = 0
         self.under_way = 0

@@ -101,6 +101,18 @@ def test_what_is_missing_or_changed_is_named(store, lake):
     assert "3 calls of the hot store are missing: h0-0, h0-1, h0-2" in found
 
 
+def test_a_folder_may_be_called_anything(store, tmp_path):
+    odd = tmp_path / "it's [a] *?{b} é"
+    store.record([*hours(1), call("late", seconds=5)])
+    lake = Lake(odd)
+    (made,) = lake.seal(store, FAR)
+    store.record([call("later", seconds=6)])
+    lake.seal(store, FAR)
+    assert lake.compact()[0].sums.calls == 5
+    assert broken(Lake(odd), store) == []
+    assert made.sums.calls == 4
+
+
 def test_one_process_writes_at_a_time(store, lake):
     store.record(hours(1))
     with held(lake.folder), pytest.raises(LedgerUnavailable, match="another process writes"):

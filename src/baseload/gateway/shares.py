@@ -93,6 +93,7 @@ class Shares:
 
     def __init__(self, directory: Path, store: str, holder: str) -> None:
         self.holder = holder
+        self.round_seconds = ROUND_SECONDS
         self._store = store
         self.open: dict[tuple[str, int], Share] = {}
         self.trouble = ""  # why the store could not be asked last
@@ -136,10 +137,10 @@ class Shares:
             if need > 0:
                 share.needs.append(need)
         try:
-            async with asyncio.timeout(ROUND_SECONDS):
+            async with asyncio.timeout(self.round_seconds):
                 await asyncio.shield(self._round())
         except TimeoutError as error:
-            message = f"the ledger did not answer within {ROUND_SECONDS:g} s"
+            message = f"the ledger did not answer within {self.round_seconds:g} s"
             raise LedgerUnavailable(message, remedy="See what holds it locked.") from error
         finally:
             for share, _ in wanted:

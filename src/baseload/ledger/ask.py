@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from baseload.errors import BadInput, NotEnoughData
 from baseload.ledger import rows, tables, wide
-from baseload.ledger.lake import HOUR_NS, PAGE, Lake, duck, identity, quoted, staging
+from baseload.ledger.lake import HOUR_NS, PAGE, Lake, duck, identity, literal, quoted, staging
 from baseload.ledger.query import Answers
 from baseload.ledger.tables import LEAVES
 
@@ -80,7 +80,7 @@ def ask(question: Question, lake: Lake, store: Answers | None) -> list[Line]:
         connection.execute(f"set TimeZone = {quoted(Path(question.zone))}")
         sources = [f"from {staging(hot)}"]
         if segments:
-            paths = ", ".join(quoted(lake.file(each)) for each in segments)
+            paths = ", ".join(quoted(literal(lake.file(each))) for each in segments)
             sources.append(f"from read_parquet([{paths}], hive_partitioning = false, union_by_name = true)")
         bounds = {
             "since_ns": _EVER[0] if question.since_ns is None else question.since_ns,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -94,12 +95,12 @@ class Lake:
     def sums(self, paths: Sequence[Path]) -> Sums:
         """What files add up to. Raises LedgerUnavailable for one that cannot be read."""
         with duck() as connection:
-            found = connection.execute(_SUMS, [[str(path) for path in paths]]).fetchall()[0]
+            found = connection.execute(_SUMS, [[literal(path) for path in paths]]).fetchall()[0]
         return Sums(**dict(zip(Sums.__struct_fields__, map(int, found), strict=True)))
 
     def ids(self, segments: Iterable[Segment]) -> set[str]:
         """The calls in some segments."""
-        files = [str(self.file(each)) for each in segments]
+        files = [literal(self.file(each)) for each in segments]
         if not files:
             return set()
         with duck() as connection:
@@ -133,7 +134,7 @@ class Lake:
         upto: dict[str, int] = {}
         for each in parts:
             upto |= {name: max(at, upto.get(name, 0)) for name, at in each.upto.items()}
-        files = ", ".join(quoted(self.file(each)) for each in parts)
+        files = ", ".join(quoted(literal(self.file(each))) for each in parts)
         rows_of = f"from read_parquet([{files}], hive_partitioning = false)"
         return self._add(hour_ns, rows_of, upto, tuple(each.number for each in parts))
 
@@ -224,10 +225,15 @@ def staging(path: Path) -> str:
     """A file of lines as a table of DuckDB's, without any guess at types."""
     columns = ", ".join(f"{name}: '{kind}'" for name, kind in wide.COLUMNS.items())
     how = f"format = 'newline_delimited', columns = {{{columns}}}, maximum_object_size = {LONGEST_LINE}"
-    return f"read_json({quoted(path)}, {how})"
+    return f"read_json({quoted(literal(path))}, {how})"
 
 
-def quoted(path: Path) -> str:
+def literal(path: Path) -> str:
+    """A path that is read as it stands: DuckDB takes what it reads for a pattern."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
+
+
+def quoted(path: Path | str) -> str:
     """A path as a text of SQL."""
     return "'" + str(path).replace("'", "''") + "'"
 
