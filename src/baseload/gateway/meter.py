@@ -12,6 +12,7 @@ import msgspec
 
 from baseload.catalog.entries import Offer
 from baseload.clock import Clock, from_ns
+from baseload.cost.tariffs import Tariffs
 from baseload.cost.tokens import price
 from baseload.errors import LedgerUnavailable, Unpriced
 from baseload.load.calls import Attempt, Call, Decision, Evidence, Status
@@ -75,6 +76,7 @@ class Meter:
         self.written = 0
         self.writable = True  # whether the last append succeeded
         self._spool = spool
+        self._tariffs = Tariffs()
         self._clock = clock
         self._warned: set[str] = set()
         self._estimated: set[str] = set()
@@ -169,6 +171,10 @@ class Meter:
         if offer is None:
             self._warn(route.offer, f"no book has a price for {route.offer}")
             return None, ""
+        tariff = self._tariffs.at(route.offer, offer, at_ns)
+        cost = tariff.nanousd(usage) if tariff is not None else None
+        if cost is not None:
+            return cost, offer.source.book
         try:
             charge = price(usage, offer, from_ns(at_ns))
         except Unpriced as error:

@@ -7,34 +7,29 @@ taken and given back here and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from baseload.catalog.entries import Offer, Rates
-from baseload.clock import Clock, from_ns
+from baseload.catalog.entries import Offer
+from baseload.clock import Clock
+from baseload.cost.tariffs import Tariffs
 from baseload.gateway.target import Target, Targets
 from baseload.gateway.waiting import Lines, Service
 from baseload.load.facts import Facts
 from baseload.policy.decide import State
 from baseload.policy.expect import AnswerLengths
 from baseload.policy.policy import Policy, Route, version
-from baseload.units import NANOSECONDS_PER_SECOND, PICO_PER_NANO, SECONDS_PER_MINUTE, nanousd, pico_per_token
 
 UNUSUAL = 3
 """How many times as long as usual is a failure when a request's deadline comes first ..."""
 UNUSUAL_SECONDS = 10.0
 """... and how long it is where nobody knows what is usual."""
 
-_MINUTE_NS = SECONDS_PER_MINUTE * NANOSECONDS_PER_SECOND
-
-# (prompt longer than, pico-USD per input token, per output token, nano-USD per request), the steepest tier first.
-_Prices = tuple[tuple[int, int, int | None, int], ...]
-
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A policy with its version, the offers that price its routes and the upstreams they go to. `limited` are those
     whose replicas have so many slots each, `watched` those whose engines say what waits in them, `patient` the
-    routes where a request may wait for a slot; `prices` caches each offer's rates by minute."""
+    routes where a request may wait for a slot."""
 
     policy: Policy
     version: str
@@ -45,7 +40,6 @@ class Snapshot:
     limited: tuple[str, ...]
     watched: tuple[str, ...]
     patient: tuple[Route, ...]
-    prices: dict[str, tuple[int, _Prices | None]] = field(default_factory=dict)
 
 
 class GatewayState:
@@ -54,6 +48,7 @@ class GatewayState:
     def __init__(self, policy: Policy, offers: Mapping[str, Offer], clock: Clock, targets: Targets) -> None:
         self._clock = clock
         self.answers = AnswerLengths()
+        self.tariffs = Tariffs()
         self.targets = targets
         self.slots = targets.slots
         self.lines = Lines(self.slots)
@@ -169,38 +164,7 @@ class GatewayState:
         return (self.lines.length(route.upstream) + snapshot.targets[route.upstream].waiting + 1) * seconds / limit
 
     def estimate(self, snapshot: Snapshot, route: Route, facts: Facts) -> int | None:
-        """Nano-dollars a request is likely to cost on a route; None when its offer has no price.
-
-        `cost.tokens.price` in integers, with rates looked up once a minute: within one nano-dollar of it.
-        """
-        minute = facts.at_ns // _MINUTE_NS
-        cached = snapshot.prices.get(route.offer)
-        if cached is None or cached[0] != minute:
-            cached = (minute, _prices(snapshot.offers.get(route.offer), facts.at_ns))
-            snapshot.prices[route.offer] = cached
-        for above, per_input, per_output, per_request in cached[1] or ():
-            if facts.input_tokens > above:
-                likely = self.answers.likely(facts)
-                if per_output is None and likely:
-                    return None
-                pico = facts.input_tokens * per_input + likely * (per_output or 0)
-                return (pico + PICO_PER_NANO // 2) // PICO_PER_NANO + per_request
-        return None
-
-
-def _prices(offer: Offer | None, at_ns: int) -> _Prices | None:
-    """The rates of an offer that hold at a moment, by prompt length; None when it has none, or no whole ones."""
-    row = offer.row(from_ns(at_ns)) if offer is not None else None
-    if row is None:
-        return None
-    tiers = sorted(row.tiers, key=lambda tier: -tier.above_prompt_tokens)
-    steps = [(tier.above_prompt_tokens, tier.rates) for tier in tiers] + [(-1, row.rates)]
-    prices = [_step(above, rates) for above, rates in steps]
-    return tuple(step for step in prices if step is not None) if None not in prices else None
-
-
-def _step(above: int, rates: Rates) -> tuple[int, int, int | None, int] | None:
-    if rates.input is None:
-        return None
-    per_output = pico_per_token(rates.output) if rates.output is not None else None  # embeddings write nothing
-    return above, pico_per_token(rates.input), per_output, nanousd(rates.per_request)
+        """Nano-dollars a request is likely to cost on a route; None when its offer has no price."""
+        offer = snapshot.offers.get(route.offer)
+        tariff = self.tariffs.at(route.offer, offer, facts.at_ns) if offer is not None else None
+        return tariff.expected(facts.input_tokens, self.answers.likely(facts)) if tariff is not None else None
