@@ -134,7 +134,15 @@ class Chat:
         now = state or self._state.observed()
         estimate = partial(self._state.estimate, snapshot)
         name = f"{facts.at_ns:016x}{os.urandom(8).hex()}"
-        decision = decide(facts, snapshot.policy, now, estimate, policy_version=snapshot.version, id=name)
+        decision = decide(
+            facts,
+            snapshot.policy,
+            now,
+            estimate,
+            policy_version=snapshot.version,
+            id=name,
+            sieve=snapshot.sieve,
+        )
         if now.unhealthy and not decision.routes:
             return self._decide(facts, snapshot, msgspec.structs.replace(now, unhealthy=frozenset()))
         return decision

@@ -18,6 +18,7 @@ from baseload.load.facts import Facts
 from baseload.policy.decide import State
 from baseload.policy.expect import AnswerLengths
 from baseload.policy.policy import Policy, Route, version
+from baseload.policy.sieve import Sieve
 
 UNUSUAL = 3
 """How many times as long as usual is a failure when a request's deadline comes first ..."""
@@ -29,7 +30,7 @@ UNUSUAL_SECONDS = 10.0
 class Snapshot:
     """A policy with its version, the offers that price its routes and the upstreams they go to. `limited` are those
     whose replicas have so many slots each, `watched` those whose engines say what waits in them, `patient` the
-    routes where a request may wait for a slot."""
+    routes where a request may wait for a slot; the `sieve` remembers which routes may serve what."""
 
     policy: Policy
     version: str
@@ -40,6 +41,7 @@ class Snapshot:
     limited: tuple[str, ...]
     watched: tuple[str, ...]
     patient: tuple[Route, ...]
+    sieve: Sieve
 
 
 class GatewayState:
@@ -125,6 +127,7 @@ class GatewayState:
             limited=tuple(name for name, each in self.targets.by_name.items() if each.room() is not None),
             watched=tuple(name for name, each in self.targets.by_name.items() if each.upstream.pool.metrics_seconds),
             patient=tuple(route for route in policy.routes if route.wait_seconds),
+            sieve=Sieve(policy),
         )
 
     def _room(self) -> Mapping[str, int]:
