@@ -105,7 +105,7 @@ class Chat:
             asked = await asyncio.to_thread(read, request.body) if large else read(request.body)
             asked = with_wishes(asked, request)
             snapshot = self._state.snapshot
-            facts = facts_of(asked, request, snapshot.policy, self._clock.time_ns())
+            facts = facts_of(asked, request, snapshot.policy, self._clock.time_ns(), snapshot.defaults.get(asked.model))
         except BadBody as error:
             return refusals.bad_body(error)
         if key is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
@@ -37,8 +36,7 @@ class Spool(Protocol):
     def append(self, call: Call) -> None: ...
 
 
-@dataclass(slots=True)
-class Try:
+class Try(msgspec.Struct):
     """An attempt in the making."""
 
     route: Route
@@ -56,15 +54,14 @@ class Try:
         self.sent = True
 
 
-@dataclass(slots=True)
-class Record:
+class Record(msgspec.Struct):
     """A call in the making: what was asked, what was decided, what was tried so far."""
 
     facts: Facts
     decision: Decision
     offers: Mapping[str, Offer]
     body: bytes = b""  # what the client sent: nothing that an upstream quotes of it is kept
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[Attempt] = []
 
 
 class Meter:

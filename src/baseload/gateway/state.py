@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from baseload.catalog.entries import Offer
 from baseload.clock import Clock
 from baseload.cost.tariffs import Tariffs
+from baseload.gateway.asking import default_bucket
 from baseload.gateway.target import Target, Targets
 from baseload.gateway.waiting import Lines, Service
-from baseload.load.facts import Facts
+from baseload.load.facts import Bucket, Facts
 from baseload.policy.decide import State
 from baseload.policy.expect import AnswerLengths
 from baseload.policy.policy import Policy, Route, version
@@ -30,7 +31,8 @@ UNUSUAL_SECONDS = 10.0
 class Snapshot:
     """A policy with its version, the offers that price its routes and the upstreams they go to. `limited` are those
     whose replicas have so many slots each, `watched` those whose engines say what waits in them, `patient` the
-    routes where a request may wait for a slot; the `sieve` remembers which routes may serve what."""
+    routes where a request may wait for a slot; the `sieve` remembers which routes may serve what, `defaults` are the
+    buckets of requests that say nothing of their task, by model."""
 
     policy: Policy
     version: str
@@ -42,6 +44,7 @@ class Snapshot:
     watched: tuple[str, ...]
     patient: tuple[Route, ...]
     sieve: Sieve
+    defaults: Mapping[str, Bucket]
 
 
 class GatewayState:
@@ -128,6 +131,7 @@ class GatewayState:
             watched=tuple(name for name, each in self.targets.by_name.items() if each.upstream.pool.metrics_seconds),
             patient=tuple(route for route in policy.routes if route.wait_seconds),
             sieve=Sieve(policy),
+            defaults={model: default_bucket(model, policy) for model in policy.models},
         )
 
     def _room(self) -> Mapping[str, int]:
