@@ -29,10 +29,13 @@ UNUSUAL_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A policy with its version, the offers that price its routes and the upstreams they go to. `limited` are those
-    whose replicas have so many slots each, `watched` those whose engines say what waits in them, `patient` the
-    routes where a request may wait for a slot; the `sieve` remembers which routes may serve what, `defaults` are the
-    buckets of requests that say nothing of their task, by model."""
+    """A policy with its version, the offers that price its routes and the upstreams they go to.
+
+    `limited` are the upstreams whose replicas have so many slots each, `counted` all that have slots, `watched` those
+    whose engines say what waits in them, `patient` the routes where a request may wait for a slot. The `sieve`
+    remembers which routes may serve what; `defaults` are the buckets, by model, of requests that say nothing of their
+    task.
+    """
 
     policy: Policy
     version: str
@@ -41,6 +44,7 @@ class Snapshot:
     models: frozenset[str]
     targets: Mapping[str, Target]
     limited: tuple[str, ...]
+    counted: tuple[str, ...]
     watched: tuple[str, ...]
     patient: tuple[Route, ...]
     sieve: Sieve
@@ -74,7 +78,7 @@ class GatewayState:
     def observed(self) -> State:
         """What `decide` needs to know of this moment."""
         return State(
-            in_flight=self.in_flight,
+            in_flight=self.slots.in_flight(self.snapshot.counted),
             unhealthy=self.targets.unhealthy(self._clock.time_ns()),
             room=self._room(),
             waits=self._waits() if self.snapshot.patient else {},
@@ -120,6 +124,7 @@ class GatewayState:
             self.snapshot.targets[upstream].answered()
 
     def _snapshot(self, policy: Policy, offers: Mapping[str, Offer]) -> Snapshot:
+        limited = tuple(name for name, each in self.targets.by_name.items() if each.room() is not None)
         return Snapshot(
             policy=policy,
             version=version(policy),
@@ -127,8 +132,9 @@ class GatewayState:
             routes={route.name: route for route in policy.routes},
             models=frozenset(policy.models),
             targets=self.targets.by_name,
-            limited=tuple(name for name, each in self.targets.by_name.items() if each.room() is not None),
+            limited=limited,
             watched=tuple(name for name, each in self.targets.by_name.items() if each.upstream.pool.metrics_seconds),
+            counted=tuple({each.upstream for each in policy.routes if each.slots is not None} | set(limited)),
             patient=tuple(route for route in policy.routes if route.wait_seconds),
             sieve=Sieve(policy),
             defaults={model: default_bucket(model, policy) for model in policy.models},
