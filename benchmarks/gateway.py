@@ -179,15 +179,15 @@ async def _load(port: int, requests: int, body: bytes, end: bytes) -> None:
     await asyncio.gather(*waits)
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _cpu_per_request(pid: int, port: int, requests: int, body: bytes, end: bytes) -> float:
-    before = _cpu_seconds(pid)
+    before = cpu_seconds(pid)
     uvloop.run(_load(port, requests, body, end))
-    return (_cpu_seconds(pid) - before) / requests
+    return (cpu_seconds(pid) - before) / requests
 
 
 def measure(quick: bool) -> Iterator[Figure]:
@@ -222,10 +222,10 @@ def _measure_drain(up: int, rounds: int, requests: int) -> Iterator[Figure]:
         found = []
         for _ in range(rounds):
             together = _cpu_per_request(*both, *ask)
-            before = _cpu_seconds(drain)
+            before = cpu_seconds(drain)
             alone = _cpu_per_request(*worker, *ask)
-            _until_idle(drain)
-            found.append((together, alone, (_cpu_seconds(drain) - before) / requests))
+            until_idle(drain)
+            found.append((together, alone, (cpu_seconds(drain) - before) / requests))
     for place, name in enumerate(("gateway that drains", "gateway that is drained", "its drain, another process")):
         yield Figure(
             f"into the ledger: {name}", statistics.median(each[place] for each in found) * 1e6, "us CPU", rounds
@@ -234,12 +234,12 @@ def _measure_drain(up: int, rounds: int, requests: int) -> Iterator[Figure]:
     yield Figure("into the ledger: drained / drains", ratio, "ratio", rounds)
 
 
-def _until_idle(pid: int) -> None:
+def until_idle(pid: int) -> None:
     """Wait until a process has little more to do than to look whether there is something."""
-    before, now = -1.0, _cpu_seconds(pid)
+    before, now = -1.0, cpu_seconds(pid)
     while now - before > IDLE_SECONDS:
         time.sleep(0.5)
-        before, now = now, _cpu_seconds(pid)
+        before, now = now, cpu_seconds(pid)
 
 
 if __name__ == "__main__":

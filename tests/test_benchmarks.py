@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SUBJECTS = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in {"__main__", "frame"})
+SHARED = {"__main__", "frame", "traffic"}
+SUBJECTS = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in SHARED)
 
 
 class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -69,6 +69,7 @@ def test_a_price_that_would_need_rounding_is_refused():
 @given(st.integers(min_value=-(10**18), max_value=10**18))
 def test_nano_dollars_survive_the_way_to_usd_and_back(nanos):
     assert units.nanousd(units.usd(nanos)) == nanos
+    assert nanos < 0 or units.shown_usd(nanos) == f"{units.usd(nanos):f}"
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,16 @@ def exact_sum(figures: Iterable[Decimal]) -> Decimal:
     return total
 
 
+def shown_usd(nanos: int) -> str:
+    """Integer nano-dollars, not negative, as exact USD without an exponent: `usd` in print.
+
+    >>> shown_usd(380_000), shown_usd(12_000_000_000)
+    ('0.00038', '12')
+    """
+    whole, rest = divmod(nanos, NANO_PER_USD)
+    return f"{whole}.{rest:09d}".rstrip("0") if rest else str(whole)
+
+
 def pico_per_token(usd_per_mtok: Decimal) -> int:
     """USD per million tokens to pico-dollars per token; refuses what would need rounding.
 

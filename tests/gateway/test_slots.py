@@ -115,9 +115,11 @@ def test_processes_that_race_never_pass_the_limit(tmp_path: Path) -> None:
             assert each.stdin is not None
             each.stdin.write("churn 1 20000\n")
             each.stdin.flush()
+        most = []
         for each in (one, two):
             assert each.stdout is not None
-            assert int(each.stdout.readline()) == 1
+            most.append(int(each.stdout.readline()))
+    assert max(most) == 1  # on a busy machine one of them may find the slot taken every time: 0
 
 
 def test_rows_are_used_again_and_are_not_endless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from baseload.usage import Usage
-from baseload.wire.answer import Answered, complaint, read_answer, usage_in
+from baseload.wire.answer import MAX_TOKENS, Answered, complaint, read_answer, usage_in
 from baseload.wire.sse import Relay
 
 
@@ -167,7 +170,7 @@ def test_an_answer_without_usage() -> None:
 
 def test_a_byte_that_is_not_utf8_hides_nothing_else() -> None:
     answer = b'{"choices":[{"message":{"content":"caf\xe9 123"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}'
-    assert read_answer(answer) == Answered(Usage(input_tokens=1, output_tokens=2), 2)
+    assert read_answer(answer) == Answered(Usage(input_tokens=1, output_tokens=2), 0)
 
 
 @pytest.mark.parametrize(
@@ -231,3 +234,22 @@ def test_the_service_tier_of_an_answer(beside: str, tier: str) -> None:
     answered = read_answer(f'{{"choices":[],{beside}}}'.encode())
     assert answered is not None
     assert answered.service_tier == tier
+
+
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "cache_creation_input_tokens")
+_NUMBERS = st.integers(-5, 2 * MAX_TOKENS) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
+_VALUES = st.recursive(
+    st.none() | _NUMBERS | st.text(max_size=3),
+    lambda inner: st.dictionaries(st.sampled_from((*_COUNTS, "reasoning_tokens")), inner, max_size=4),
+    max_leaves=6,
+)
+_USAGES = st.dictionaries(
+    st.sampled_from((*_COUNTS, "prompt_tokens_details", "completion_tokens_details")), _VALUES, max_size=6
+)
+
+
+@given(_USAGES)
+def test_a_count_that_cannot_be_read_changes_no_other(usage: dict[str, object]) -> None:
+    plain = json.dumps(usage).encode()
+    beside = b'{"x":1e999' + (b"," if usage else b"") + plain[1:]
+    assert usage_in(beside) == usage_in(plain)

@@ -109,7 +109,7 @@ def test_what_a_completion_consumed_and_wrote() -> None:
     usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
     answer = {**COMPLETION, "usage": usage}
     Completion.model_validate(answer)
-    assert passage.read(json.dumps(answer).encode()) == Answered(Usage(input_tokens=5, output_tokens=2), 3)
+    assert passage.read(json.dumps(answer).encode()) == Answered(Usage(input_tokens=5, output_tokens=2), 0)
     assert passage.read(json.dumps(COMPLETION).encode()) == Answered(None, 3)
     assert passage.path == "/completions"
 

@@ -119,13 +119,13 @@ def _line(leaf: str, count: int, own: Decimal | None, whole: Decimal | None, off
             f"{offer.source.book} has no {leaf} price for {offer.key}, and {count} tokens used it",
             remedy=f"Add the {leaf} price of {offer.key} to your own book.",
         )
-    return ChargeLine(leaf, count, rate, _half_even(count * pico_per_token(rate)), assumed=own is None)
+    return ChargeLine(leaf, count, rate, half_even(count * pico_per_token(rate)), assumed=own is None)
 
 
-def _half_even(pico: int) -> int:
+def half_even(pico: int) -> int:
     """Pico-dollars to nano-dollars.
 
-    >>> _half_even(2_500), _half_even(3_500)
+    >>> half_even(2_500), half_even(3_500)
     (2, 4)
     """
     whole, rest = divmod(pico, PICO_PER_NANO)

@@ -11,7 +11,7 @@ from baseload.gateway.http import JSON
 from baseload.gateway.request import Headers, Request
 from baseload.load.calls import Call, Decision
 from baseload.policy.policy import Route
-from baseload.units import usd
+from baseload.units import shown_usd, usd
 
 REQUEST_ID = b"x-request-id"
 REQUEST_ID_OF_ANTHROPIC = b"request-id"
@@ -80,5 +80,5 @@ def cost_usd(call: Call) -> Decimal | None:
 
 def cost(call: Call) -> tuple[bytes, bytes]:
     """What the call cost with all its attempts, in exact USD; `unknown` when a price is missing."""
-    found = cost_usd(call)
-    return b"x-baseload-cost-usd", UNKNOWN if found is None else f"{found:f}".encode()
+    nanos = call.cost_nanousd
+    return b"x-baseload-cost-usd", UNKNOWN if nanos is None else shown_usd(nanos).encode()

@@ -33,8 +33,9 @@ _ALONG = frozenset(
 ) | {b"anthropic-version", b"anthropic-beta"}
 
 
-def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int) -> Facts:
-    """The request as the dispatcher sees it. Raises BadBody on a header that cannot be understood."""
+def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int, default: Bucket | None = None) -> Facts:
+    """The request as the dispatcher sees it; `default` is its model's `default_bucket`, where that was found before.
+    Raises BadBody on a header that cannot be understood."""
     tags, residency, bucket, deadline = asked.tags, "", "", policy.deadline_seconds
     request_id = trace = ""
     for name, value in request.headers:
@@ -55,7 +56,7 @@ def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int) -> Fact
     return Facts(
         at_ns=at_ns,
         model=asked.model,
-        bucket=_bucket(bucket, tags, asked.model, policy),
+        bucket=_bucket(bucket, tags, asked.model, policy, default),
         input_tokens=asked.input_tokens,
         output_cap=asked.output_cap,
         stream=asked.stream,
@@ -111,15 +112,16 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _bucket(said: str, tags: Mapping[str, str], model: str, policy: Policy) -> Bucket:
+def _bucket(said: str, tags: Mapping[str, str], model: str, policy: Policy, default: Bucket | None) -> Bucket:
+    default = default or default_bucket(model, policy)
     try:
-        return bucket_of(said=said, tags=tags, model=model, aliases=policy.aliases, default=_default(model, policy))
+        return bucket_of(said=said, tags=tags, model=model, aliases=policy.aliases, default=default)
     except BadInput as error:
         name = BUCKET.decode()
         raise BadBody(f"{name}: {error.message}", remedy=error.remedy, param=name, code="unknown_bucket") from error
 
 
-def _default(model: str, policy: Policy) -> Bucket:
+def default_bucket(model: str, policy: Policy) -> Bucket:
     """The bucket of a request that says nothing of its task. A model asked for by its own name is wanted as it is: when
     it does not serve the default bucket, the best one that it serves is meant."""
     success: Mapping[Bucket, float] = {

@@ -109,7 +109,7 @@ class Chat:
             asked = await asyncio.to_thread(read, request.body) if large else read(request.body)
             asked = with_wishes(asked, request)
             snapshot = self._state.snapshot
-            facts = facts_of(asked, request, snapshot.policy, self._clock.time_ns())
+            facts = facts_of(asked, request, snapshot.policy, self._clock.time_ns(), snapshot.defaults.get(asked.model))
         except BadBody as error:
             return refusals.bad_body(error)
         if key is not None:
@@ -147,7 +147,15 @@ class Chat:
         now = state or self._state.observed()
         estimate = partial(self._state.estimate, snapshot)
         name = f"{facts.at_ns:016x}{os.urandom(8).hex()}"
-        decision = decide(facts, snapshot.policy, now, estimate, policy_version=snapshot.version, id=name)
+        decision = decide(
+            facts,
+            snapshot.policy,
+            now,
+            estimate,
+            policy_version=snapshot.version,
+            id=name,
+            sieve=snapshot.sieve,
+        )
         if now.unhealthy and not decision.routes:
             return self._decide(facts, snapshot, msgspec.structs.replace(now, unhealthy=frozenset()))
         return decision

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -20,16 +19,15 @@ from baseload.wire.body import BadBody
 from baseload.wire.passage import Passage, Stream
 
 
-@dataclass(slots=True)
-class Job:
+class Job(msgspec.Struct):
     """One request on its way."""
 
     request: Request
     asked: Asked
     snapshot: Snapshot
     record: Record
-    full: list[str] = field(default_factory=list)
-    unfit: list[tuple[str, BadBody | None]] = field(default_factory=list)  # routes that cannot carry it, and why
+    full: list[str] = []
+    unfit: list[tuple[str, BadBody | None]] = []
     owner: str = ""  # the client's key that it was made with
     kept: bool = False  # where its answer is kept is remembered
     retry_after: bytes = b""

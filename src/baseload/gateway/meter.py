@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
@@ -13,6 +12,7 @@ import msgspec
 from baseload.capacity.offer import OWN
 from baseload.catalog.entries import Offer
 from baseload.clock import Clock, from_ns
+from baseload.cost.tariffs import Tariffs
 from baseload.cost.tokens import price, processing_of
 from baseload.errors import LedgerUnavailable, Unpriced
 from baseload.load.calls import Attempt, Call, Charge, Decision, Evidence, Status
@@ -40,8 +40,7 @@ class Spool(Protocol):
     def append(self, call: Call) -> None: ...
 
 
-@dataclass(slots=True)
-class Try:
+class Try(msgspec.Struct):
     """An attempt in the making."""
 
     route: Route
@@ -59,15 +58,14 @@ class Try:
         self.sent = True
 
 
-@dataclass(slots=True)
-class Record:
+class Record(msgspec.Struct):
     """A call in the making: what was asked, what was decided, what was tried so far."""
 
     facts: Facts
     decision: Decision
     offers: Mapping[str, Offer]
     body: bytes = b""  # what the client sent: nothing that an upstream quotes of it is kept
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[Attempt] = []
 
 
 class Meter:
@@ -79,6 +77,7 @@ class Meter:
         self.written = 0
         self.writable = True  # whether the last append succeeded
         self._spool = spool
+        self._tariffs = Tariffs()
         self._clock = clock
         self._warned: set[tuple[str, str]] = set()
         self._estimated: set[str] = set()
@@ -179,8 +178,13 @@ class Meter:
         if offer is None:
             self._warn(route.offer, "", f"no book has a price for {route.offer}")
             return None, ""
+        tier = "" if offer.provider == OWN else tier
+        tariff = None if tier else self._tariffs.at(route.offer, offer, attempt.started_ns)
+        cost = tariff.nanousd(usage) if tariff is not None else None
+        if cost is not None:
+            return cost, offer.source.book
         try:
-            processing = processing_of(tier if tier and offer.provider != OWN else "")
+            processing = processing_of(tier)
             charge = price(usage, offer, from_ns(attempt.started_ns), processing)
         except Unpriced as error:
             self._warn(route.offer, tier, f"{route.offer}: {error}" if tier else str(error))

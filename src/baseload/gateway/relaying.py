@@ -7,7 +7,8 @@ the same dialect the bytes are the upstream's own.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+
+import msgspec
 
 from baseload.gateway import answers, refusals
 from baseload.gateway.encoding import is_plain, plain
@@ -31,8 +32,7 @@ OPENING_BYTES = 64 * 1024
 """Bytes of a stream that may wait for the model to begin before they are passed on all the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Back:
+class Back(msgspec.Struct, frozen=True):
     """One answer on its way back."""
 
     job: Job

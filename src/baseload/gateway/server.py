@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
@@ -169,13 +169,16 @@ class Gateway:
             return
         operation = ENDPOINTS.get(path)
         if operation is not None:
-            await self._only(("POST",), request, exchange, partial(self._chat.answer, operation, key=key))
+            if request.method == "POST":
+                await self._chat.answer(operation, request, exchange, key)
+            else:
+                await say(wrong_method(request.method, path, "POST"), request, exchange)
         elif path.startswith(RESPONSES + "/"):
             await self._following.answer(request, exchange, key.prefix if key is not None else "")
         elif path == MODELS or path.startswith(MODELS + "/"):
-            await self._only(_READ, request, exchange, partial(self._models, key))
+            await self._only_read(request, exchange, partial(self._models, key))
         elif path in PATHS:
-            await self._only(_READ, request, exchange, self._operations)
+            await self._only_read(request, exchange, self._operations)
         elif path == "/v1" or path.startswith("/v1/"):
             await say(unknown_path(path, (MODELS, *ENDPOINTS)), request, exchange)
         elif path == ADMIN or path.startswith(ADMIN + "/"):
@@ -193,17 +196,11 @@ class Gateway:
         else:
             await self._control.forward(request, exchange)
 
-    async def _only(
-        self,
-        methods: tuple[str, ...],
-        request: Request,
-        exchange: Exchange,
-        serve_it: Callable[[Request, Exchange], Awaitable[None]],
-    ) -> None:
-        if request.method in methods:
-            await serve_it(request, exchange)
-            return
-        await say(wrong_method(request.method, request.path, ", ".join(methods)), request, exchange)
+    async def _only_read(self, request: Request, exchange: Exchange, show: Handler) -> None:
+        if request.method in _READ:
+            await show(request, exchange)
+        else:
+            await say(wrong_method(request.method, request.path, ", ".join(_READ)), request, exchange)
 
     async def _models(self, key: ClientKey | None, request: Request, exchange: Exchange) -> None:
         found = models.models(self._state.snapshot, now(self._clock))

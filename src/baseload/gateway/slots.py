@@ -34,6 +34,8 @@ _CELL = 8
 _NAMES = 64  # bytes before the names: the magic, then how many rows were ever owned
 _ROWS_AT = _NAMES + COLUMNS * _CELL
 _SIZE = _ROWS_AT + ROWS * COLUMNS * _CELL
+_ROWS_USED = len(_MAGIC) // _CELL  # these two count cells
+_FIRST = _ROWS_AT // _CELL
 
 
 class Slots:
@@ -91,7 +93,7 @@ class Table:
             self._lock, self.row = self._own_row()
             self._map = self._mapped()
             self._cells = memoryview(self._map).cast("q")
-            self._cells[_rows_used()] = max(self._cells[_rows_used()], self.row + 1)
+            self._cells[_ROWS_USED] = max(self._cells[_ROWS_USED], self.row + 1)
             self._clear(self.row)
 
     def take(self, name: str, limit: int | None) -> bool:
@@ -100,14 +102,14 @@ class Table:
         if limit is None:
             self._cells[at] += 1
             return True
-        with self._locked():
-            if self.busy(name) < limit:
+        fcntl.flock(self._fd, fcntl.LOCK_EX)  # as in `_locked`, on every request
+        try:
+            if self.busy(name) < limit or (self._reclaim() and self.busy(name) < limit):
                 self._cells[at] += 1
                 return True
-            if self._reclaim() and self.busy(name) < limit:
-                self._cells[at] += 1
-                return True
-        return False
+            return False
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def give(self, name: str) -> None:
         """Count one less."""
@@ -115,9 +117,8 @@ class Table:
 
     def busy(self, name: str) -> int:
         """The sum over all workers."""
-        column = self._column(name)
-        cells = self._cells
-        return sum(cells[_cell(row, column)] for row in range(cells[_rows_used()]))
+        cells, first = self._cells, _FIRST + self._column(name)
+        return sum(cells[first : first + cells[_ROWS_USED] * COLUMNS : COLUMNS])
 
     def close(self) -> None:
         """Free the row for another worker."""
@@ -166,7 +167,7 @@ class Table:
             return False
         self._reclaimed_at = now
         found = False
-        for row in range(self._cells[_rows_used()]):
+        for row in range(self._cells[_ROWS_USED]):
             if row == self.row or not any(self._cells[_cell(row, 0) : _cell(row + 1, 0)]):
                 continue
             lock = self._try(row)
@@ -214,9 +215,5 @@ class Table:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
 
-def _rows_used() -> int:
-    return len(_MAGIC) // _CELL
-
-
 def _cell(row: int, column: int) -> int:
-    return _ROWS_AT // _CELL + row * COLUMNS + column
+    return _FIRST + row * COLUMNS + column

@@ -7,34 +7,35 @@ taken and given back here and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from baseload.catalog.entries import Offer, Rates
-from baseload.clock import Clock, from_ns
+from baseload.catalog.entries import Offer
+from baseload.clock import Clock
+from baseload.cost.tariffs import Tariffs
+from baseload.gateway.asking import default_bucket
 from baseload.gateway.target import Target, Targets
 from baseload.gateway.waiting import Lines, Service
-from baseload.load.facts import Facts
+from baseload.load.facts import Bucket, Facts
 from baseload.policy.decide import State
 from baseload.policy.expect import AnswerLengths
 from baseload.policy.policy import Policy, Route, version
-from baseload.units import NANOSECONDS_PER_SECOND, PICO_PER_NANO, SECONDS_PER_MINUTE, nanousd, pico_per_token
+from baseload.policy.sieve import Sieve
 
 UNUSUAL = 3
 """How many times as long as usual is a failure when a request's deadline comes first ..."""
 UNUSUAL_SECONDS = 10.0
 """... and how long it is where nobody knows what is usual."""
 
-_MINUTE_NS = SECONDS_PER_MINUTE * NANOSECONDS_PER_SECOND
-
-# (prompt longer than, pico-USD per input token, per output token, nano-USD per request), the steepest tier first.
-_Prices = tuple[tuple[int, int, int | None, int], ...]
-
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A policy with its version, the offers that price its routes and the upstreams they go to. `limited` are those
-    whose replicas have so many slots each, `watched` those whose engines say what waits in them, `patient` the
-    routes where a request may wait for a slot; `prices` caches each offer's rates by minute."""
+    """A policy with its version, the offers that price its routes and the upstreams they go to.
+
+    `limited` are the upstreams whose replicas have so many slots each, `counted` all that have slots, `watched` those
+    whose engines say what waits in them, `patient` the routes where a request may wait for a slot. The `sieve`
+    remembers which routes may serve what; `defaults` are the buckets, by model, of requests that say nothing of their
+    task.
+    """
 
     policy: Policy
     version: str
@@ -43,9 +44,11 @@ class Snapshot:
     models: frozenset[str]
     targets: Mapping[str, Target]
     limited: tuple[str, ...]
+    counted: tuple[str, ...]
     watched: tuple[str, ...]
     patient: tuple[Route, ...]
-    prices: dict[str, tuple[int, _Prices | None]] = field(default_factory=dict)
+    sieve: Sieve
+    defaults: Mapping[str, Bucket]
 
 
 class GatewayState:
@@ -54,6 +57,7 @@ class GatewayState:
     def __init__(self, policy: Policy, offers: Mapping[str, Offer], clock: Clock, targets: Targets) -> None:
         self._clock = clock
         self.answers = AnswerLengths()
+        self.tariffs = Tariffs()
         self.targets = targets
         self.slots = targets.slots
         self.lines = Lines(self.slots)
@@ -74,7 +78,7 @@ class GatewayState:
     def observed(self) -> State:
         """What `decide` needs to know of this moment."""
         return State(
-            in_flight=self.in_flight,
+            in_flight=self.slots.in_flight(self.snapshot.counted),
             unhealthy=self.targets.unhealthy(self._clock.time_ns()),
             room=self._room(),
             waits=self._waits() if self.snapshot.patient else {},
@@ -120,6 +124,7 @@ class GatewayState:
             self.snapshot.targets[upstream].answered()
 
     def _snapshot(self, policy: Policy, offers: Mapping[str, Offer]) -> Snapshot:
+        limited = tuple(name for name, each in self.targets.by_name.items() if each.room() is not None)
         return Snapshot(
             policy=policy,
             version=version(policy),
@@ -127,9 +132,12 @@ class GatewayState:
             routes={route.name: route for route in policy.routes},
             models=frozenset(policy.models),
             targets=self.targets.by_name,
-            limited=tuple(name for name, each in self.targets.by_name.items() if each.room() is not None),
+            limited=limited,
             watched=tuple(name for name, each in self.targets.by_name.items() if each.upstream.pool.metrics_seconds),
+            counted=tuple({each.upstream for each in policy.routes if each.slots is not None} | set(limited)),
             patient=tuple(route for route in policy.routes if route.wait_seconds),
+            sieve=Sieve(policy),
+            defaults={model: default_bucket(model, policy) for model in policy.models},
         )
 
     def _room(self) -> Mapping[str, int]:
@@ -169,38 +177,7 @@ class GatewayState:
         return (self.lines.length(route.upstream) + snapshot.targets[route.upstream].waiting + 1) * seconds / limit
 
     def estimate(self, snapshot: Snapshot, route: Route, facts: Facts) -> int | None:
-        """Nano-dollars a request is likely to cost on a route; None when its offer has no price.
-
-        `cost.tokens.price` in integers, with rates looked up once a minute: within one nano-dollar of it.
-        """
-        minute = facts.at_ns // _MINUTE_NS
-        cached = snapshot.prices.get(route.offer)
-        if cached is None or cached[0] != minute:
-            cached = (minute, _prices(snapshot.offers.get(route.offer), facts.at_ns))
-            snapshot.prices[route.offer] = cached
-        for above, per_input, per_output, per_request in cached[1] or ():
-            if facts.input_tokens > above:
-                likely = self.answers.likely(facts)
-                if per_output is None and likely:
-                    return None
-                pico = facts.input_tokens * per_input + likely * (per_output or 0)
-                return (pico + PICO_PER_NANO // 2) // PICO_PER_NANO + per_request
-        return None
-
-
-def _prices(offer: Offer | None, at_ns: int) -> _Prices | None:
-    """The rates of an offer that hold at a moment, by prompt length; None when it has none, or no whole ones."""
-    row = offer.row(from_ns(at_ns)) if offer is not None else None
-    if row is None:
-        return None
-    tiers = sorted(row.tiers, key=lambda tier: -tier.above_prompt_tokens)
-    steps = [(tier.above_prompt_tokens, tier.rates) for tier in tiers] + [(-1, row.rates)]
-    prices = [_step(above, rates) for above, rates in steps]
-    return tuple(step for step in prices if step is not None) if None not in prices else None
-
-
-def _step(above: int, rates: Rates) -> tuple[int, int, int | None, int] | None:
-    if rates.input is None:
-        return None
-    per_output = pico_per_token(rates.output) if rates.output is not None else None  # embeddings write nothing
-    return above, pico_per_token(rates.input), per_output, nanousd(rates.per_request)
+        """Nano-dollars a request is likely to cost on a route; None when its offer has no price."""
+        offer = snapshot.offers.get(route.offer)
+        tariff = self.tariffs.at(route.offer, offer, facts.at_ns) if offer is not None else None
+        return tariff.expected(facts.input_tokens, self.answers.likely(facts)) if tariff is not None else None

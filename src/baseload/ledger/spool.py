@@ -73,7 +73,7 @@ class Spool:
         self._encode = msgspec.json.Encoder().encode
         self._next = 0
         self._size = 0
-        self._path = self.folder
+        self._name = self._path = ""  # of the current segment
         self._fd = self._lock = -1
         try:
             self._take()
@@ -90,7 +90,7 @@ class Spool:
             # Asked after the write: a file that went before it would have taken the call along in silence.
             if _stands(self._opened, self._path):
                 self._size += len(line)
-                self.written[self._path.name] = self._size
+                self.written[self._name] = self._size
                 return
             log.error("%s was removed while it was written; the spool begins another", self._path)
             os.close(self._fd)
@@ -136,13 +136,14 @@ class Spool:
         """Begin the next segment."""
         if self._lock < 0:
             raise OSError(errno.EBADF, "the spool is closed")
-        if not _stands(os.fstat(self._lock), self.folder / f"{self.owner}.lock"):
+        if not _stands(os.fstat(self._lock), f"{self.folder}/{self.owner}.lock"):
             self._take()
-        path = self.folder / segment_name(self.owner, self._next)
+        name = segment_name(self.owner, self._next)
+        path = self.folder / name
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         if self._fd >= 0:
             os.close(self._fd)
-        self._fd, self._path, self._size, self._next = fd, path, 0, self._next + 1
+        self._fd, self._path, self._name, self._size, self._next = fd, str(path), name, 0, self._next + 1
         self._opened = os.fstat(fd)
         if self._fsync:
             _sync_folder(self.folder)
@@ -172,12 +173,13 @@ def _hold(folder: Path, owner: str) -> int:
     return fd
 
 
-def _stands(opened: os.stat_result, path: Path) -> bool:
-    """Whether the file that was opened still stands under its name. About two microseconds."""
+def _stands(opened: os.stat_result, path: str) -> bool:
+    """Whether the file that was opened still stands under its name. About a microsecond, on every request."""
     try:
-        return os.path.samestat(opened, path.stat())
+        found = os.stat(path)  # noqa: PTH116 (Path.stat takes twice as long)
     except OSError:
         return False
+    return found.st_ino == opened.st_ino and found.st_dev == opened.st_dev
 
 
 def _sync_folder(folder: Path) -> None:

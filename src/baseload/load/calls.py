@@ -122,5 +122,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def cost_nanousd(self) -> int | None:
         """The sum over attempts; None as soon as one attempt that consumed something has no price."""
-        costs = [attempt.cost_nanousd for attempt in self.attempts if attempt.evidence is not Evidence.NONE]
-        return None if any(cost is None for cost in costs) else sum(cost for cost in costs if cost is not None)
+        total = 0
+        for attempt in self.attempts:
+            if attempt.evidence is not Evidence.NONE:
+                if attempt.cost_nanousd is None:
+                    return None
+                total += attempt.cost_nanousd
+        return total

@@ -14,6 +14,7 @@ import msgspec
 from baseload.load.calls import Choice, Decision, Skip
 from baseload.load.facts import Bucket, Facts
 from baseload.policy.policy import Policy, Route
+from baseload.policy.sieve import Sieve, Sifted
 
 # How the reason begins when a route has no free slot: what makes a call an overflow.
 FULL = "full:"
@@ -37,34 +38,54 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     answer_seconds: Mapping[str, float] = msgspec.field(default_factory=dict)
 
 
-def decide(facts: Facts, policy: Policy, state: State, estimate: Estimate, *, policy_version: str, id: str) -> Decision:
+def decide(
+    facts: Facts,
+    policy: Policy,
+    state: State,
+    estimate: Estimate,
+    *,
+    policy_version: str,
+    id: str,
+    sieve: Sieve | None = None,
+) -> Decision:
     """Order every admissible route by expected cost per success and give each one, and each one skipped, a reason.
 
-    Routes of the models that the policy names as fallbacks come after all of those.
+    Routes of the models that the policy names as fallbacks come after all of those. A `sieve` of the same policy that
+    is handed in from decision to decision saves what does not change; it changes no answer.
     """
-    choices, skipped = _ordered(facts, policy, state, estimate)
+    sieve = sieve or Sieve(policy)
+    choices, skipped = _ordered(facts, sieve, state, estimate)
     if policy.fallbacks or policy.context_fallbacks:
-        choices, skipped = _fall_back(facts, policy, state, estimate, choices, skipped)
+        choices, skipped = _fall_back(facts, policy, sieve, state, estimate, choices, skipped)
     return Decision(id=id, policy=policy_version, routes=tuple(choices), skipped=tuple(skipped))
 
 
-def _ordered(facts: Facts, policy: Policy, state: State, estimate: Estimate) -> tuple[list[Choice], list[Skip]]:
+def _ordered(facts: Facts, sieve: Sieve, state: State, estimate: Estimate) -> tuple[list[Choice], list[Skip]]:
     """The admissible routes of the model that is asked for, best first, and the others."""
     skipped: list[Skip] = []
-    ranked: list[tuple[tuple[float, int], Choice]] = []
-    for place, route in enumerate(policy.routes):
-        obstacle = _obstacle(route, facts, policy, state)
-        if obstacle is not None:
-            skipped.append(Skip(route.name, obstacle))
+    ranked: list[tuple[float, int, Choice]] = []
+    for place, sifted in enumerate(sieve(facts)):
+        if sifted.skip is not None:
+            skipped.append(sifted.skip)
             continue
-        rank, choice = _weigh(route, facts, state, estimate)
-        ranked.append(((rank, place), choice))
-    ranked.sort(key=lambda pair: pair[0])
-    return [choice for _, choice in ranked], skipped
+        obstacle = _obstacle(sifted.route, facts, state)
+        if obstacle is not None:
+            skipped.append(Skip(sifted.route.name, obstacle))
+            continue
+        rank, choice = _weigh(sifted, facts, state, estimate)
+        ranked.append((rank, place, choice))
+    ranked.sort()  # no two have one place
+    return [choice for _, _, choice in ranked], skipped
 
 
 def _fall_back(
-    facts: Facts, policy: Policy, state: State, estimate: Estimate, choices: list[Choice], skipped: list[Skip]
+    facts: Facts,
+    policy: Policy,
+    sieve: Sieve,
+    state: State,
+    estimate: Estimate,
+    choices: list[Choice],
+    skipped: list[Skip],
 ) -> tuple[list[Choice], list[Skip]]:
     """The same with the routes of each fallback model after those of the model that is asked for, in the policy's
     order; models for longer prompts first, when this one fits none of its own."""
@@ -73,7 +94,7 @@ def _fall_back(
     taken = {choice.route for choice in choices}
     found = list(choices)
     for model in (*longer, *policy.fallbacks.get(facts.model, ())):
-        more, _ = _ordered(asked_as(facts, model, policy), policy, state, estimate)
+        more, _ = _ordered(asked_as(facts, model, policy), sieve, state, estimate)
         because = "whose context is too short" if model in longer else "should it fail"
         why = f"{model} in place of {facts.model}, {because}"
         found += [
@@ -97,36 +118,21 @@ def asked_as(facts: Facts, model: str, policy: Policy) -> Facts:
     return msgspec.structs.replace(facts, model=model, bucket=bucket)
 
 
-def _obstacle(route: Route, facts: Facts, policy: Policy, state: State) -> str | None:
-    """The first hard constraint that rules a route out, None when it is admissible."""
-    if facts.residency and route.residency != facts.residency:
-        return f"data must stay in {facts.residency}, this route is in {route.residency or 'an unstated region'}"
-    if facts.residencies and route.residency not in facts.residencies:
-        allowed = ", ".join(sorted(facts.residencies))
-        return f"its key keeps data in {allowed}, this route is in {route.residency or 'an unstated region'}"
-    if facts.model not in policy.aliases and not route.is_named(facts.model):
-        return f"the request names {facts.model}"
-    if facts.keeper and route.upstream != facts.keeper:
-        return f"what the request builds on is kept by {facts.keeper}"
-    if facts.operation.kind not in route.operations:
-        return f"does not serve {facts.operation}"
-    if not route.success.get(facts.bucket):
-        return f"does not serve {facts.bucket} tasks"
-    missing = facts.needs - route.capabilities
-    if missing:
-        return f"lacks {', '.join(sorted(missing))}"
-    wanted = facts.input_tokens + (facts.output_cap or 0)
-    if route.context_tokens is not None and wanted > route.context_tokens:
-        return f"{TOO_LONG} {wanted} tokens of context, has {route.context_tokens}"
+def _obstacle(route: Route, facts: Facts, state: State) -> str | None:
+    """What rules out at this moment a route that may serve such requests, None when it is admissible."""
+    if route.context_tokens is not None:
+        wanted = facts.input_tokens + (facts.output_cap or 0)
+        if wanted > route.context_tokens:
+            return f"{TOO_LONG} {wanted} tokens of context, has {route.context_tokens}"
     if route.upstream in state.unhealthy:
         return UNHEALTHY
+    if route.slots is None and not state.room and facts.deadline_seconds is None:
+        return None
     return _no_time(route, facts, state)
 
 
 def _no_time(route: Route, facts: Facts, state: State) -> str | None:
     """Why a slot, or the answer of an own pool, would come too late; None when it would not."""
-    if route.slots is None and not state.room and facts.deadline_seconds is None:
-        return None
     slots, room, wait = route.slots, state.room.get(route.upstream), state.waits.get(route.upstream)
     if room is not None and (slots is None or room < slots):
         slots = room
@@ -142,14 +148,14 @@ def _no_time(route: Route, facts: Facts, state: State) -> str | None:
     return None
 
 
-def _weigh(route: Route, facts: Facts, state: State, estimate: Estimate) -> tuple[float, Choice]:
+def _weigh(sifted: Sifted, facts: Facts, state: State, estimate: Estimate) -> tuple[float, Choice]:
     """The rank (expected nano-dollars per success; unpriced last) and the reason that explains it."""
+    route = sifted.route
     expected = estimate(route, facts)
-    success = route.success[facts.bucket]
     if route.own:
         wait = state.waits.get(route.upstream)
         slot = "a free slot" if wait is None else f"a slot in about {wait:.1f} s"
         return 0.0, Choice(route.name, f"own capacity with {slot}: its hours are paid for", expected)
     if expected is None:
         return float("inf"), Choice(route.name, f"no price is known for {route.offer}: last resort", None)
-    return expected / success, Choice(route.name, f"{expected} nano-USD expected, {success:.0%} succeed", expected)
+    return expected / sifted.success, Choice(route.name, f"{expected} nano-USD expected, {sifted.succeed}", expected)

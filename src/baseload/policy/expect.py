@@ -13,22 +13,25 @@ WINDOW = 1_000
 MAX_TOKENS = 10**6
 """Longer answers than any model writes are not learnt from: one wrong count would drown a window of right ones."""
 
+_NONE = (0, 0.0, UNSEEN_OUTPUT_TOKENS)
+
 
 class AnswerLengths:
     """The mean of answer lengths by bucket, which slowly forgets."""
 
     def __init__(self) -> None:
-        self._seen: dict[Bucket, tuple[int, float]] = {}  # how many answers count, their mean
+        self._seen: dict[Bucket, tuple[int, float, int]] = {}  # how many answers count, their mean, whole tokens
 
     def learn(self, bucket: Bucket, tokens: int) -> None:
         """Remember how long an answer was."""
         if not 0 <= tokens <= MAX_TOKENS:
             return
-        answers, mean = self._seen.get(bucket, (0, 0.0))
+        answers, mean, _ = self._seen.get(bucket, _NONE)
         answers = min(answers + 1, WINDOW)
-        self._seen[bucket] = (answers, mean + (tokens - mean) / answers)
+        mean += (tokens - mean) / answers
+        self._seen[bucket] = (answers, mean, round(mean))
 
     def likely(self, facts: Facts) -> int:
         """Tokens: the mean of the bucket so far, or the client's own cap when that is less."""
-        _, mean = self._seen.get(facts.bucket, (0, UNSEEN_OUTPUT_TOKENS))
-        return round(mean) if facts.output_cap is None else min(round(mean), facts.output_cap)
+        likely, cap = self._seen.get(facts.bucket, _NONE)[2], facts.output_cap
+        return likely if cap is None or likely < cap else cap

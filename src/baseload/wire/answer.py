@@ -34,6 +34,8 @@ _TIER_KEY = b'"service_tier"'
 _USD = re.compile(rb"[0-9]{1,8}(?:\.[0-9]{1,24})?(?:[eE]-[0-9]{1,2})?")
 
 _Decoded = TypeVar("_Decoded")
+Counts = dict[str, object]
+"""The values of an object: decoded, or as `msgspec.Raw` where one of them cannot be."""
 NOTHING = (b"", b"null", b"[]", b'""')
 
 
@@ -70,7 +72,8 @@ class Choice(msgspec.Struct):
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """A whole answer: what it says it consumed, None when it does not say; an estimate of the tokens it wrote.
+    """A whole answer: what it says it consumed, None when it does not say; an estimate of the tokens it wrote, which
+    may be 0 where it counts them itself.
 
     `provider_usd` is what the provider says it charges, where it says so. `made` is the id of an object that the
     upstream keeps: what follows up on it has to go to the same upstream. `service_tier` is the tier that it says
@@ -108,6 +111,7 @@ _DOCUMENT = msgspec.json.Decoder(_Document)
 _CHOICES = msgspec.json.Decoder(list[Choice])
 _COMPLAINT = msgspec.json.Decoder(_Complaint)
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_COUNTS = msgspec.json.Decoder(dict[str, object])
 _NUMBER = msgspec.json.Decoder(int | float)
 _TEXT = msgspec.json.Decoder(str)
 _PARTS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -135,9 +139,11 @@ def read_answer(answer: bytes) -> Answered | None:
     document = decoded(_DOCUMENT, answer)
     if document is None or bytes(document.choices) == b"null":
         return None
-    usage, tier = bytes(document.usage), bytes(document.service_tier)
-    written = tokens_in(choices_length(bytes(document.choices)))
-    return Answered(usage_in(usage), written, usd_in(usage), service_tier=tier_in(tier) or tier_in_usage(usage))
+    counts, tier = bytes(document.usage), bytes(document.service_tier)
+    usage = usage_in(counts)
+    counted = usage is not None and usage.completion_tokens > 0
+    written = 0 if counted else tokens_in(choices_length(bytes(document.choices)))
+    return Answered(usage, written, usd_in(counts), service_tier=tier_in(tier) or tier_in_usage(counts))
 
 
 def choices_length(choices: bytes) -> int:
@@ -153,7 +159,7 @@ def usage_in(raw: bytes, prompt: str = "prompt_tokens", completion: str = "compl
 
     None without a count of the prompt. Any other count that is none (negative, a fraction, beyond MAX_TOKENS) is zero.
     """
-    counts = fields_in(raw)
+    counts = counts_in(raw)
     read = count_in(counts, prompt)
     if read is None:
         return None
@@ -235,7 +241,7 @@ def tokens_in(length: int) -> int:
     return -(-length // BYTES_PER_TOKEN)
 
 
-def _cache_read(counts: dict[str, msgspec.Raw], of_prompt: dict[str, msgspec.Raw]) -> int:
+def _cache_read(counts: Counts, of_prompt: Counts) -> int:
     """Tokens of the prompt that came from a cache: OpenAI's place for them, and beside the totals DeepSeek's (Context
     Caching guide), Moonshot's (chat reference) and LiteLLM's (Prompt Caching page; all read 2026-11)."""
     return (
@@ -247,7 +253,7 @@ def _cache_read(counts: dict[str, msgspec.Raw], of_prompt: dict[str, msgspec.Raw
     )
 
 
-def _cache_write(counts: dict[str, msgspec.Raw], of_prompt: dict[str, msgspec.Raw]) -> tuple[int, int]:
+def _cache_write(counts: Counts, of_prompt: Counts) -> tuple[int, int]:
     """Tokens of the prompt that were stored in a cache, and how many of them for an hour: as OpenAI and OpenRouter
     count them (`cache_write_tokens`; API reference and Usage Accounting), and as LiteLLM passes Anthropic's on (Prompt
     Caching page; all read 2026-11)."""
@@ -271,14 +277,28 @@ def fields_in(raw: bytes) -> dict[str, msgspec.Raw]:
     return decoded(_FIELDS, raw) or {}
 
 
-def inside(counts: dict[str, msgspec.Raw], name: str) -> dict[str, msgspec.Raw]:
+def counts_in(raw: bytes) -> Counts:
+    """The values of an object of counts; none when it is no object. One that cannot be read does not hide the others:
+    they are then left undecoded."""
+    found: Counts | None = decoded(_COUNTS, raw)
+    return found if found is not None else dict(fields_in(raw))
+
+
+def inside(counts: Counts, name: str) -> Counts:
     """The values of an object inside of another."""
-    return fields_in(bytes(counts[name])) if name in counts else {}
+    value = counts.get(name)
+    if isinstance(value, dict):
+        return value
+    return counts_in(bytes(value)) if isinstance(value, msgspec.Raw) else {}
 
 
-def count_in(counts: dict[str, msgspec.Raw], name: str) -> int | None:
+def count_in(counts: Counts, name: str) -> int | None:
     """A number of tokens, also where a program wrote it as 100.0."""
-    number = decoded(_NUMBER, bytes(counts[name])) if name in counts else None
-    if number is None or not 0 <= number <= MAX_TOKENS or number != int(number):
-        return None
-    return int(number)
+    number = counts.get(name)
+    if isinstance(number, msgspec.Raw):
+        number = decoded(_NUMBER, bytes(number))
+    if type(number) is int:
+        return number if 0 <= number <= MAX_TOKENS else None
+    if isinstance(number, float) and 0 <= number <= MAX_TOKENS and number.is_integer():
+        return int(number)
+    return None

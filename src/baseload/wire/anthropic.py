@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 
 from baseload.usage import Usage
-from baseload.wire.answer import Answered, count_in, decoded, fields_in, tokens_in
+from baseload.wire.answer import Answered, count_in, counts_in, decoded, fields_in, tokens_in
 from baseload.wire.anthropic_answer import Relay, read_answer
 from baseload.wire.asked import Asked, Operation, tag
 from baseload.wire.body import check_entries, places, read_body, splice
@@ -137,7 +137,7 @@ class CountPassage(Passage):
     path = "/messages/count_tokens"
 
     def read(self, answer: bytes) -> Answered | None:
-        return Answered(Usage(), 0) if count_in(fields_in(answer), "input_tokens") is not None else None
+        return Answered(Usage(), 0) if count_in(counts_in(answer), "input_tokens") is not None else None
 
 
 def _asked(

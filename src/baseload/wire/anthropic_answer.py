@@ -17,8 +17,8 @@ from baseload.wire.answer import (
     Answered,
     complaint,
     count_in,
+    counts_in,
     decoded,
-    fields_in,
     inside,
     text_length,
     tier_in_usage,
@@ -38,7 +38,7 @@ class Counts:
 
     def add(self, raw: bytes) -> None:
         """Take in a `usage` object. A count that is none (negative, a fraction, too large) is not taken in."""
-        counts = fields_in(raw)
+        counts = counts_in(raw)
         if not counts:
             return
         created = inside(counts, "cache_creation")

@@ -105,11 +105,13 @@ def places(body: bytes, fields: Fields) -> tuple[Places, int]:
     found: Places = {}
     at = body.index(b"{") + 1
     for key, raw in fields.items():
-        value = bytes(raw)
-        start = _after_key(body, at, key)
+        value, plain = bytes(raw), b'"%b":' % key.encode()
+        start = at + len(plain)
+        if not (body.startswith(plain, at) and body.startswith(value, start)):  # else as most programs write it
+            start = _after_key(body, at, key)
+            if start < 0 or not body.startswith(value, start):
+                raise _doubled(body, at)
         end = start + len(value)
-        if start < 0 or not body.startswith(value, start):
-            raise _doubled(body, at)
         found[key] = (start, end)
         if body.startswith(b",", end):
             at = end + 1
@@ -136,6 +138,8 @@ def _after_key(body: bytes, at: int, key: str) -> int:
 
 
 def _check_text(body: bytes) -> None:
+    if body.isascii():
+        return
     try:
         body.decode()
     except UnicodeDecodeError as error:

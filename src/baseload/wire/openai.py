@@ -64,11 +64,12 @@ _DROPPED = "metadata: values that are no texts are tags for the gateway alone"
 def read(body: bytes) -> Asked:
     """What a request body asks for. Raises BadBody naming the field at fault and the remedy."""
     document, fields = read_body(body, _BODY, remedy="Send one JSON object with `model` and `messages`.")
-    for name in ("messages", "tools", "functions"):
-        check_entries(name, getattr(document, name))
+    check_entries("messages", document.messages)
+    check_entries("tools", document.tools)
+    check_entries("functions", document.functions)
     if document.stream_options is not None:
         inner_places(bytes(fields["stream_options"]))
-    pictured = b'"image_url"' in bytes(fields["messages"])
+    pictured = b'"image_url"' in body and b'"image_url"' in bytes(fields["messages"])
     standing, end = places(body, fields)
     ours = _not_theirs(document, fields)
     if ours:
@@ -159,7 +160,7 @@ def _input_tokens(document: _Body, pictured: bool) -> int:
     """From the bytes of messages and tools; of a message with images its texts and a flat count per image."""
     parts = [*document.messages, *(document.tools or ()), *(document.functions or ())]
     if not pictured:
-        return tokens_in(sum(len(bytes(part)) for part in parts))
+        return tokens_in(sum([memoryview(part).nbytes for part in parts]))
     text, images = 0, 0
     for part in parts:
         raw = bytes(part)
@@ -179,7 +180,9 @@ def _not_theirs(document: _Body, fields: FieldValues) -> dict[str, bytes | None]
     """What of a body is meant for the gateway and would be refused by a strict upstream: OpenRouter's `usage`, and
     values of `metadata` that are no texts, as LiteLLM's clients send them. By field, what stays of it."""
     found: dict[str, bytes | None] = {"usage": None} if "usage" in fields else {}
-    metadata = document.metadata or {}
+    metadata = document.metadata
+    if not metadata:
+        return found
     plain = {name: raw for name, raw in metadata.items() if bytes(raw).startswith(b'"')}
     if len(plain) < len(metadata):
         found["metadata"] = msgspec.json.encode(plain) if plain else None

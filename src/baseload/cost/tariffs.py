@@ -1,0 +1,121 @@
+"""`price()` for the path of a request: the rates of an offer as integers, looked up once a minute. Pure.
+
+A `Tariff` gives the same nano-dollars as `cost.tokens.price`, which stays the one that explains them; a test holds the
+two together on generated offers. What it cannot price it leaves to `price`, which says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from baseload.catalog.entries import Offer, PriceRow, Rates
+from baseload.clock import from_ns
+from baseload.cost.tokens import half_even
+from baseload.errors import BadInput
+from baseload.units import NANOSECONDS_PER_SECOND, PICO_PER_NANO, SECONDS_PER_MINUTE, nanousd, pico_per_token
+from baseload.usage import Usage
+
+_MINUTE_NS = SECONDS_PER_MINUTE * NANOSECONDS_PER_SECOND
+_MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Pico-dollars per token of each leaf for prompts longer than `above`, None where there is no price;
+    nano-dollars per request."""
+
+    above: int
+    input: int | None
+    cache_read: int | None
+    cache_write: int | None
+    cache_write_1h: int | None
+    output: int | None
+    reasoning: int | None
+    request: int
+
+
+class Tariff:
+    """One row of an offer's schedule."""
+
+    __slots__ = ("_steps",)
+
+    def __init__(self, row: PriceRow) -> None:
+        tiers = sorted(row.tiers, key=lambda tier: -tier.above_prompt_tokens)
+        self._steps = (*(_step(tier.above_prompt_tokens, tier.rates) for tier in tiers), _step(-1, row.rates))
+
+    def nanousd(self, usage: Usage) -> int | None:
+        """What a Usage costs; None when something in it has no price."""
+        step = self._step(usage.prompt_tokens)
+        total = step.request
+        for count, rate in (
+            (usage.input_tokens, step.input),
+            (usage.output_tokens, step.output),
+            (usage.cache_read_tokens, step.cache_read),
+            (usage.cache_write_tokens, step.cache_write),
+            (usage.cache_write_1h_tokens, step.cache_write_1h),
+            (usage.reasoning_tokens, step.reasoning),
+        ):
+            if count:
+                if rate is None:
+                    return None
+                total += half_even(count * rate)
+        return total
+
+    def expected(self, read: int, written: int) -> int | None:
+        """What so many tokens read and written are likely to cost, to a nano-dollar; None when a price is missing."""
+        step = self._step(read)
+        if step.input is None or (written and step.output is None):
+            return None
+        pico = read * step.input + written * (step.output or 0)
+        return (pico + PICO_PER_NANO // 2) // PICO_PER_NANO + step.request
+
+    def _step(self, prompt: int) -> _Step:
+        for step in self._steps:
+            if prompt > step.above:
+                return step
+        raise BadInput(f"{prompt} tokens are no length of a prompt", remedy="Count from 0.")
+
+
+class Tariffs:
+    """The tariffs of offers at this minute, remembered by a name of each."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, Offer, Tariff | None]] = {}
+
+    def at(self, name: str, offer: Offer, at_ns: int) -> Tariff | None:
+        """What holds at a moment, in nanoseconds since the epoch; None when the offer has no price then."""
+        minute = at_ns // _MINUTE_NS
+        found = self._found.get(name)
+        if found is not None and found[0] == minute and found[1] is offer:
+            return found[2]
+        row = offer.row(from_ns(at_ns))
+        tariff = Tariff(row) if row is not None else None
+        start = from_ns(minute * _MINUTE_NS)
+        if len(offer.turns(start, start + _MINUTE)) == 1:  # else another row may come into force within this minute
+            self._found[name] = (minute, offer, tariff)
+        return tariff
+
+
+def _step(above: int, rates: Rates) -> _Step:
+    """A sheet without a line for cache or reasoning charges those as input and output."""
+    read, written = _pico(rates.input), _pico(rates.output)
+    return _Step(
+        above,
+        read,
+        _pico(rates.cache_read) if rates.cache_read is not None else read,
+        _pico(rates.cache_write) if rates.cache_write is not None else read,
+        _pico(rates.cache_write_1h) if rates.cache_write_1h is not None else read,
+        written,
+        _pico(rates.reasoning) if rates.reasoning is not None else written,
+        nanousd(rates.per_request),
+    )
+
+
+def _pico(rate: Decimal | None) -> int | None:
+    """Pico-dollars per token; None without a rate, or with one of more decimals than a price may have."""
+    try:
+        return pico_per_token(rate) if rate is not None else None
+    except BadInput:
+        return None
