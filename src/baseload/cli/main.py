@@ -21,6 +21,7 @@ from baseload.cli import (
     imports,
     init,
     key,
+    ledger,
     measure,
     outcome,
     price,
@@ -68,6 +69,7 @@ app.add_typer(price.app, name="price", help="What every book says a model costs,
 app.add_typer(gpu.app, name="gpu", help="What an hour of a GPU costs by the way it is paid, and when owning pays.")
 app.add_typer(config.app, name="config", help="The configuration: check it, show it, and its schema.")
 app.add_typer(budget.app, name="budget", help="Caps on what is spent: where they stand, to set and reset them.")
+app.add_typer(ledger.app, name="ledger", help="What was metered: ask it, seal hours that are over, verify them.")
 app.add_typer(key.app, name="key", help="The keys of clients: make, see, rotate and revoke them.")
 app.command("capacity", help="What a model on GPUs serves, with bounds; whether it fits; the load within an SLO.")(
     capacity.command
