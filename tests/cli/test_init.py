@@ -295,7 +295,7 @@ class TestFromLitellm:
             (("--from", "litellm"), "cannot start from 'litellm'"),
             (("config.yaml",), "cannot start from"),
             (("--from", "nginx", "config.yaml"), "cannot start from 'nginx'"),
-            (("--from", "litellm", "nowhere.yaml"), "cannot read nowhere.yaml"),
+            (("--from", "litellm", "nowhere.yaml"), "there is no nowhere.yaml"),
         ],
     )
     def test_what_cannot_be_taken_over_is_said(self, baseload, words, says):

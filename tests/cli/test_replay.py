@@ -265,7 +265,7 @@ def test_nothing_compared_is_too_little(home, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--policy", "{home}/none.yaml"), 2, "cannot read {home}/none.yaml"),
+        (("--policy", "{home}/none.yaml"), 2, "there is no {home}/none.yaml"),
         (("--policy", "{home}/list.yaml"), 2, "list.yaml: Expected `object`, got `array`"),
         (("--policy", "{home}/wrong.yaml"), 2, "wrong.yaml: Object missing required field `offer`"),
         (("--policy", "{home}/broken.yaml"), 2, "broken.yaml is not YAML"),
@@ -276,7 +276,7 @@ def test_nothing_compared_is_too_little(home, monkeypatch, capsys):
             "holds no call of run two\n next: Name one of its runs: one",
         ),
         (("--policy", "{home}/thrift.yaml", "--demo", "--ledger", "."), 2, "--demo and --ledger name two ledgers"),
-        (("--policy", "{home}/thrift.yaml", "--config", "{home}/no.yaml"), 2, "cannot read {home}/no.yaml"),
+        (("--policy", "{home}/thrift.yaml", "--config", "{home}/no.yaml"), 2, "there is no {home}/no.yaml"),
         ((), 2, "Missing option"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from difflib import get_close_matches
 
 from baseload.capacity.shape import Shape
 from baseload.catalog.books import bare_name
@@ -76,9 +77,11 @@ def architecture_named(asked: str, known: Mapping[str, Architecture]) -> Archite
     while text not in by_name:
         shorter = next((text.removesuffix(tail) for tail in _TAILS if text.endswith(tail)), None)
         if not shorter:
+            near = get_close_matches(text, by_name, 3, cutoff=0.5) or ["qwen3-32b", "llama-3.1-70b"]
             raise UnknownModel(
                 f"the layers of {asked!r} are not known",
-                remedy="Give the file published beside its weights: baseload capacity --config config.json.",
+                remedy=f"Use one of the {len(known)} that are, as {', '.join(near)}; or give the file published beside its "
+                "weights: baseload capacity --config config.json.",
             )
         text = shorter
     return by_name[text]
