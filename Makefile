@@ -27,7 +27,7 @@ run: $(READY)
 	@$(VENV)/bin/baseload demo $(ARGS)
 
 test: $(READY) browser node
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: $(READY)
 	@$(PY) -m ruff check .

@@ -80,8 +80,8 @@ def architecture_named(asked: str, known: Mapping[str, Architecture]) -> Archite
             near = get_close_matches(text, by_name, 3, cutoff=0.5) or ["qwen3-32b", "llama-3.1-70b"]
             raise UnknownModel(
                 f"the layers of {asked!r} are not known",
-                remedy=f"Use one of the {len(known)} that are, as {', '.join(near)}; or give the file published beside its "
-                "weights: baseload capacity --config config.json.",
+                remedy=f"Use one of the {len(known)} that are, as {', '.join(near)}; or give the file published beside "
+                "its weights: baseload capacity --config config.json.",
             )
         text = shorter
     return by_name[text]
