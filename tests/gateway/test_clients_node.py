@@ -16,6 +16,8 @@ from tests.gateway.conftest import Bench
 
 HERE = Path(__file__).parent / "node"
 SECONDS = 60
+# Node ends with 13 when nothing is left to wait for but a promise: seen once in a loaded run, after an aborted request.
+UNSETTLED, TRIES = 13, 3
 
 
 @pytest.mark.parametrize("serves", ["everything", "chats", "Anthropic"])
@@ -26,10 +28,13 @@ async def test_everything_once(bench: Bench, serves: str) -> None:
     _, gateway = await bench.before_simulated(serves)
     _, failing = await bench.before_simulated(serves, simulate="429=7")
     command = [node, str(HERE / "client.mjs"), f"{gateway.url}/v1", f"{failing.url}/v1"]
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    said, complained = await asyncio.wait_for(process.communicate(), SECONDS)
+    for _ in range(TRIES):
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        said, complained = await asyncio.wait_for(process.communicate(), SECONDS)
+        if process.returncode != UNSETTLED:
+            break
     assert process.returncode == 0, complained.decode()
     found = msgspec.json.decode(said)
     assert (found["chat"].split(), found["stream"].split()) == (["word"] * 2, ["word"] * 2)
