@@ -19,7 +19,7 @@ from baseload.clock import SystemClock
 from baseload.gateway.budgets import Budgets
 from baseload.gateway.job import Job
 from baseload.gateway.meter import Record
-from baseload.gateway.request import Request
+from baseload.gateway.head import Head, Request
 from baseload.gateway.slots import Slots
 from baseload.gateway.state import GatewayState
 from baseload.gateway.target import Targets
@@ -67,7 +67,7 @@ async def _measure(directory: str, rounds: int, times: int) -> list[Figure]:
         usage=used, cost_nanousd=2_220_000,
     )  # fmt: skip
     record = Record(facts, Decision(id="d", policy="p", routes=()), snapshot.offers)
-    job = Job(Request("POST", "/v1/chat/completions", []), asked, snapshot, record)
+    job = Job(Request(Head("POST", "/v1/chat/completions", [])), asked, snapshot, record)
 
     def parse() -> object:
         return json.loads(BODY)

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from baseload.gateway.asking import facts_of
-from baseload.gateway.request import Request
+from baseload.gateway.head import Head, Request
 from baseload.load.facts import Bucket
 from baseload.policy.policy import Policy, Route
 from baseload.wire import openai
@@ -19,7 +19,7 @@ POLICY = Policy(
 def bucket(model: str, header: str = "", **metadata: str) -> Bucket:
     body = {"model": model, "messages": [{"role": "user", "content": "hi"}], "metadata": metadata}
     headers = [(b"x-baseload-bucket", header.encode())] if header else []
-    request = Request("POST", "/v1/chat/completions", headers, msgspec.json.encode(body))
+    request = Request(Head("POST", "/v1/chat/completions", headers), msgspec.json.encode(body))
     return facts_of(openai.read(request.body), request, POLICY, 0).bucket
 
 

@@ -67,7 +67,7 @@ def test_alone_it_is_a_count() -> None:
     assert alone.take("api", None)
     alone.give("pool")
     assert (alone.busy("pool"), alone.busy("api"), alone.busy("other")) == (1, 1, 0)
-    assert alone.in_flight(["pool"])["pool"] == 1
+    assert alone.in_flight["pool"] == 1
     assert not alone.shared
 
 
@@ -79,7 +79,7 @@ def test_a_limit_holds_over_all_workers(shared: list[Slots]) -> None:
     assert three.take("pool", 2)
     assert not one.take("pool", 2)
     assert one.take("other", 2), "another name has slots of its own"
-    assert two.in_flight(["pool", "other"]) == {"pool": 2, "other": 1}
+    assert (two.in_flight["pool"], two.in_flight["other"]) == (2, 1)
 
 
 def test_without_a_limit_it_is_only_counted(shared: list[Slots]) -> None:

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from baseload.gateway.tagging import add_tags
+from baseload.gateway.tagging import add_tags, read_tags
 from baseload.wire import openai
 from baseload.wire.body import BadBody
 
@@ -31,23 +31,23 @@ SEEN = [
 @pytest.mark.parametrize(("name", "value", "tags"), SEEN, ids=[f"{row[0]} {row[1][:12]}" for row in SEEN])
 def test_what_a_header_says(name: str, value: str, tags: dict[str, str]) -> None:
     found: dict[str, str] = {}
-    add_tags([(name.encode(), value.encode())], found)
+    add_tags(read_tags([(name.encode(), value.encode())]), found)
     assert found == tags
 
 
 def test_ours_and_the_body_stand_before_theirs() -> None:
     found = {"team": "body"}
     headers = [(b"helicone-property-team", b"x"), (b"helicone-user-id", b"x"), (b"x-baseload-tag-user", b"ours")]
-    add_tags(headers, found)
+    add_tags(read_tags(headers), found)
     assert found == {"team": "body", "user": "ours"}
 
 
 def test_theirs_beyond_the_bounds_are_cut_and_ours_are_refused() -> None:
     found: dict[str, str] = {}
-    add_tags([(b"helicone-property-%d" % number, b"x" * 600) for number in range(20)], found)
+    add_tags(read_tags([(b"helicone-property-%d" % number, b"x" * 600) for number in range(20)]), found)
     assert [len(value) for value in found.values()] == [512] * 16
     with pytest.raises(BadBody):
-        add_tags([(b"x-baseload-tag-one", b"x" * 600)], {})
+        add_tags(read_tags([(b"x-baseload-tag-one", b"x" * 600)]), {})
 
 
 def test_the_metadata_of_litellms_clients_is_heard_and_not_sent_on() -> None:

@@ -8,12 +8,11 @@ from functools import lru_cache
 
 from baseload.gateway.endpoints import MESSAGES
 from baseload.gateway.http import JSON
-from baseload.gateway.request import Headers, Request
+from baseload.gateway.head import REQUEST_ID, Headers, Request
 from baseload.load.calls import Call, Decision
 from baseload.policy.policy import Route
 from baseload.units import shown_usd, usd
 
-REQUEST_ID = b"x-request-id"
 REQUEST_ID_OF_ANTHROPIC = b"request-id"
 UNKNOWN = b"unknown"
 
@@ -37,9 +36,8 @@ def translated(headers: Headers) -> list[tuple[bytes, bytes]]:
 
 def identified(headers: list[tuple[bytes, bytes]], request: Request) -> list[tuple[bytes, bytes]]:
     """With the id of the request, which the upstream was given too, where the upstream does not name its own."""
-    named = {name for name, _ in headers}
-    found = request.header(REQUEST_ID)
-    if found is None or REQUEST_ID in named:
+    named, found = {name for name, _ in headers}, request.id
+    if not found or REQUEST_ID in named:
         return headers
     if REQUEST_ID_OF_ANTHROPIC in named or not request.path.startswith(MESSAGES):
         return [*headers, (REQUEST_ID, found)]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import msgspec
 
 from baseload.errors import BadInput
-from baseload.gateway.request import Headers, Request
-from baseload.gateway.tagging import add_tags
+from baseload.gateway.head import REQUEST_ID, Head, Headers, Request
+from baseload.gateway.tagging import NO_TAGS, HeaderTags, add_tags, read_tags
 from baseload.gateway.tagging import as_text as _text
 from baseload.gateway.tracing import TRACEPARENT, read_trace
 from baseload.load.buckets import bucket_of
@@ -21,69 +21,89 @@ BUCKET = b"x-baseload-bucket"
 USAGE_COST = b"x-baseload-usage-cost"
 RESIDENCY = b"x-baseload-residency"
 DEADLINE = b"x-baseload-deadline-seconds"
-REQUEST_ID = b"x-request-id"
 MOST_ID = 128
 """Characters of a client's own name for a request that are kept."""
 LONGEST_SECONDS = 86_400
 """The longest deadline: no request takes a day."""
 
 # Fields of the client that mean the same to an upstream. Its authorization is ours to give, never the client's.
-_ALONG = frozenset(
-    (b"accept", b"user-agent", b"x-request-id", b"idempotency-key", b"traceparent", b"tracestate", b"openai-beta")
-) | {b"anthropic-version", b"anthropic-beta"}
+_ALONG = frozenset((b"accept", b"user-agent", b"idempotency-key", b"traceparent", b"tracestate", b"openai-beta"))
+_ALONG |= {b"anthropic-version", b"anthropic-beta"}
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What the headers of a request say. `deadline_seconds` None when they name none; `along` goes upstream with it."""
+
+    bucket: str
+    residency: str
+    deadline_seconds: float | None
+    request_id: str
+    trace: str
+    cost_asked: bool
+    tags: HeaderTags
+    along: Headers
+
+
+def said(head: Head) -> Said:
+    """What a head says, once for all requests that share it. Raises BadBody on a header that cannot be understood."""
+    found: Said | None = head.known.get("said")
+    if found is None:
+        found = head.known["said"] = _said(head)
+    return found
+
+
+def _said(head: Head) -> Said:
+    deadline = head.header(DEADLINE)
+    return Said(
+        bucket=_text(head.header(BUCKET) or b""),
+        residency=_text(head.header(RESIDENCY) or b""),
+        deadline_seconds=_seconds(_text(deadline)) if deadline is not None else None,
+        request_id=_line(_text(head.id)),
+        trace=read_trace(head.header(TRACEPARENT) or b""),
+        cost_asked=(head.header(USAGE_COST) or b"").lower() in (b"true", b"1"),
+        tags=read_tags(head.headers),
+        along=tuple(field for field in head.headers if field[0] in _ALONG),
+    )
 
 
 def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int, default: Bucket | None = None) -> Facts:
     """The request as the dispatcher sees it; `default` is its model's `default_bucket`, where that was found before.
     Raises BadBody on a header that cannot be understood."""
-    tags, residency, bucket, deadline = asked.tags, "", "", policy.deadline_seconds
-    request_id = trace = ""
-    for name, value in request.headers:
-        if not name.startswith(b"x-baseload-"):
-            if name == REQUEST_ID:
-                request_id = _line(_text(value))
-            elif name == TRACEPARENT:
-                trace = read_trace(value)
-            continue
-        text = _text(value)
-        if name == BUCKET:
-            bucket = text
-        elif name == RESIDENCY:
-            residency = text
-        elif name == DEADLINE:
-            deadline = _seconds(text)
-    add_tags(request.headers, tags)
+    headers, tags = said(request.head), asked.tags
+    if headers.tags is not NO_TAGS:
+        add_tags(headers.tags, tags)
     return Facts(
         at_ns=at_ns,
         model=asked.model,
-        bucket=_bucket(bucket, tags, asked.model, policy, default),
+        bucket=_bucket(headers.bucket, tags, asked.model, policy, default),
         input_tokens=asked.input_tokens,
         output_cap=asked.output_cap,
         stream=asked.stream,
         needs=asked.needs,
         tags=tags,
-        residency=residency,
+        residency=headers.residency,
         operation=asked.operation,
-        deadline_seconds=deadline,
-        request_id=request_id,
-        trace=trace,
+        deadline_seconds=policy.deadline_seconds if headers.deadline_seconds is None else headers.deadline_seconds,
+        request_id=headers.request_id,
+        trace=headers.trace,
     )
 
 
 def with_wishes(asked: Asked, request: Request) -> Asked:
     """The request with what its headers wish for: `x-baseload-usage-cost: true` adds the cost to the usage."""
-    wish = request.header(USAGE_COST)
-    if wish is None or wish.lower() not in (b"true", b"1"):
+    if not said(request.head).cost_asked:
         return asked
     return msgspec.structs.replace(asked, cost_asked=True, usage_asked=True)
 
 
 def along(request: Request, defaults: Headers = ()) -> Headers:
     """The client's own headers that go upstream with its request, before those that a dialect asks for by default."""
-    found = [field for field in request.headers if field[0] in _ALONG]
+    found = said(request.head).along
+    if request.id:
+        found = (*found, (REQUEST_ID, request.id))
     if defaults:
         named = {name for name, _ in found}
-        found += [field for field in defaults if field[0] not in named]
+        found = (*found, *(field for field in defaults if field[0] not in named))
     return found
 
 

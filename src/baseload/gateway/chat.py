@@ -10,7 +10,6 @@ client has its last byte.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
@@ -21,12 +20,12 @@ import msgspec
 from baseload.clock import Clock
 from baseload.errors import BadInput
 from baseload.gateway import refusals
-from baseload.gateway.answers import REQUEST_ID
 from baseload.gateway.asking import along, facts_of, with_wishes
 from baseload.gateway.budgets import Budgets
 from baseload.gateway.counting import count
 from baseload.gateway.ending import Ending, succeeds
 from baseload.gateway.http import Exchange, Headers, Request
+from baseload.gateway.ids import new_id
 from baseload.gateway.job import Job
 from baseload.gateway.meter import Meter, Record, Try
 from baseload.gateway.overspent import cheaper, overspent
@@ -81,9 +80,10 @@ class Chat:
         self, operation: Operation, request: Request, exchange: Exchange, key: ClientKey | None = None
     ) -> None:
         """Serve one request, made with a client's key where one was sent."""
-        if request.header(REQUEST_ID) is None:
-            request.headers.append((REQUEST_ID, os.urandom(16).hex().encode()))
-        job = await self._read(operation, request, key)
+        at_ns = self._clock.time_ns()
+        request.name = new_id(at_ns)
+        request.id = request.id or request.name.encode()
+        job = await self._read(operation, request, key, at_ns)
         if not isinstance(job, Refused) and not self._meter.takes_calls():
             job = refusals.not_taken()
         if isinstance(job, Refused):
@@ -103,13 +103,13 @@ class Chat:
 
     # Understand and decide.
 
-    async def _read(self, operation: Operation, request: Request, key: ClientKey | None) -> Job | Refused:
+    async def _read(self, operation: Operation, request: Request, key: ClientKey | None, at_ns: int) -> Job | Refused:
         read, large = reader(operation), len(request.body) > LARGE_BYTES
         try:
             asked = await asyncio.to_thread(read, request.body) if large else read(request.body)
             asked = with_wishes(asked, request)
             snapshot = self._state.snapshot
-            facts = facts_of(asked, request, snapshot.policy, self._clock.time_ns(), snapshot.defaults.get(asked.model))
+            facts = facts_of(asked, request, snapshot.policy, at_ns, snapshot.defaults.get(asked.model))
         except BadBody as error:
             return refusals.bad_body(error)
         if key is not None:
@@ -132,8 +132,8 @@ class Chat:
         sent_cap = asked.output_cap
         if self._budgets.on:
             asked, facts = self._budgets.capped(asked, facts)
-        decision = self._decide(facts, snapshot)
-        if not decision.routes and not self._decide(facts, snapshot, State()).routes:
+        decision = self._decide(request.name, facts, snapshot)
+        if not decision.routes and not self._decide(request.name, facts, snapshot, State()).routes:
             return refusals.not_admissible(decision)
         job = Job(request, asked, snapshot, Record(facts, decision, snapshot.offers, asked.body), owner=owner)
         if facts.deadline_seconds is not None:
@@ -142,11 +142,10 @@ class Chat:
             self._budgets.open(job, was_capped=asked.output_cap != sent_cap)
         return job
 
-    def _decide(self, facts: Facts, snapshot: Snapshot, state: State | None = None) -> Decision:
+    def _decide(self, name: str, facts: Facts, snapshot: Snapshot, state: State | None = None) -> Decision:
         """Ask the policy. When failing upstreams are all that is left, they are tried rather than nobody."""
         now = state or self._state.observed()
         estimate = partial(self._state.estimate, snapshot)
-        name = f"{facts.at_ns:016x}{os.urandom(8).hex()}"
         decision = decide(
             facts,
             snapshot.policy,
@@ -157,7 +156,7 @@ class Chat:
             sieve=snapshot.sieve,
         )
         if now.unhealthy and not decision.routes:
-            return self._decide(facts, snapshot, msgspec.structs.replace(now, unhealthy=frozenset()))
+            return self._decide(name, facts, snapshot, msgspec.structs.replace(now, unhealthy=frozenset()))
         return decision
 
     # Try one route after the other.
@@ -167,7 +166,7 @@ class Chat:
             return
         if job.hold is not None and job.hold.downgrades is not None:
             for facts in cheaper(job, job.hold):
-                if await self._served(job, exchange, self._decide(facts, job.snapshot)):
+                if await self._served(job, exchange, self._decide(job.request.name, facts, job.snapshot)):
                     return
         await self._give_up(job, exchange)
 

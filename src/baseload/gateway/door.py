@@ -28,6 +28,15 @@ class Door:
 
     def obstacle(self, request: Request) -> Refused | None:
         """Why a request is not let in; None when it is."""
+        known = request.head.known
+        if known.get("door") is self:
+            return None
+        found = self._obstacle(request)
+        if found is None and request.body:  # without one, nothing was asked of its type
+            known["door"] = self
+        return found
+
+    def _obstacle(self, request: Request) -> Refused | None:
         host = request.header(b"host")
         if self._names is not None and host is not None and _name(host) not in self._names:
             return _unknown_host(host, self._names)

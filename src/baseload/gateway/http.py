@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import cast
 
 from baseload.gateway.endpoints import dialect_of
-from baseload.gateway.request import Headers, Phase, Refusal, Request, RequestReader, Room
+from baseload.gateway.request import Headers, Heads, Phase, Refusal, Request, RequestReader, Room
 from baseload.settings import Limits
 from baseload.wire.problem import problem_in
 
@@ -142,7 +142,7 @@ class Connection(asyncio.Protocol):
         self.last = False  # the answer in the making is the last one on this connection
         self.deadline = _FOREVER
         self._loop = server.loop
-        self._reader = RequestReader(server.limits, server.room)
+        self._reader = RequestReader(server.limits, server.room, server.heads)
         self._transport: asyncio.Transport
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
@@ -308,6 +308,7 @@ class Server:
     def __init__(self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         self.handler = handler
         self.room = Room(limits.bodies_bytes)
+        self.heads = Heads()
         self.limits = limits
         self.loop = loop
         self.closing = False

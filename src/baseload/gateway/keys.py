@@ -102,24 +102,39 @@ class KeyRing:
         self._look()
         if not self._entries and not self.required:
             return None
+        known: tuple[object, _Entry, bool] | None = request.head.known.get("key")
+        if known is not None and known[0] is self._entries:  # the same bytes were compared before, in constant time
+            return self._in_force(known[1], current=known[2])
         found = tokens(request)
         ours = next((token for token in found if token.startswith(_MARK)), None)
-        if ours is not None:
-            return self.find(ours)
-        if not self.required:
+        if ours is None and not self.required:
             return None
-        return self.find(found[0]) if found else Unknown(_NO_KEY)
+        if not found:
+            return Unknown(_NO_KEY)
+        entry, current = self._compared(ours or found[0])
+        if entry is None:
+            return _NOT_KNOWN
+        request.head.known["key"] = (self._entries, entry, current)
+        return self._in_force(entry, current=current)
 
     def find(self, token: bytes) -> ClientKey | Unknown:
         """The key that a token is of."""
+        entry, current = self._compared(token)
+        return self._in_force(entry, current=current) if entry is not None else _NOT_KNOWN
+
+    def _compared(self, token: bytes) -> tuple[_Entry | None, bool]:
+        """The entry that a token is of, and whether by its current secret and not by its former one."""
         digest = sha256(token).digest()
         entry = self._entries.get(token[_PREFIX], _UNKNOWN)
-        now = self._clock.time_ns()
         current = compare_digest(digest, entry.digest)
         former = compare_digest(digest, entry.former)
-        key = entry.key
-        if key is None or not (current or former):
-            return Unknown("The API key is not known here. Check it, or have one made with `baseload key create`.")
+        return (entry if entry.key is not None and (current or former) else None), current
+
+    def _in_force(self, entry: _Entry, *, current: bool) -> ClientKey | Unknown:
+        """The key of an entry, unless its time is over."""
+        key, now = entry.key, self._clock.time_ns()
+        if key is None:
+            return _NOT_KNOWN
         if key.disabled:
             return Unknown(f"The key `{key.title}` was revoked. Have another one made.")
         if now >= entry.expires_ns:
@@ -156,6 +171,7 @@ class KeyRing:
         return found.st_mtime_ns, found.st_ino, found.st_size
 
 
+_NOT_KNOWN = Unknown("The API key is not known here. Check it, or have one made with `baseload key create`.")
 _NO_KEY = "No API key was sent. Send yours as `Authorization: Bearer bl-...` or `x-api-key: bl-...`."
 
 

@@ -62,7 +62,7 @@ def line_of(call: Call) -> dict[str, object]:
     nanos = call.cost_nanousd
     fields: dict[str, object] = {
         "call": call.id,
-        "request_id": call.facts.request_id,
+        "request_id": call.facts.request_id or call.id,
         "status": call.status.value,
         "http_status": last.http_status if last is not None else None,
         "operation": call.facts.operation.value,

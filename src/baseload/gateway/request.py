@@ -8,39 +8,17 @@ refused here. After a refusal, and after a request that closes its connection, n
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from enum import IntEnum
 
 import httptools
 import msgspec
 
+from baseload.gateway.head import Head, Headers, Heads, Request, Template
 from baseload.settings import Limits
 
-Headers = Sequence[tuple[bytes, bytes]]
+__all__ = ["Head", "Headers", "Heads", "Phase", "Refusal", "Request", "RequestReader", "Room"]
 
 _NO_UPGRADE = "Protocol upgrades are not served here. Send plain HTTP/1.1."
-
-
-class Request(msgspec.Struct, frozen=True):
-    """One request, whole. `target` is in origin form (`/path?query`); header names are lower case, values as sent."""
-
-    method: str
-    target: str
-    headers: list[tuple[bytes, bytes]]
-    body: bytes = b""
-    keep_alive: bool = True
-    http_1_0: bool = False
-
-    @property
-    def path(self) -> str:
-        return self.target.partition("?")[0]
-
-    def header(self, name: bytes) -> bytes | None:
-        """The first field of that (lower-case) name."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
 
 
 class Room:
@@ -88,10 +66,11 @@ class _Stop(Exception):
 class RequestReader:
     """Feed it bytes as they come; whole requests and the one refusal that may end them line up in `ready`.
 
-    What a body takes of `room` is given back by whoever answers its request.
+    What a body takes of `room` is given back by whoever answers its request. A request that came in one piece with a
+    head that came before is not parsed again: `heads` remembers what llhttp made of it.
     """
 
-    def __init__(self, limits: Limits, room: Room | None = None) -> None:
+    def __init__(self, limits: Limits, room: Room | None = None, heads: Heads | None = None) -> None:
         self.ready: deque[Request | Refusal] = deque()
         self.phase = Phase.BETWEEN
         self.begun = 0  # requests whose first byte was seen
@@ -99,6 +78,8 @@ class RequestReader:
         self.wants_continue = False  # the client waits to be asked for its body
         self._limits = limits
         self._room = room if room is not None else Room(limits.bodies_bytes)
+        self._heads = heads if heads is not None else Heads()
+        self._template: Template | None = None  # the head that this client sent last
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._head_fed = 0
         self._url = b""
@@ -115,7 +96,14 @@ class RequestReader:
         """Read what came from the client. Never raises: what cannot be read becomes a refusal."""
         if self.deaf or self._parser is None:
             return
-        begun = self.begun
+        whole = self.phase is Phase.BETWEEN
+        if whole and self._template is not None:
+            known = self._template.read(data, self._limits.body_bytes)
+            if known is not None and self._room.take(len(known.body)):
+                self.begun += 1
+                self.ready.append(known)
+                return
+        begun, waiting = self.begun, len(self.ready)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -127,6 +115,16 @@ class RequestReader:
             self._head_fed += len(data)
             if self._head_fed > self._limits.head_bytes:
                 self._refuse_head()
+        if whole and self.begun == begun + 1 and len(self.ready) == waiting + 1:
+            self._remember(data)
+
+    def _remember(self, data: bytes) -> None:
+        """A request came in one piece: the next one may begin with the same bytes."""
+        request = self.ready[-1]
+        if isinstance(request, Request) and not self.deaf and self.phase is Phase.BETWEEN:
+            self._template = self._heads.remember(data, request, self._limits.head_bytes)
+            if self._template is not None:
+                self.ready[-1] = Request(self._template.head, request.body)
 
     def refuse(self, status: int, message: str, code: str) -> None:
         """Line up a refusal behind the requests that came whole, and read nothing more."""
@@ -194,15 +192,9 @@ class RequestReader:
         self.wants_continue = False
         keep_alive = self._parser.should_keep_alive()
         body, self._body = bytes(self._body), bytearray()
-        request = Request(
-            self._parser.get_method().decode(),
-            _origin_form(self._url),
-            self._headers,
-            body,
-            keep_alive,
-            self._parser.get_http_version() == "1.0",
-        )
-        self.ready.append(request)
+        old = self._parser.get_http_version() == "1.0"
+        method, target = self._parser.get_method().decode(), _origin_form(self._url)
+        self.ready.append(Request(Head(method, target, self._headers, keep_alive=keep_alive, http_1_0=old), body))
         self.deaf = not keep_alive
 
     # What forbids a head or a body.

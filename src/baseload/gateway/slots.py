@@ -70,14 +70,31 @@ class Slots:
         """In flight now, everywhere."""
         return self.own.get(name, 0) if self._table is None else self._table.busy(name)
 
-    def in_flight(self, names: Iterable[str]) -> Mapping[str, int]:
-        """In flight now by name, everywhere, for those names at least."""
-        return self.own if self._table is None else {name: self._table.busy(name) for name in names}
+    @property
+    def in_flight(self) -> Mapping[str, int]:
+        """In flight now by name, everywhere: it changes as requests come and go."""
+        return self.own if self._table is None else _InFlight(self._table)
 
     def close(self) -> None:
         """Give the row back: what it counted is in flight no more."""
         if self._table is not None:
             self._table.close()
+
+
+class _InFlight(Mapping[str, int]):
+    """What a table counts, looked up when it is asked for."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def __getitem__(self, name: str) -> int:
+        return self._table.busy(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table.names)
+
+    def __len__(self) -> int:
+        return len(self._table.names)
 
 
 class Table:
@@ -99,7 +116,9 @@ class Table:
     def take(self, name: str, limit: int | None) -> bool:
         """Count one more, unless the sum is at its limit."""
         at = self._at(name)
-        if limit is None:
+        # Each worker that looks at this very moment may add one that we do not see. With room for all of them there is
+        # nothing to agree on; the lock is for the last slots.
+        if limit is None or self.busy(name) + 2 * self._cells[_ROWS_USED] <= limit:
             self._cells[at] += 1
             return True
         fcntl.flock(self._fd, fcntl.LOCK_EX)  # as in `_locked`, on every request
@@ -119,6 +138,11 @@ class Table:
         """The sum over all workers."""
         cells, first = self._cells, _FIRST + self._column(name)
         return sum(cells[first : first + cells[_ROWS_USED] * COLUMNS : COLUMNS])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What this worker has counted or asked for."""
+        return tuple(self._columns)
 
     def close(self) -> None:
         """Free the row for another worker."""

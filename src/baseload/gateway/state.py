@@ -31,7 +31,7 @@ UNUSUAL_SECONDS = 10.0
 class Snapshot:
     """A policy with its version, the offers that price its routes and the upstreams they go to.
 
-    `limited` are the upstreams whose replicas have so many slots each, `counted` all that have slots, `watched` those
+    `limited` are the upstreams whose replicas have so many slots each, `watched` those
     whose engines say what waits in them, `patient` the routes where a request may wait for a slot. The `sieve`
     remembers which routes may serve what; `defaults` are the buckets, by model, of requests that say nothing of their
     task.
@@ -44,7 +44,6 @@ class Snapshot:
     models: frozenset[str]
     targets: Mapping[str, Target]
     limited: tuple[str, ...]
-    counted: tuple[str, ...]
     watched: tuple[str, ...]
     patient: tuple[Route, ...]
     sieve: Sieve
@@ -62,6 +61,8 @@ class GatewayState:
         self.slots = targets.slots
         self.lines = Lines(self.slots)
         self.service = Service()
+        self._in_flight = self.slots.in_flight
+        self._calm: State | None = None  # what is observed as long as nothing fails, where that is always the same
         self.snapshot = self._snapshot(policy, offers)
 
     def swap(self, policy: Policy, offers: Mapping[str, Offer] | None = None) -> str:
@@ -73,13 +74,16 @@ class GatewayState:
     @property
     def in_flight(self) -> Mapping[str, int]:
         """Requests in flight by upstream, of every worker."""
-        return self.slots.in_flight(self.snapshot.targets)
+        return self._in_flight
 
     def observed(self) -> State:
         """What `decide` needs to know of this moment."""
+        unhealthy = self.targets.unhealthy(self._clock.time_ns())
+        if not unhealthy and self._calm is not None:
+            return self._calm
         return State(
-            in_flight=self.slots.in_flight(self.snapshot.counted),
-            unhealthy=self.targets.unhealthy(self._clock.time_ns()),
+            in_flight=self._in_flight,
+            unhealthy=unhealthy,
             room=self._room(),
             waits=self._waits() if self.snapshot.patient else {},
             answer_seconds=self._answer_seconds() if self.snapshot.watched else self.service.all,
@@ -125,6 +129,10 @@ class GatewayState:
 
     def _snapshot(self, policy: Policy, offers: Mapping[str, Offer]) -> Snapshot:
         limited = tuple(name for name, each in self.targets.by_name.items() if each.room() is not None)
+        watched = tuple(name for name, each in self.targets.by_name.items() if each.upstream.pool.metrics_seconds)
+        patient = tuple(route for route in policy.routes if route.wait_seconds)
+        plain = not (limited or watched or patient)
+        self._calm = State(in_flight=self._in_flight, answer_seconds=self.service.all) if plain else None
         return Snapshot(
             policy=policy,
             version=version(policy),
@@ -133,9 +141,8 @@ class GatewayState:
             models=frozenset(policy.models),
             targets=self.targets.by_name,
             limited=limited,
-            watched=tuple(name for name, each in self.targets.by_name.items() if each.upstream.pool.metrics_seconds),
-            counted=tuple({each.upstream for each in policy.routes if each.slots is not None} | set(limited)),
-            patient=tuple(route for route in policy.routes if route.wait_seconds),
+            watched=watched,
+            patient=patient,
             sieve=Sieve(policy),
             defaults={model: default_bucket(model, policy) for model in policy.models},
         )

@@ -25,12 +25,12 @@ from collections.abc import Iterator
 
 import msgspec
 
-from baseload.gateway.request import Headers
+from baseload.gateway.head import Headers
 from baseload.wire.asked import MAX_TAG_NAME, MAX_TAG_VALUE, MAX_TAGS, labels, tag
 
 OURS = b"x-baseload-tag-"
 PROPERTY = b"helicone-property-"
-_FAMILIES = (OURS, b"x-litellm-", b"helicone-", b"x-portkey-")
+_FAMILIES = (b"x-litellm-", b"helicone-", b"x-portkey-")
 _PLAIN = {
     b"x-litellm-customer-id": "customer",
     b"x-litellm-end-user-id": "customer",
@@ -47,19 +47,35 @@ _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _VALUE = msgspec.json.Decoder(str | int | float | bool)
 
 
-def add_tags(headers: Headers, tags: dict[str, str]) -> None:
-    """Add to the tags of a body those of the headers. Raises BadBody when one of ours is too long or too many."""
+class HeaderTags(msgspec.Struct, frozen=True):
+    """Names and values: ours, and those that were written for other gateways."""
+
+    ours: tuple[tuple[str, str], ...]
+    theirs: tuple[tuple[str, str], ...]
+
+
+NO_TAGS = HeaderTags((), ())
+
+
+def read_tags(headers: Headers) -> HeaderTags:
+    """The tags among some headers; NO_TAGS when there are none."""
+    ours: list[tuple[str, str]] = []
     theirs: list[tuple[str, str]] = []
     for name, value in headers:
-        if not name.startswith(_FAMILIES):
-            continue
         if name.startswith(OURS):
-            tag(as_text(name[len(OURS) :]), as_text(value), tags)
-        else:
+            ours.append((as_text(name[len(OURS) :]), as_text(value)))
+        elif name.startswith(_FAMILIES):
             theirs += _read(name, as_text(value))
-    for other, text in theirs:
-        if other and len(other) <= MAX_TAG_NAME and len(tags) < MAX_TAGS:
-            tags.setdefault(other, text[:MAX_TAG_VALUE])
+    return HeaderTags(tuple(ours), tuple(theirs)) if ours or theirs else NO_TAGS
+
+
+def add_tags(found: HeaderTags, tags: dict[str, str]) -> None:
+    """Add to the tags of a body those of the headers. Raises BadBody when one of ours is too long or too many."""
+    for name, value in found.ours:
+        tag(name, value, tags)
+    for name, value in found.theirs:
+        if name and len(name) <= MAX_TAG_NAME and len(tags) < MAX_TAGS:
+            tags.setdefault(name, value[:MAX_TAG_VALUE])
 
 
 def as_text(value: bytes) -> str:

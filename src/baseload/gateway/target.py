@@ -44,6 +44,9 @@ _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED)
 _OF_A_KEY = (*_REFUSED, HTTPStatus.TOO_MANY_REQUESTS)
 
 
+_NONE: frozenset[str] = frozenset()
+
+
 class NoRoom(AttemptFailed):
     """Every replica has all the requests that it may have: nothing was sent."""
 
@@ -314,7 +317,10 @@ class Targets:
 
     def unhealthy(self, now_ns: int) -> frozenset[str]:
         """The upstreams that requests should pass by at this moment."""
-        return frozenset(name for name, each in self._all.items() if each.troubled and each.shuts_out(now_ns))
+        for each in self._all.values():
+            if each.troubled:
+                return frozenset(name for name, one in self._all.items() if one.troubled and one.shuts_out(now_ns))
+        return _NONE
 
     def start(self) -> None:
         """Begin to watch replicas. Needs a running loop."""

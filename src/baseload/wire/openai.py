@@ -58,6 +58,7 @@ _BODY = msgspec.json.Decoder(_Body)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _TEXT = msgspec.json.Decoder(str)
 _TEXTS = msgspec.json.Decoder(list[str])
+_NOTHING: frozenset[str] = frozenset()
 _DROPPED = "metadata: values that are no texts are tags for the gateway alone"
 
 
@@ -65,8 +66,9 @@ def read(body: bytes) -> Asked:
     """What a request body asks for. Raises BadBody naming the field at fault and the remedy."""
     document, fields = read_body(body, _BODY, remedy="Send one JSON object with `model` and `messages`.")
     check_entries("messages", document.messages)
-    check_entries("tools", document.tools)
-    check_entries("functions", document.functions)
+    if document.tools is not None or document.functions is not None:
+        check_entries("tools", document.tools)
+        check_entries("functions", document.functions)
     if document.stream_options is not None:
         inner_places(bytes(fields["stream_options"]))
     pictured = b'"image_url"' in body and b'"image_url"' in bytes(fields["messages"])
@@ -146,6 +148,8 @@ def _usage_edit(asked: Asked) -> tuple[int, int, bytes]:
 
 
 def _needs(document: _Body, pictured: bool) -> frozenset[str]:
+    if not (document.tools or document.functions or document.response_format or pictured):
+        return _NOTHING
     needs = set()
     if document.tools or document.functions:
         needs.add("tools")
@@ -158,7 +162,9 @@ def _needs(document: _Body, pictured: bool) -> frozenset[str]:
 
 def _input_tokens(document: _Body, pictured: bool) -> int:
     """From the bytes of messages and tools; of a message with images its texts and a flat count per image."""
-    parts = [*document.messages, *(document.tools or ()), *(document.functions or ())]
+    parts = document.messages
+    if document.tools or document.functions:
+        parts = [*parts, *(document.tools or ()), *(document.functions or ())]
     if not pictured:
         return tokens_in(sum([memoryview(part).nbytes for part in parts]))
     text, images = 0, 0
@@ -191,6 +197,8 @@ def _not_theirs(document: _Body, fields: FieldValues) -> dict[str, bytes | None]
 
 def _tags(document: _Body) -> dict[str, str]:
     tags: dict[str, str] = {}
+    if document.user is None and not document.metadata:
+        return tags
     for name, raw in (document.metadata or {}).items():
         text = decoded(_TEXT, bytes(raw))
         if text is not None:
