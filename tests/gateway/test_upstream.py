@@ -13,7 +13,7 @@ import pytest
 from tests.gateway.conftest import Bench
 
 from baseload.errors import BadConfig
-from baseload.gateway import upstream
+from baseload.gateway import connection, upstream
 from baseload.gateway.upstream import AttemptFailed, Client
 from baseload.settings import Timeouts
 
@@ -304,7 +304,7 @@ async def test_an_answer_that_lacks_only_its_end_mark_keeps_its_connection(meet)
 
 
 async def test_an_end_mark_that_never_comes_is_not_waited_for_long(meet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream, "TAIL_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "TAIL_SECONDS", 0.1)
     peer, client = await meet(answers(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"), Timeouts())
     with await client.send("GET", "/x", []) as answer:
         assert await answer.next() == b"ok"
