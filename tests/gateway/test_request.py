@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baseload.gateway.request import Refusal, Request, RequestReader
+from baseload.gateway.request import Heads, Refusal, Request, RequestReader
 from baseload.settings import Limits
 
 HOST = b"Host: a\r\n"
@@ -152,6 +152,16 @@ def test_memory_of_an_endless_head_is_bounded() -> None:
     assert reader.ready[0].status == 431
 
 
+def told(items: list[Request | Refusal]) -> list[object]:
+    """What was read, but for the field that says how long a body is."""
+    return [
+        (item.method, item.target, [f for f in item.headers if f[0] != b"content-length"], item.body, item.keep_alive)
+        if isinstance(item, Request)
+        else item
+        for item in items
+    ]
+
+
 @given(
     requests=st.lists(st.sampled_from([data for data, _ in ACCEPTED.values()]), min_size=1, max_size=4),
     cuts=st.lists(st.integers(0, 5000), max_size=12),
@@ -159,8 +169,59 @@ def test_memory_of_an_endless_head_is_bounded() -> None:
 def test_any_split_of_pipelined_requests_reads_the_same(requests: list[bytes], cuts: list[int]) -> None:
     data = b"".join(requests)
     places = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
-    assert read(*(data[a:b] for a, b in pairwise(places))) == read(data)
+    assert told(read(*(data[a:b] for a, b in pairwise(places)))) == told(read(data))
     assert len(read(data)) == len(requests)
+
+
+@given(requests=st.lists(st.sampled_from([data for data, _ in ACCEPTED.values()]), min_size=1, max_size=8))
+def test_a_head_that_came_before_means_the_same(requests: list[bytes]) -> None:
+    heads = Heads()
+    readers = [RequestReader(Limits(), heads=heads) for _ in range(2)]
+    for data in requests:
+        for reader in readers:
+            reader.feed(data)
+    for reader in readers:
+        assert told(list(reader.ready)) == told([each for data in requests for each in read(data)])
+
+
+KNOWN = b"POST /v1/x HTTP/1.1\r\nHost: a\r\nContent-Length: %b\r\nX-Team: a\r\n\r\n%b"
+
+
+@pytest.mark.parametrize(
+    ("length", "body", "status"),
+    [
+        (b"3", b"abc", None),
+        (b"0", b"", None),
+        (b"+3", b"abc", 400),
+        (b"3,3", b"abc", 400),
+        (b"0x3", b"abc", 400),
+        (b"", b"abc", 400),
+        (b"99999999999999999999", b"abc", 400),
+        (b"999999999", b"abc", 413),
+        (b"3\r\nContent-Length: 4", b"abcd", 400),
+        (b"3\r\nTransfer-Encoding: chunked", b"abc", 400),
+    ],
+)
+def test_a_known_head_with_another_length(length: bytes, body: bytes, status: int | None) -> None:
+    reader = RequestReader(Limits())
+    reader.feed(KNOWN % (b"5", b"first"))
+    reader.feed(KNOWN % (length, body))
+    first, second = reader.ready
+    assert isinstance(first, Request)
+    if status is None:
+        assert isinstance(second, Request)
+        assert (second.body, second.head) == (body, first.head)
+    else:
+        assert isinstance(second, Refusal)
+        assert second.status == status
+
+
+def test_a_known_head_whose_body_comes_later_or_with_the_next_request() -> None:
+    reader = RequestReader(Limits())
+    reader.feed(KNOWN % (b"5", b"first"))
+    reader.feed(KNOWN % (b"6", b"sec"))
+    reader.feed(b"ond" + KNOWN % (b"5", b"third") + KNOWN % (b"2", b"4t"))
+    assert [item.body for item in reader.ready if isinstance(item, Request)] == [b"first", b"second", b"third", b"4t"]
 
 
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=4))
