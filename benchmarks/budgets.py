@@ -17,9 +17,9 @@ from decimal import Decimal
 from baseload.catalog.entries import Offer, Precedence, PriceRow, Rates, Source
 from baseload.clock import SystemClock
 from baseload.gateway.budgets import Budgets
+from baseload.gateway.head import Head, Request
 from baseload.gateway.job import Job
 from baseload.gateway.meter import Record
-from baseload.gateway.head import Head, Request
 from baseload.gateway.slots import Slots
 from baseload.gateway.state import GatewayState
 from baseload.gateway.target import Targets

@@ -73,7 +73,7 @@ rows = st.builds(
 def test_the_estimate_is_the_price_to_a_nanodollar(schedule, prompt: int, cap: int, hours: int) -> None:
     offered = Offer("u", "m", SOURCE, schedule)
     state, asked = state_of(offered), facts(prompt, cap, NOON + timedelta(hours=hours))
-    estimate = state.estimate(state.snapshot, state.snapshot.policy.routes[0], asked)
+    estimate = state.estimates(state.snapshot)(state.snapshot.policy.routes[0], asked)
     when = NOON + timedelta(hours=hours)
     if offered.row(when) is None:
         assert estimate is None
@@ -85,12 +85,12 @@ def test_the_estimate_is_the_price_to_a_nanodollar(schedule, prompt: int, cap: i
 @pytest.mark.parametrize("half", [Rates(input=None, output=Decimal(1)), Rates(input=Decimal(1), output=None)])
 def test_half_a_price_is_no_estimate(half: Rates) -> None:
     state = state_of(Offer("u", "m", SOURCE, (PriceRow(half),)))
-    assert state.estimate(state.snapshot, state.snapshot.policy.routes[0], facts()) is None
+    assert state.estimates(state.snapshot)(state.snapshot.policy.routes[0], facts()) is None
 
 
 def test_an_offer_that_nobody_prices_is_no_estimate() -> None:
     state = state_of(offer(0))
-    assert state.estimate(state.snapshot, route(9, offer="x/y"), facts()) is None
+    assert state.estimates(state.snapshot)(route(9, offer="x/y"), facts()) is None
 
 
 def test_cached_rates_follow_the_minute() -> None:
@@ -101,7 +101,7 @@ def test_cached_rates_follow_the_minute() -> None:
     state = state_of(Offer("u", "m", SOURCE, rows))
     at = [NOON, NOON + timedelta(seconds=29), NOON + timedelta(seconds=30), NOON]
     first = state.snapshot.policy.routes[0]
-    assert [state.estimate(state.snapshot, first, facts(at=when)) for when in at] == [1e6, 1e6, 2e6, 1e6]
+    assert [state.estimates(state.snapshot)(first, facts(at=when)) for when in at] == [1e6, 1e6, 2e6, 1e6]
 
 
 async def test_slots_are_counted_by_upstream() -> None:

@@ -253,3 +253,18 @@ def test_a_count_that_cannot_be_read_changes_no_other(usage: dict[str, object]) 
     plain = json.dumps(usage).encode()
     beside = b'{"x":1e999' + (b"," if usage else b"") + plain[1:]
     assert usage_in(beside) == usage_in(plain)
+
+
+_COUNT = st.integers(0, 60) | st.none()
+
+
+@given(st.integers(-1, 50), st.integers(0, 50), _COUNT, _COUNT, _COUNT, _COUNT)
+def test_a_plain_usage_is_read_as_any_other(
+    read: int, written: int, total: int | None, cached: int | None, beside: int | None, thought: int | None
+) -> None:
+    usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": total, "cached_tokens": beside}
+    usage["prompt_tokens_details"] = {"cached_tokens": cached} if cached is not None else None
+    usage["completion_tokens_details"] = {"reasoning_tokens": thought} if thought is not None else None
+    plain = {name: value for name, value in usage.items() if value is not None}
+    odd = plain | {"cache_nothing": 0}  # which takes the closer look
+    assert usage_in(json.dumps(plain).encode()) == usage_in(json.dumps(odd).encode())

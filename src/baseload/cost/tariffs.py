@@ -39,15 +39,16 @@ class _Step:
 class Tariff:
     """One row of an offer's schedule."""
 
-    __slots__ = ("_steps",)
+    __slots__ = ("_only", "_steps")
 
     def __init__(self, row: PriceRow) -> None:
         tiers = sorted(row.tiers, key=lambda tier: -tier.above_prompt_tokens)
         self._steps = (*(_step(tier.above_prompt_tokens, tier.rates) for tier in tiers), _step(-1, row.rates))
+        self._only = self._steps[0] if len(self._steps) == 1 else None
 
     def nanousd(self, usage: Usage) -> int | None:
         """What a Usage costs; None when something in it has no price."""
-        step = self._step(usage.prompt_tokens)
+        step = self._only or self._step(usage.prompt_tokens)
         total = step.request
         for count, rate in (
             (usage.input_tokens, step.input),
@@ -65,7 +66,7 @@ class Tariff:
 
     def expected(self, read: int, written: int) -> int | None:
         """What so many tokens read and written are likely to cost, to a nano-dollar; None when a price is missing."""
-        step = self._step(read)
+        step = self._only or self._step(read)
         if step.input is None or (written and step.output is None):
             return None
         pico = read * step.input + written * (step.output or 0)

@@ -7,8 +7,8 @@ from decimal import Decimal
 from functools import lru_cache
 
 from baseload.gateway.endpoints import MESSAGES
-from baseload.gateway.http import JSON
 from baseload.gateway.head import REQUEST_ID, Headers, Request
+from baseload.gateway.http import JSON
 from baseload.load.calls import Call, Decision
 from baseload.policy.policy import Route
 from baseload.units import shown_usd, usd

@@ -27,7 +27,7 @@ LONGEST_SECONDS = 86_400
 """The longest deadline: no request takes a day."""
 
 # Fields of the client that mean the same to an upstream. Its authorization is ours to give, never the client's.
-_ALONG = frozenset((b"accept", b"user-agent", b"idempotency-key", b"traceparent", b"tracestate", b"openai-beta"))
+_ALONG = frozenset((b"accept", b"user-agent", b"idempotency-key", b"tracestate", b"openai-beta"))
 _ALONG |= {b"anthropic-version", b"anthropic-beta"}
 
 
@@ -39,6 +39,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     deadline_seconds: float | None
     request_id: str
     trace: str
+    traced: bool
     cost_asked: bool
     tags: HeaderTags
     along: Headers
@@ -60,6 +61,7 @@ def _said(head: Head) -> Said:
         deadline_seconds=_seconds(_text(deadline)) if deadline is not None else None,
         request_id=_line(_text(head.id)),
         trace=read_trace(head.header(TRACEPARENT) or b""),
+        traced=head.header(TRACEPARENT) is not None,
         cost_asked=(head.header(USAGE_COST) or b"").lower() in (b"true", b"1"),
         tags=read_tags(head.headers),
         along=tuple(field for field in head.headers if field[0] in _ALONG),
@@ -96,14 +98,21 @@ def with_wishes(asked: Asked, request: Request) -> Asked:
     return msgspec.structs.replace(asked, cost_asked=True, usage_asked=True)
 
 
-def along(request: Request, defaults: Headers = ()) -> Headers:
-    """The client's own headers that go upstream with its request, before those that a dialect asks for by default."""
-    found = said(request.head).along
-    if request.id:
-        found = (*found, (REQUEST_ID, request.id))
+def along(head: Head, defaults: Headers = ()) -> Headers:
+    """The client's own headers that go upstream with its request, before those that a dialect asks for by default. Its
+    id and its trace are not among them: those are each request's own."""
+    found = said(head).along
     if defaults:
         named = {name for name, _ in found}
-        found = (*found, *(field for field in defaults if field[0] not in named))
+        return (*found, *(field for field in defaults if field[0] not in named))
+    return found
+
+
+def numbered(request: Request) -> Headers:
+    """What goes upstream with this request alone: its id, and the trace that its client follows."""
+    found = [(REQUEST_ID, request.id)] if request.id else []
+    if said(request.head).traced:
+        found.append((TRACEPARENT, request.header(TRACEPARENT) or b""))
     return found
 
 

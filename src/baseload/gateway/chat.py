@@ -20,10 +20,11 @@ import msgspec
 from baseload.clock import Clock
 from baseload.errors import BadInput
 from baseload.gateway import refusals
-from baseload.gateway.asking import along, facts_of, with_wishes
+from baseload.gateway.asking import along, facts_of, numbered, with_wishes
 from baseload.gateway.budgets import Budgets
 from baseload.gateway.counting import count
 from baseload.gateway.ending import Ending, succeeds
+from baseload.gateway.head import REQUEST_ID
 from baseload.gateway.http import Exchange, Headers, Request
 from baseload.gateway.ids import new_id
 from baseload.gateway.job import Job
@@ -145,12 +146,11 @@ class Chat:
     def _decide(self, name: str, facts: Facts, snapshot: Snapshot, state: State | None = None) -> Decision:
         """Ask the policy. When failing upstreams are all that is left, they are tried rather than nobody."""
         now = state or self._state.observed()
-        estimate = partial(self._state.estimate, snapshot)
         decision = decide(
             facts,
             snapshot.policy,
             now,
-            estimate,
+            self._state.estimates(snapshot),
             policy_version=snapshot.version,
             id=name,
             sieve=snapshot.sieve,
@@ -242,8 +242,10 @@ class Chat:
         target = job.snapshot.targets[attempt.route.upstream]
         sending = target.send(
             over.path,
-            self._along(job, attempt, over),
+            along(job.request.head, over.headers),
             body,
+            more=self._more(job, attempt),
+            known=job.request.head.known,
             prompt=target.beginning(job.asked),
             within=job.left(),
             on_sent=attempt.on_sent,
@@ -257,13 +259,12 @@ class Chat:
             await self._relaying.relay(Back(job, attempt, over, answer, exchange))
         return True
 
-    def _along(self, job: Job, attempt: Try, over: Passage) -> Headers:
-        """The client's headers that go along; where spans are made, an upstream's are part of the attempt's."""
-        headers = along(job.request, over.headers)
-        if self.traces:
-            ours = outgoing(job.record.decision.id, job.facts.trace, attempt.number)
-            headers = [*(field for field in headers if field[0] != TRACEPARENT), (TRACEPARENT, ours)]
-        return headers
+    def _more(self, job: Job, attempt: Try) -> Headers:
+        """What goes upstream with this attempt alone: where spans are made, what an upstream does is part of its."""
+        if not self.traces:
+            return numbered(job.request)
+        ours = outgoing(job.record.decision.id, job.facts.trace, attempt.number)
+        return [(REQUEST_ID, job.request.id), (TRACEPARENT, ours)]
 
     async def _leave(self, job: Job, attempt: Try, answer: Answer) -> None:
         """Note why the upstream could not serve."""

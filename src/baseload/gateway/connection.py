@@ -210,10 +210,15 @@ class Connection(asyncio.Protocol):
             raise ValueError("it switches protocols")
         if self.status < _FINAL:
             return
-        if sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
+        size, lengths, codings = 0, [], []
+        for name, value in self.headers:
+            size += len(name) + len(value)
+            if name == b"content-length":
+                lengths.append(value)
+            elif name == b"transfer-encoding":
+                codings.append(value)
+        if size > HEAD_BYTES:
             raise ValueError(f"its head is longer than {HEAD_BYTES} bytes")
-        lengths = [value for name, value in self.headers if name == b"content-length"]
-        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
         if codings and (codings != [b"chunked"] or lengths):
             raise ValueError("its length is not plain")
         self.until_close = not lengths and not codings and self.status not in _BODILESS and not self._bodiless

@@ -10,7 +10,7 @@ import msgspec
 
 from baseload.errors import BadInput
 from baseload.gateway import answers
-from baseload.gateway.asking import along
+from baseload.gateway.asking import along, numbered
 from baseload.gateway.ending import succeeds
 from baseload.gateway.http import JSON, Exchange
 from baseload.gateway.job import Job
@@ -46,7 +46,12 @@ async def _asked(job: Job) -> bytes | None:
         over = passage(job.asked, target.upstream.dialect, target.upstream.serves)
         if over is None:
             return None
-        sending = target.send(over.path, along(job.request, over.headers), over.body(first.model), within=job.left())
+        sending = target.send(
+            over.path,
+            [*along(job.request.head, over.headers), *numbered(job.request)],
+            over.body(first.model),
+            within=job.left(),
+        )
         with await sending as answer:
             body = await answer.read() if succeeds(answer.status) else b""
         return body if msgspec.json.decode(body, type=_Count) else None

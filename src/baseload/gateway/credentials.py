@@ -20,18 +20,14 @@ REFUSED_SECONDS = 60.0
 class Credential:
     """One key, as the header that carries it. `header` is None when the upstream is asked without a key."""
 
-    __slots__ = ("current", "header", "rests_until_ns", "weight")
+    __slots__ = ("current", "header", "rests_until_ns", "secret", "weight")
 
     def __init__(self, header: tuple[bytes, bytes] | None, weight: float = 1.0) -> None:
         self.header = header
         self.weight = weight
         self.current = 0.0
         self.rests_until_ns = 0
-
-    @property
-    def secret(self) -> bytes:
-        """The key itself; empty when there is none."""
-        return self.header[1].rpartition(b" ")[2] if self.header is not None else b""
+        self.secret = header[1].rpartition(b" ")[2] if header is not None else b""  # the key itself
 
     def rest(self, seconds: float, now_ns: int) -> None:
         """Leave this key out for so long."""

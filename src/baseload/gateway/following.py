@@ -10,7 +10,7 @@ import re
 from http import HTTPStatus
 
 from baseload.gateway import answers
-from baseload.gateway.asking import along
+from baseload.gateway.asking import along, numbered
 from baseload.gateway.endpoints import RESPONSES
 from baseload.gateway.http import Exchange, Request
 from baseload.gateway.refusals import Refused, say, wrong_method
@@ -48,9 +48,8 @@ class Following:
         await self._pass_on(upstream, found["name"], request, exchange)
 
     async def _pass_on(self, upstream: str, name: str, request: Request, exchange: Exchange) -> None:
-        sending = self._state.snapshot.targets[upstream].send(
-            request.target.removeprefix("/v1"), along(request), request.body, method=request.method
-        )
+        path, headers = request.target.removeprefix("/v1"), [*along(request.head), *numbered(request)]
+        sending = self._state.snapshot.targets[upstream].send(path, headers, request.body, method=request.method)
         try:
             with await sending as answer:
                 if answer.status in _OURS:

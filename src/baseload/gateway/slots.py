@@ -15,7 +15,7 @@ import fcntl
 import mmap
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -104,7 +104,7 @@ class Table:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._fd = os.open(folder / "table", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._columns: dict[str, int] = {}
+        self._places: dict[str, tuple[int, int]] = {}
         self._reclaimed_at = 0.0
         with self._locked():
             self._lock, self.row = self._own_row()
@@ -115,15 +115,15 @@ class Table:
 
     def take(self, name: str, limit: int | None) -> bool:
         """Count one more, unless the sum is at its limit."""
-        at = self._at(name)
+        at, first = self._place(name)
         # Each worker that looks at this very moment may add one that we do not see. With room for all of them there is
         # nothing to agree on; the lock is for the last slots.
-        if limit is None or self.busy(name) + 2 * self._cells[_ROWS_USED] <= limit:
+        if limit is None or self._sum(first) + 2 * self._cells[_ROWS_USED] <= limit:
             self._cells[at] += 1
             return True
         fcntl.flock(self._fd, fcntl.LOCK_EX)  # as in `_locked`, on every request
         try:
-            if self.busy(name) < limit or (self._reclaim() and self.busy(name) < limit):
+            if self._sum(first) < limit or (self._reclaim() and self._sum(first) < limit):
                 self._cells[at] += 1
                 return True
             return False
@@ -132,17 +132,20 @@ class Table:
 
     def give(self, name: str) -> None:
         """Count one less."""
-        self._cells[self._at(name)] -= 1
+        self._cells[self._place(name)[0]] -= 1
 
     def busy(self, name: str) -> int:
         """The sum over all workers."""
-        cells, first = self._cells, _FIRST + self._column(name)
+        return self._sum(self._place(name)[1])
+
+    def _sum(self, first: int) -> int:
+        cells = self._cells
         return sum(cells[first : first + cells[_ROWS_USED] * COLUMNS : COLUMNS])
 
     @property
     def names(self) -> tuple[str, ...]:
         """What this worker has counted or asked for."""
-        return tuple(self._columns)
+        return tuple(self._places)
 
     def close(self) -> None:
         """Free the row for another worker."""
@@ -205,15 +208,14 @@ class Table:
         for at in range(_cell(row, 0), _cell(row + 1, 0)):
             self._cells[at] = 0
 
-    def _at(self, name: str) -> int:
-        return _cell(self.row, self._column(name))
-
-    def _column(self, name: str) -> int:
-        column = self._columns.get(name)
-        if column is None:
+    def _place(self, name: str) -> tuple[int, int]:
+        """The cell of a name in our row, and in the first one."""
+        place = self._places.get(name)
+        if place is None:
             with self._locked():
-                column = self._columns[name] = self._new_column(name)
-        return column
+                column = self._new_column(name)
+            place = self._places[name] = _cell(self.row, column), _cell(0, column)
+        return place
 
     def _new_column(self, name: str) -> int:
         """The column of a name: the one that another worker chose, else the first that nobody uses."""

@@ -16,7 +16,7 @@ from baseload.gateway.asking import default_bucket
 from baseload.gateway.target import Target, Targets
 from baseload.gateway.waiting import Lines, Service
 from baseload.load.facts import Bucket, Facts
-from baseload.policy.decide import State
+from baseload.policy.decide import Estimate, State
 from baseload.policy.expect import AnswerLengths
 from baseload.policy.policy import Policy, Route, version
 from baseload.policy.sieve import Sieve
@@ -183,8 +183,13 @@ class GatewayState:
         seconds = self.service.seconds(route.upstream) or 0.0
         return (self.lines.length(route.upstream) + snapshot.targets[route.upstream].waiting + 1) * seconds / limit
 
-    def estimate(self, snapshot: Snapshot, route: Route, facts: Facts) -> int | None:
+    def estimates(self, snapshot: Snapshot) -> Estimate:
         """Nano-dollars a request is likely to cost on a route; None when its offer has no price."""
-        offer = snapshot.offers.get(route.offer)
-        tariff = self.tariffs.at(route.offer, offer, facts.at_ns) if offer is not None else None
-        return tariff.expected(facts.input_tokens, self.answers.likely(facts)) if tariff is not None else None
+        offers, at, likely = snapshot.offers, self.tariffs.at, self.answers.likely
+
+        def estimate(route: Route, facts: Facts) -> int | None:
+            offer = offers.get(route.offer)
+            tariff = at(route.offer, offer, facts.at_ns) if offer is not None else None
+            return tariff.expected(facts.input_tokens, likely(facts)) if tariff is not None else None
+
+        return estimate

@@ -14,6 +14,7 @@ import random
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import urlsplit
 
 from baseload.clock import Clock
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 MOST_REST_SECONDS = 600.0
 """The longest that a `retry-after` is believed: after that the upstream is asked again all the same."""
+MOST_OPENINGS = 64
+"""Upstreams, keys and paths for which the beginning of one client's requests is remembered."""
 PROBE_SECONDS = 2.0
 """How long a health check or a page of metrics may take."""
 
@@ -65,6 +68,7 @@ class Target:
         self._clients = {url: Client(url, upstream.timeouts, ca_file=upstream.ca_file) for url in upstream.urls}
         self._credentials = Credentials(upstream)
         self._fixed = _fixed_headers(upstream)
+        self._named = frozenset(name.lower().encode() for name in upstream.headers)  # what a client cannot say
         self._under_way = 0  # requests and answers, by this process
         self._idle = asyncio.Event()
         self._watch: list[asyncio.Task[None]] = []
@@ -77,25 +81,32 @@ class Target:
         body: bytes,
         *,
         method: str = "POST",
+        more: Headers = (),
+        known: dict[str, Any] | None = None,
         prompt: bytes = b"",
         within: float | None = None,
         on_sent: Callable[[], None] = lambda: None,
         on_again: Callable[[], None] = lambda: None,
     ) -> Answer:
         """Send a request and wait for the head of its answer, `within` so many seconds when that is less than the
-        upstream's own timeouts. `prompt` is how its prompt begins. Raises AttemptFailed."""
+        upstream's own timeouts. `more` are headers of this request alone; the others are the same for all requests of
+        which `known` is the same. `prompt` is how its prompt begins. Raises AttemptFailed."""
         now = self._clock.time_ns()
         replica = self._take(prompt, now)
         self._under_way += 1
         credential = self._credentials.pick(now)
-        ours = [*self._fixed, credential.header] if credential.header is not None else self._fixed
-        if self.upstream.headers:  # what is configured stands before what the client sent
-            named = {name for name, _ in ours}
-            headers = [field for field in headers if field[0] not in named]
+        client = self._clients[replica.url]
         try:
-            answer = await self._clients[replica.url].send(
-                method, path, [*ours, *headers], body, within=within, on_sent=on_sent, on_again=on_again
-            )
+            if known is None:
+                every = self._headers(credential, [*headers, *more])
+                sending = client.send(method, path, every, body, within=within, on_sent=on_sent, on_again=on_again)
+            else:
+                head = self._opening(client, credential, path, headers, known)
+                if more:
+                    head += b"".join([b"\r\n%b: %b" % field for field in self._theirs(more)])
+                message = b"%b\r\ncontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+                sending = client.send_message(message, within=within, on_sent=on_sent, on_again=on_again)
+            answer = await sending
         except BaseException as error:
             self._give(replica)
             if isinstance(error, AttemptFailed) and not isinstance(error, DeadlinePassed):
@@ -105,6 +116,26 @@ class Target:
         answer.hidden = credential.secret
         self._learn(replica, credential, answer)
         return answer
+
+    def _opening(
+        self, client: Client, credential: Credential, path: str, headers: Headers, known: dict[str, Any]
+    ) -> bytes:
+        """How a request begins, as it was written for the one before."""
+        openings: dict[object, bytes] = known.setdefault("openings", {})
+        found = openings.get(place := (client, credential, path))
+        if found is None:
+            if len(openings) >= MOST_OPENINGS:
+                openings.clear()
+            found = openings[place] = client.opening("POST", path, self._headers(credential, headers))
+        return found
+
+    def _headers(self, credential: Credential, headers: Headers) -> Headers:
+        """What goes upstream: what is configured stands before what the client sent."""
+        ours = [*self._fixed, credential.header] if credential.header is not None else self._fixed
+        return [*ours, *self._theirs(headers)]
+
+    def _theirs(self, headers: Headers) -> Headers:
+        return [field for field in headers if field[0] not in self._named] if self._named else headers
 
     def _take(self, prompt: bytes, now_ns: int) -> Replica:
         """The replica for a request, with its place taken. Raises NoRoom."""

@@ -144,13 +144,28 @@ class Client:
         is right for a chat completion although it is a POST: it changes nothing at the upstream, and a server that
         closes an idle connection has not begun the work.
         """
+        head = self.opening(method, path, headers, host)
+        if body or method not in ("GET", "HEAD"):
+            head += b"\r\ncontent-length: %d" % len(body)
+        message, bodiless = b"%b\r\n\r\n%b" % (head, body), method == "HEAD"
+        return await self.send_message(message, bodiless=bodiless, within=within, on_sent=on_sent, on_again=on_again)
+
+    def opening(self, method: str, path: str, headers: Headers, host: bytes = b"") -> bytes:
+        """How a request to this server begins: all of its head but the length, and without its last line's end."""
         lines = [f"{method} {self.prefix}{path} HTTP/1.1\r\nhost: ".encode("latin-1"), host or self.authority.encode()]
         lines += [b"\r\n%b: %b" % field for field in headers]
-        if body or method not in ("GET", "HEAD"):
-            lines.append(b"\r\ncontent-length: %d" % len(body))
-        lines += (b"\r\n\r\n", body)
-        message = b"".join(lines)
-        bodiless = method == "HEAD"
+        return b"".join(lines)
+
+    async def send_message(
+        self,
+        message: bytes,
+        *,
+        bodiless: bool = False,
+        within: float | None = None,
+        on_sent: Callable[[], None] = lambda: None,
+        on_again: Callable[[], None] = lambda: None,
+    ) -> Answer:
+        """`send` for a request that is written already; `bodiless` says that its answer has no body."""
         if within is None:
             return await self._exchange(message, bodiless, on_sent, on_again)
         try:

@@ -64,11 +64,12 @@ def _ordered(facts: Facts, sieve: Sieve, state: State, estimate: Estimate) -> tu
     """The admissible routes of the model that is asked for, best first, and the others."""
     skipped: list[Skip] = []
     ranked: list[tuple[float, int, Choice]] = []
+    calm = not (state.unhealthy or state.room or facts.deadline_seconds is not None)
     for place, sifted in enumerate(sieve(facts)):
         if sifted.skip is not None:
             skipped.append(sifted.skip)
             continue
-        obstacle = _obstacle(sifted.route, facts, state)
+        obstacle = None if calm and sifted.free else _obstacle(sifted.route, facts, state)
         if obstacle is not None:
             skipped.append(Skip(sifted.route.name, obstacle))
             continue

@@ -18,12 +18,13 @@ MOST = 256
 
 class Sifted(msgspec.Struct, frozen=True, gc=False):
     """One route for a kind of request: what rules it out for good, None when nothing does. `success` is its share
-    in the bucket, `succeed` the words for that."""
+    in the bucket, `succeed` the words for that; `free` that nothing about it limits how much is asked of it."""
 
     route: Route
     skip: Skip | None
     success: float = 0.0
     succeed: str = ""
+    free: bool = False
 
 
 class Sieve:
@@ -61,7 +62,8 @@ def _sifted(route: Route, facts: Facts, policy: Policy) -> Sifted:
     if obstacle is not None:
         return Sifted(route, Skip(route.name, obstacle))
     success = route.success[facts.bucket]
-    return Sifted(route, None, success, f"{success:.0%} succeed")
+    free = route.context_tokens is None and route.slots is None
+    return Sifted(route, None, success, f"{success:.0%} succeed", free)
 
 
 def _obstacle(route: Route, facts: Facts, policy: Policy) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -32,6 +32,8 @@ _TIER_KEY = b'"service_tier"'
 
 # A price that a program wrote: up to a hundred million dollars, to the 24th place, also as 1.2e-05.
 _USD = re.compile(rb"[0-9]{1,8}(?:\.[0-9]{1,24})?(?:[eE]-[0-9]{1,2})?")
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)]
 
 _Decoded = TypeVar("_Decoded")
 Counts = dict[str, object]
@@ -93,6 +95,24 @@ class _Document(msgspec.Struct):
     service_tier: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class _Cached(msgspec.Struct):
+    cached_tokens: Count | None = None
+
+
+class _Thought(msgspec.Struct):
+    reasoning_tokens: Count = 0
+
+
+class _Plain(msgspec.Struct):
+    """A usage as nearly every upstream writes it."""
+
+    prompt_tokens: Count
+    completion_tokens: Count
+    total_tokens: Count = 0
+    prompt_tokens_details: _Cached | None = None
+    completion_tokens_details: _Thought | None = None
+
+
 class _Part(msgspec.Struct):
     text: msgspec.Raw = msgspec.Raw(b"")
 
@@ -108,6 +128,7 @@ class _Complaint(msgspec.Struct):
 
 
 _DOCUMENT = msgspec.json.Decoder(_Document)
+_PLAIN = msgspec.json.Decoder(_Plain)
 _CHOICES = msgspec.json.Decoder(list[Choice])
 _COMPLAINT = msgspec.json.Decoder(_Complaint)
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -159,6 +180,8 @@ def usage_in(raw: bytes, prompt: str = "prompt_tokens", completion: str = "compl
 
     None without a count of the prompt. Any other count that is none (negative, a fraction, beyond MAX_TOKENS) is zero.
     """
+    if prompt == "prompt_tokens" and (plain := _plain_usage(raw)) is not None:
+        return plain
     counts = counts_in(raw)
     read = count_in(counts, prompt)
     if read is None:
@@ -176,6 +199,26 @@ def usage_in(raw: bytes, prompt: str = "prompt_tokens", completion: str = "compl
         cache_write=stored - stored_1h,
         cache_write_1h=stored_1h,
         reasoning=reasoning,
+    )
+
+
+def _plain_usage(raw: bytes) -> Usage | None:
+    """What `usage_in` says of a usage that is nothing out of the ordinary, in one look; else None."""
+    if b"cache_" in raw:
+        return None
+    try:
+        counts = _PLAIN.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    read, written = counts.prompt_tokens_details, counts.completion_tokens_details
+    cached = read.cached_tokens if read is not None else None
+    if raw.count(b'"cached_tokens"') != (cached is not None):
+        return None  # it stands in another place, too
+    thought = written.reasoning_tokens if written is not None else 0
+    if thought and counts.total_tokens != counts.prompt_tokens + counts.completion_tokens:
+        return None  # whether it stands inside or beside takes a closer look
+    return leaves(
+        prompt=counts.prompt_tokens, completion=counts.completion_tokens, cache_read=cached or 0, reasoning=thought
     )
 
 
