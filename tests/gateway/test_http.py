@@ -373,3 +373,19 @@ async def test_a_taken_port_says_so(place) -> None:
     here = await place()
     with pytest.raises(OSError, match="in use"):
         await serve(here.handle, *here.server.address)
+
+
+async def test_a_body_whose_client_is_gone_before_its_handler_began_is_let_go() -> None:
+    place = Place()
+    place.server = await serve(place.handle, "127.0.0.1", 0)
+    post = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+    for asked in (1, 2, 3):
+        for _ in range(20):
+            reader, writer = await asyncio.open_connection(*place.server.address)
+            for _ in range(asked - 1):
+                writer.write(post)
+                await reader.readuntil(b"abc")
+            writer.write(post)
+            writer.transport.abort()
+    await place.server.drain(1.0)
+    assert place.server.room.held == 0

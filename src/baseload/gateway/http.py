@@ -144,7 +144,10 @@ class Connection(asyncio.Protocol):
         self._loop = server.loop
         self._reader = RequestReader(server.limits, server.room, server.heads)
         self._transport: asyncio.Transport
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None  # answers one request after the other
+        self._busy = False
+        self._handed: Request | None = None  # a request that the task has and has not begun
+        self._more: asyncio.Future[Request] | None = None  # what the task waits for while there is none
         self._room: asyncio.Future[None] | None = None
         self._full = False
         self._lingering = False
@@ -161,6 +164,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         self.gone = True
         self._reader.close()
+        if self._handed is not None:
+            self.server.room.give(len(self._handed.body))
         if self._room is not None and not self._room.done():  # a handler that outlives its client writes to nobody
             self._room.set_result(None)
         if self._task is not None:
@@ -172,7 +177,7 @@ class Connection(asyncio.Protocol):
         reader.feed(data)
         if not self._full and not self._lingering:
             self._set_deadline()
-        if self._task is None:
+        if not self._busy:
             self._next()
         elif len(reader.ready) > PIPELINED or reader.waiting_bytes > PIPELINED_BYTES:
             self._transport.pause_reading()
@@ -219,12 +224,12 @@ class Connection(asyncio.Protocol):
         else:
             message = f"The {phase.name.lower()} of the request did not arrive in time. Send it again, faster."
             self._reader.refuse(408, message, "timeout")
-            if self._task is None:
+            if not self._busy:
                 self._next()
 
     def close_if_idle(self) -> None:
         """Close when no request is being read or answered."""
-        if self._task is None and self._reader.phase is Phase.BETWEEN and not self._lingering:
+        if not self._busy and self._reader.phase is Phase.BETWEEN and not self._lingering:
             self._transport.close()
 
     # Deadlines and order.
@@ -238,7 +243,7 @@ class Connection(asyncio.Protocol):
             if self._begun != self._reader.begun:
                 self.deadline = now + limits.head_seconds
         elif self._begun or self._reader.begun:
-            self.deadline = _FOREVER if self._task is not None else now + KEEP_ALIVE_SECONDS
+            self.deadline = _FOREVER if self._busy else now + KEEP_ALIVE_SECONDS
         self._begun = self._reader.begun
 
     def _next(self) -> None:
@@ -258,7 +263,12 @@ class Connection(asyncio.Protocol):
             self._refuse(item)
         else:
             self.deadline = self.deadline if reader.phase is not Phase.BETWEEN else _FOREVER
-            self._task = self._loop.create_task(self._answer(item))
+            self._busy, self._handed = True, item
+            if self._more is not None:
+                self._more.set_result(item)
+                self._more = None
+            else:
+                self._task = self._loop.create_task(self._answer_all(item))
 
     def _refuse(self, refusal: Refusal) -> None:
         """Say no and send our FIN, then drop what the client still sends, for a little while."""
@@ -271,7 +281,18 @@ class Connection(asyncio.Protocol):
         self.deadline = self._loop.time() + LINGER_SECONDS
         self._transport.write_eof()
 
+    async def _answer_all(self, request: Request) -> None:
+        """Answer a request, and every one that comes after it: a task for each would cost more than its switches."""
+        while True:
+            await self._answer(request)
+            if self.gone:
+                return
+            self._more = more = self._loop.create_future()
+            self._answered()
+            request = await more
+
     async def _answer(self, request: Request) -> None:
+        self._handed = None
         exchange = Exchange(self, request)
         try:
             await self.server.handler(request, exchange)
@@ -281,10 +302,11 @@ class Connection(asyncio.Protocol):
             log.exception("unexpected failure while answering %s %s", request.method, request.path)
             await self._apologise(request.path, exchange)
         finally:
-            self._task = None
+            self._busy = False
             self.server.room.give(len(request.body))
-        if self.gone:
-            return
+
+    def _answered(self) -> None:
+        """What comes after an answer: the next request, or nothing more."""
         if self.last:
             self._transport.close()
             return
