@@ -86,6 +86,14 @@ class HotStore(ABC):
                 yield rows.call_of(row.document)
             page = self.rows(query.where(tuple_(table.at_ns, table.id) > tuple_(page[-1].at_ns, page[-1].id)))
 
+    def known(self, ids: Sequence[str]) -> set[str]:
+        """Those of the ids that calls were recorded under."""
+        table, found = tables.calls.c, set[str]()
+        for start in range(0, len(ids), BATCH):
+            query = select(table.id).where(table.id.in_(ids[start : start + BATCH]))
+            found |= {row.id for row in self.rows(query)}
+        return found
+
     def rows(self, query: Select[Any]) -> Sequence[Any]:
         """Every row that a query answers with."""
         with self.moment() as moment:
