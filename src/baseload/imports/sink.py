@@ -10,7 +10,7 @@ from typing import Self
 from sqlalchemy import select
 
 from baseload.errors import NotEnoughData
-from baseload.ledger.hot import FILE, HotStore, open_store
+from baseload.ledger.hot import HotStore, open_store
 from baseload.ledger.rows import document
 from baseload.ledger.statements import Statements
 from baseload.ledger.tables import calls as table
@@ -55,8 +55,8 @@ def _new(store: HotStore, batch: Sequence[Call]) -> tuple[list[Call], int]:
 class Ledger:
     """A ledger that takes what is imported. Use it as a context manager."""
 
-    def __init__(self, directory: Path) -> None:
-        self._store = open_store(directory)
+    def __init__(self, directory: Path, url: str = "") -> None:
+        self._store = open_store(directory, url)
         self._statements = Statements(directory)
         self._seen = _Seen()
 
@@ -82,14 +82,12 @@ class Ledger:
 class DryRun:
     """Says what a ledger would take, and writes nothing: no ledger comes to be where none was."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, url: str = "") -> None:
         self._store: HotStore | None = None
-        if (directory / FILE).exists():
-            try:
-                self._store = open_store(directory, read_only=True)
-            except NotEnoughData:
-                self._store = None
+        try:
+            self._store = open_store(directory, url, read_only=True)
+        except NotEnoughData:
+            self._store = None
         self._statements = Statements(directory, read_only=True)
         self._seen = _Seen()
         self._taken = _Seen()
