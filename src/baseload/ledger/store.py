@@ -114,12 +114,22 @@ class HotStore(ABC):
             yield connection
         self._check_written()
 
+    @contextmanager
+    def lending(self) -> Iterator[Connection]:
+        """One transaction on the accounts of budgets alone: it need not wait for those who record calls."""
+        self._prepare()
+        with self._lending() as connection:
+            yield connection
+        self._check_written()
+
     def release(self, owner: str, folder: Path) -> None:
         """End what a dead worker had borrowed of budgets, once its calls are recorded. Raises LedgerUnavailable."""
         path = held_file(folder, owner)
         if path.exists():
+            left = read_held(path)
             with self.writing() as connection:
-                forfeited = accounts.release(connection, owner, read_held(path))
+                reserved = left.settled(lambda call: bool(_kept(connection, [call])))
+                forfeited = accounts.release(connection, owner, reserved, full=left.full)
             if forfeited:
                 log.warning("%s died with calls under way: their worst case, %d, is charged", owner, forfeited)
             path.unlink(missing_ok=True)
@@ -152,6 +162,10 @@ class HotStore(ABC):
     def _transaction(self) -> AbstractContextManager[Connection]:
         """One transaction, the only one that writes. Raises LedgerUnavailable, or OverflowError or DataError for a
         value that does not fit."""
+
+    def _lending(self) -> AbstractContextManager[Connection]:
+        """One transaction that locks by itself the rows that it changes."""
+        return self._transaction()
 
     def _reading(self) -> AbstractContextManager[Connection]:
         """One transaction that sees one state."""
