@@ -141,11 +141,11 @@ class ListSpool:
         self.begun: list[Call] = []
         self.before: Callable[[], None] = lambda: None
 
-    def begin(self, call: Call, before: Place | None = None) -> Place | None:
+    def begin(self, call: Call, _: Place | None = None) -> Place | None:
         self.begun.append(call)
         return None
 
-    def append(self, call: Call, begun: Place | None = None) -> None:
+    def append(self, call: Call, _: Place | None = None) -> None:
         self.before()
         self.calls.append(call)
 
