@@ -159,6 +159,9 @@ class _Held:
         self.found += batch
         return len(batch), 0
 
+    def settled(self) -> tuple[int, int]:
+        return 0, 0
+
     def seen(self, ids: Sequence[str]) -> int:
         return len(ids) - len(set(ids))
 
