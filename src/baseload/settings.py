@@ -160,6 +160,19 @@ class ReplayTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError(f"`until` comes after `start`, both from {FIRST_YEAR} to {LAST_YEAR}")
 
 
+class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long calls are kept, in whole days after they arrived. Calls older than `hot_days` leave the hot store once
+    they are in the lake and that was looked through; what the lake holds of days older than `lake_days` is removed for
+    good. Left out, everything is kept."""
+
+    hot_days: Annotated[int, msgspec.Meta(ge=2, le=36_500)] | None = None
+    lake_days: Annotated[int, msgspec.Meta(ge=2, le=36_500)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.lake_days is not None and (self.hot_days is None or self.lake_days < self.hot_days):
+            raise ValueError("retention.lake_days needs hot_days, and as many of them at the most")
+
+
 # Well-known ones from frontier to small, so that a first look has something to stand beside; `compare` replaces them.
 COMPARED = (
     "anthropic/claude-opus-5-5",
@@ -184,7 +197,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     of gateway and console; where that is this machine alone, it answers to localhost and to the names in `hosts`, as a
     proxy before it may use. `data_dir` holds the ledger, and the spool in which calls are safe until it has them;
     `store` puts the ledger's calls into a database that several gateways may share, as in
-    `postgresql://baseload@db.example:5432/baseload` (extra `postgres`). `prices` are your own and stand before every
+    `postgresql://baseload@db.example:5432/baseload` (extra `postgres`). `lake` is where `serve` seals hours that are
+    over: a folder, or an object store as in `s3://bucket/ledger` (extra `lake`); left out, hours are sealed by hand
+    alone. `retention` says how long calls are kept. `prices` are your own and stand before every
     book; `compare` names the offers that metered traffic is priced on beside those of the policy's routes. `books` are
     files of prices, `exchange` holds the rates at which prices in other currencies are turned into USD; `leases` and
     `hardware` are machines that you rent or own. `limits` bound what a client may send. `replay_time` is for the replay
@@ -208,6 +223,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hosts: tuple[str, ...] = ()
     data_dir: str = ""
     store: str = ""
+    lake: str = ""
+    retention: Retention = Retention()
     prices: tuple[OwnPrice, ...] = ()
     books: tuple[BookFile, ...] = ()
     exchange: tuple[Exchange, ...] = ()
@@ -234,6 +251,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             check_zone(budget)
         if self.store and not self.store.startswith(("postgresql://", "postgres://")):
             raise ValueError("store is no address such as postgresql://user@host:5432/database")
+        if self.retention.hot_days is not None and not self.lake:
+            raise ValueError("retention needs a lake: nothing leaves the hot store that is not sealed")
         if self.admin_key and len(self.admin_key) < LEAST_ADMIN_KEY:
             raise ValueError(f"admin_key is shorter than {LEAST_ADMIN_KEY} characters")
 
@@ -250,7 +269,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def store_shown(self) -> str:
         """The address of the store without its password."""
-        return _IN_ADDRESS.sub(r"\1***\2", self.store)
+        return shown_address(self.store)
 
     @property
     def clock(self) -> Clock:
@@ -355,6 +374,7 @@ class Place(msgspec.Struct, frozen=True):
 
     data_dir: str = ""
     store: str = ""
+    lake: str = ""
     keys: tuple[ClientKey, ...] = ()
     budgets: tuple[Budget, ...] = ()
 
@@ -373,6 +393,11 @@ def read_place(path: Path, environment: Mapping[str, str] = os.environ) -> Place
     return place
 
 
+def shown_address(address: str) -> str:
+    """The address of a database without its password."""
+    return _IN_ADDRESS.sub(r"\1***\2", address)
+
+
 def masked(settings: Settings) -> object:
     """Everything that is set, as plain values, with every secret as `***`."""
     return _masked(msgspec.to_builtins(settings, order="deterministic"), secret=False)
@@ -387,7 +412,7 @@ def _masked(value: object, *, secret: bool) -> object:
     if isinstance(value, list | tuple):
         return [_masked(each, secret=secret) for each in value]
     if isinstance(value, str) and value:
-        return "***" if secret else _IN_ADDRESS.sub(r"\1***\2", value)
+        return "***" if secret else shown_address(value)
     return value
 
 

@@ -46,7 +46,7 @@ def nanousd(usd: Decimal) -> int:
     >>> nanousd(Decimal("0.00038"))
     380000
     """
-    return int((usd * NANO_PER_USD).to_integral_value(rounding=ROUND_HALF_EVEN))
+    return round(usd * NANO_PER_USD)  # Decimal's own `round` is half-even
 
 
 def usd(nanos: int) -> Decimal:

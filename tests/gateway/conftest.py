@@ -22,6 +22,7 @@ from baseload.gateway.http import Exchange, Request, Server, serve
 from baseload.gateway.server import Gateway
 from baseload.gateway.simulated import Simulated, api_pace
 from baseload.gateway.slots import Slots
+from baseload.ledger.begun import Place
 from baseload.load.calls import Call
 from baseload.load.facts import Bucket, Operation
 from baseload.policy.policy import Policy, Route
@@ -137,9 +138,14 @@ class ListSpool:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.begun: list[Call] = []
         self.before: Callable[[], None] = lambda: None
 
-    def append(self, call: Call) -> None:
+    def begin(self, call: Call, _: Place | None = None) -> Place | None:
+        self.begun.append(call)
+        return None
+
+    def append(self, call: Call, _: Place | None = None) -> None:
         self.before()
         self.calls.append(call)
 

@@ -40,7 +40,7 @@ class Workers:
         self._directory = directory
 
     def one(self, worker: int) -> Share:
-        return self.shares[worker].share(BUDGET, SPAN, UTC)
+        return self.shares[worker].share(BUDGET, (BUDGET.account, SPAN.start_ns), SPAN, UTC)
 
     async def ask(self, worker: int, need: int, part: float, passes: int) -> None:
         shares, share = self.shares[worker], self.one(worker)
@@ -58,7 +58,7 @@ class Workers:
             store.record([call(f"c{self.calls}", charges=(Charge(*share.place, cost, shares.holder),))])
         self.under_way -= need
         self.spent += cost
-        shares.settle(share, need, cost, written=True)
+        shares.settle([(share, need, cost)], written=True)
 
 
 async def _serve(directory: Path, asked: list[list[tuple[int, float, int]]]) -> None:
@@ -70,6 +70,9 @@ async def _serve(directory: Path, asked: list[list[tuple[int, float, int]]]) -> 
     )
     for _ in range(5):  # seconds in which nobody asks: what lies idle returns
         for shares in workers.shares:
+            for task in (shares._running, shares._next):
+                if task is not None:  # in a second, a round that was begun has ended
+                    await task
             await shares.tick(1)
     left = CAP - workers.spent
     if left:

@@ -56,7 +56,8 @@ def test_calls_reach_the_ledger_while_they_are_appended(tmp_path, store):
     assert drain.settle(SECONDS)
     assert recorded(tmp_path) == names
     assert drain.recorded == len(names)
-    assert left(tmp_path) == [segments(spool.folder, spool.owner)[-1].name, f"{spool.owner}.lock"]
+    last = segments(spool.folder, spool.owner)[-1].name
+    assert left(tmp_path) == [last, f"{spool.owner}.begun", f"{spool.owner}.lock"]
     spool.append(call("last"))
     spool.close()
     drain.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -12,15 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.samples import FAILED, attempt
 
-from baseload.catalog.entries import Offer, Precedence, PriceRow, Rates, Source, Tier
+from baseload.catalog.entries import Offer, Precedence, PriceRow, Processing, Rates, Source, Tier, Variant
 from baseload.clock import from_ns, to_ns
 from baseload.cost.tokens import price
 from baseload.errors import BadConfig
 from baseload.load.facts import Bucket, Facts, Operation
 from baseload.policy.budget import (
+    EACH,
     MOST_CONTEXT_TOKENS,
+    MOST_OF_ONE,
     MOST_OUTPUT_TOKENS,
+    MOST_VALUE_BYTES,
     Budget,
+    Dearest,
     Demand,
     Per,
     Standing,
@@ -28,7 +33,9 @@ from baseload.policy.budget import (
     bounds,
     check_budgets,
     dearest,
+    most,
     refusal,
+    ways,
     window,
     worst,
 )
@@ -36,7 +43,7 @@ from baseload.policy.demand import demand_of
 from baseload.policy.policy import Route
 from baseload.units import NANOSECONDS_PER_SECOND
 from baseload.usage import Usage
-from baseload.wire import completions, openai
+from baseload.wire import completions, openai, responses
 
 NOON = datetime(2026, 11, 21, 12, 30, 15, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -123,6 +130,10 @@ RATE = st.integers(0, 10**9).map(lambda micro: Decimal(micro).scaleb(-6))
 COUNT = st.integers(0, 300_000)
 
 
+def worst_of(one: Budget, demand: Demand, by: Route, prices: Dearest | None) -> int | None:
+    return worst(one, most(demand, by, Operation.CHAT, prices), by)
+
+
 @given(st.data())
 def test_no_attempt_within_its_bounds_costs_more_than_the_worst(data):
     def rates() -> Rates:
@@ -131,20 +142,29 @@ def test_no_attempt_within_its_bounds_costs_more_than_the_worst(data):
         }
         return Rates(input=data.draw(RATE), output=data.draw(RATE), per_request=data.draw(RATE), **some)
 
-    tiers = tuple(Tier(data.draw(COUNT), rates()) for _ in range(data.draw(st.integers(0, 2))))
+    def row() -> PriceRow:
+        steps = [Tier(data.draw(COUNT), rates()) for _ in range(data.draw(st.integers(0, 2)))]
+        return PriceRow(rates(), tiers=tuple(steps))
+
     source = Source("test", Precedence.YOURS, date(2026, 1, 1), "this file")
-    one = Offer("acme", "large", source, (PriceRow(rates(), tiers=tiers),))
+    priced = data.draw(st.sets(st.sampled_from(["flex", "priority", "fast", "batch"])))
+    variants = tuple(Variant(Processing(way), (row(),)) for way in sorted(priced))
+    one = Offer("acme", "large", source, (row(),), variants=variants)
+    asked = data.draw(st.sampled_from(["", "auto", "default", "flex", "priority", "fast"]))
+    served = data.draw(st.sampled_from([way for way in ways(asked) if one.row(NOON, way) is not None]))
     usage = Usage(**{name: data.draw(st.integers(0, 100_000)) for name in Usage.__struct_fields__})
     answers = data.draw(st.integers(1, 5))
     cap = -(-usage.completion_tokens // answers) + data.draw(st.integers(0, 10))
     demand = Demand(usage.prompt_tokens + data.draw(st.integers(0, 10)), answers=answers, cap=cap)
-    most = worst(budget(), demand, route(), Operation.CHAT, dearest(one, (NOON,)))
-    assert most is not None
-    assert price(usage, one, NOON).nanousd <= most
+    bound = worst_of(budget(), demand, route(), dearest(one, (NOON,), asked))
+    if bound is None:
+        assert asked not in ("", "auto", "default", *priced), "only a way without a price has no bound"
+    else:
+        assert price(usage, one, NOON, served).nanousd <= bound
 
 
 @pytest.mark.parametrize(
-    ("fields", "demand", "found", "most"),
+    ("fields", "demand", "found", "bound"),
     [
         ({}, Demand(1_000, cap=200), {}, 1_000 * 1_000 + 200 * 5_000 + 8),
         ({}, Demand(1_000, cap=200, answers=3), {}, 1_000 * 1_000 + 600 * 5_000 + 8),
@@ -156,16 +176,21 @@ def test_no_attempt_within_its_bounds_costs_more_than_the_worst(data):
         ({"usd": None, "tokens": 5}, Demand(50_000, cap=1), {"context_tokens": 8_000}, 8_001),
         ({"usd": None, "tokens": 5}, Demand(10, cap=1, beyond=True), {"context_tokens": 8_000}, 8_001),
         ({"usd": None, "tokens": 5}, Demand(10, cap=1, beyond=True), {}, MOST_CONTEXT_TOKENS + 1),
+        ({"usd": None, "tokens": 5}, Demand(10), {"output_tokens": 4_096}, 4_106),
+        ({"usd": None, "tokens": 5}, Demand(10, cap=9_999), {"output_tokens": 4_096}, 4_106),
+        ({"usd": None, "tokens": 5}, Demand(10, cap=5), {"output_tokens": 4_096}, 15),
+        ({"usd": None, "tokens": 5}, Demand(10, images=2, cap=5), {"image_tokens": 300}, 615),
+        ({"usd": None, "tokens": 5}, Demand(10, cap=2**53, answers=10**6), {}, MOST_OF_ONE),
     ],
 )
-def test_the_worst_case(fields, demand, found, most):
-    assert worst(budget(**fields), demand, route(**found), Operation.CHAT, dearest(offer(), (NOON,))) == most
+def test_the_worst_case(fields, demand, found, bound):
+    assert worst_of(budget(**fields), demand, route(**found), dearest(offer(), (NOON,))) == bound
 
 
 def test_a_model_without_a_price_is_refused_under_a_cap_in_usd_alone():
     demand = Demand(10, cap=1)
     for fields, found in (({}, None), ({"unpriced": "serve"}, 0), ({"usd": None, "tokens": 9}, 11)):
-        assert worst(budget(**fields), demand, route(), Operation.CHAT, dearest(None, (NOON,))) == found
+        assert worst_of(budget(**fields), demand, route(), dearest(None, (NOON,))) == found
 
 
 def test_the_dearest_of_two_moments_counts():
@@ -177,6 +202,13 @@ def test_the_dearest_of_two_moments_counts():
     one = Offer("acme", "large", source, rows)
     found = [dearest(one, at).of(10, 10, 1) for at in ((NOON,), (NOON, NOON + timedelta(days=1)))]
     assert found == [20_008, 50_008]
+
+
+def test_a_tier_that_is_asked_for_and_has_no_price_is_none():
+    assert dearest(offer(), (NOON,), "priority") is None
+    assert dearest(offer(), (NOON,), "something new") is None
+    assert dearest(offer(), (NOON,)) == dearest(offer(), (NOON,), "default")
+    assert dearest(replace(offer(), provider="own"), (NOON,), "priority") is not None, "hours cost what they cost"
 
 
 def test_embeddings_answer_nothing():
@@ -199,11 +231,55 @@ def test_embeddings_answer_nothing():
             False,
         ),
         (b'{"model":"m","messages":[{"content":[{"type":"file","file":{"file_id":"f"}}]}]}', 1, None, 0, True),
+        (
+            b'{"model":"m","messages":[{"content":[{"type":"im\\u0061ge_url","im\\u0061ge_url":{"url":"h"}}]}]}',
+            1,
+            None,
+            2,
+            False,
+        ),
+        (b'{"model":"m","messages":[{"content":[{"image_url":{"url":"h"}}]}]}', 1, None, 1, False),
+        (b'{"model":"m","messages":[{"content":[{"type":"text","text":"a \\"file_id\\""}]}]}', 1, None, 0, False),
+        (b'{"model":"m","messages":[{"content":"\\u00e9"}]}', 1, None, 0, False),
+        (b'{"model":"m","messages":[{}],"web_search_options":{}}', 1, None, 0, True),
+        (b'{"model":"m","messages":[{}],"tools":[{"type":"function","function":{"name":"f"}}]}', 1, None, 0, False),
     ],
 )
 def test_what_bounds_a_chat(body, answers, cap, images, beyond):
     found = demand_of(openai.read(body))
     assert found == Demand(len(body), images, answers, cap, beyond)
+
+
+@pytest.mark.parametrize(
+    ("field", "tier"),
+    [("", ""), (',"service_tier":"flex"', "flex"), (',"speed":"fast"', "fast"), (',"service_tier":null', "")],
+)
+def test_how_a_request_asks_to_be_processed(field, tier):
+    body = f'{{"model":"m","messages":[{{}}]{field}}}'.encode()
+    assert demand_of(openai.read(body)).tier == tier
+
+
+def test_a_prompt_that_the_provider_keeps_has_any_length():
+    body = b'{"model":"m","prompt":{"id":"pmpt_1"},"input":"hi"}'
+    assert demand_of(responses.read(body)).beyond
+
+
+def test_an_attempt_without_a_price_counts_as_its_worst_case():
+    attempts = (attempt(1, route="api", cost=None), attempt(2, route="pool", cost=None), attempt(3, route="api"))
+    worst_cases = {"api": 700, "pool": 90}
+    assert actual(budget(), attempts, frozenset(), worst_cases) == 700 + 90 + 1_000
+    assert actual(budget(unpriced="serve"), attempts, frozenset(), worst_cases) == 1_000
+
+
+def test_each_value_has_an_account_whatever_it_is():
+    one = budget(each="customer")
+    values = ["acme", "", "a\nb", "a\0b", "x" * 512, "x" * 513, "\U0001f600" * 512, "\udcff"]
+    found = [one.account_of(value) for value in (*values, None)]
+    assert len(set(found)) == len(found)
+    assert {name.split(EACH, 1)[0] for name in found} == {one.account}
+    assert max(len(name.encode()) for name in found) <= 200 + 16 + 1 + MOST_VALUE_BYTES
+    assert one.counts(Facts(at_ns=0, model="m", bucket=Bucket.JUDGMENT, input_tokens=1, tags={"customer": "x"}))
+    assert not one.counts(Facts(at_ns=0, model="m", bucket=Bucket.JUDGMENT, input_tokens=1, tags={"team": "x"}))
 
 
 @pytest.mark.parametrize(
@@ -244,7 +320,17 @@ def test_the_refusal_says_what_to_do():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{}, {"usd": 1, "tokens": 1}, {"usd": -1}, {"usd": "NaN"}, {"tokens": -1}, {"per": "week"}]
+    "wrong",
+    [
+        {},
+        {"usd": 1, "tokens": 1},
+        {"usd": -1},
+        {"usd": "NaN"},
+        {"tokens": -1},
+        {"per": "week"},
+        {"usd": 1, "each": "model"},
+        {"usd": 1, "each": "customer", "values": 0},
+    ],
 )
 def test_what_is_no_budget(wrong):
     with pytest.raises(msgspec.ValidationError):

@@ -23,6 +23,7 @@ LEAVES = Usage.__struct_fields__
 counts_of: Callable[[Usage], tuple[int, ...]] = attrgetter(*LEAVES)
 """The counts of a Usage in the order of LEAVES."""
 
+_HALF = PICO_PER_NANO // 2
 _MINUTE_NS = SECONDS_PER_MINUTE * NANOSECONDS_PER_SECOND
 
 
@@ -38,13 +39,14 @@ class Step:
     def nanousd(self, counts: tuple[int, ...]) -> int | None:
         """What these counts cost; None when one of them has no price."""
         total = self.per_request
-        for count, rate in zip(counts, self.rates, strict=True):
-            if not count:
-                continue
-            if rate is None:
-                return None
-            whole, rest = divmod(count * rate, PICO_PER_NANO)
-            total += whole + (rest * 2 > PICO_PER_NANO or (rest * 2 == PICO_PER_NANO and whole % 2 == 1))
+        for count, rate in zip(counts, self.rates):  # noqa: B905 (as long as each other; saying so costs time)
+            if count:
+                if rate is None:
+                    return None
+                pico = count * rate
+                whole = pico // PICO_PER_NANO
+                rest = pico - whole * PICO_PER_NANO
+                total += whole + 1 if rest > _HALF or (rest == _HALF and whole & 1) else whole
         return total
 
     @property

@@ -38,7 +38,9 @@ def command(
     hidden_stack: Annotated[
         bool, typer.Option("--hidden-stack", help="Add article 0's 700-3,900 USD a month.")
     ] = False,
-    ledger: Annotated[_Text, typer.Option(help="Decide on the calls metered in this folder.")] = None,
+    ledger: Annotated[
+        _Text, typer.Option(help="Decide on the calls metered in this folder, or in postgresql://...")
+    ] = None,
     config: Annotated[_Text, typer.Option(help="Configuration: its policy, machines, own prices and ledger.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Decide on the demo's latest run.")] = False,
     run: Annotated[_Text, typer.Option(help="Only the calls with this run tag.")] = None,

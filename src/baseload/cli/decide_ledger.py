@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from baseload.cli.output import how_many, note
+from baseload.cli.place import Place
 
 if TYPE_CHECKING:
     from baseload.cli.decide_case import Said
@@ -32,9 +33,8 @@ def on_ledger(flags: Mapping[str, Any], ways: Ways, said: Said) -> Answer:
     from baseload.plan.measured import metered_question
 
     ways.refuse_shape()
-    settings, directory = _configured(flags)
+    settings, place = _configured(flags)
     assumed = assumptions(typed(flags), ways, everything=ways.full is not False)
-    place = (directory, "") if directory is not None else (settings.directory, settings.store)
     store = open_store(*place, read_only=True)
     try:
         catalog = catalog_of(settings)
@@ -52,14 +52,14 @@ def on_ledger(flags: Mapping[str, Any], ways: Ways, said: Said) -> Answer:
     return on_question(question, said, catalog, "ledger")
 
 
-def _configured(flags: Mapping[str, Any]) -> tuple[Settings, Path | None]:
-    """The configuration, and the folder of the ledger where one was named."""
+def _configured(flags: Mapping[str, Any]) -> tuple[Settings, Place]:
+    """The configuration, and the ledger: the one that was named, else the configuration's."""
     from baseload.errors import BadInput
     from baseload.home import demo_home
     from baseload.settings import read_settings
 
     ledger, config = flags["ledger"], flags["config"]
-    directory = demo_home() if flags["demo"] else Path(ledger).expanduser() if ledger else None
+    directory = demo_home() if flags["demo"] else Path(ledger).expanduser() if ledger and "://" not in ledger else None
     if config is None and directory is not None and (beside := directory / CONFIG).exists():
         config = str(beside)
     if config is None and directory is not None:
@@ -72,7 +72,9 @@ def _configured(flags: Mapping[str, Any]) -> tuple[Settings, Path | None]:
             "nothing to decide on: no figures were typed and no configuration was named",
             remedy="Add --config baseload.yaml for your ledger, --demo for the demo's, or --input and --output.",
         )
-    return read_settings(Path(config)), directory
+    settings = read_settings(Path(config))
+    place = Place(directory, "") if directory is not None else Place(settings.directory, ledger or settings.store)
+    return settings, place
 
 
 def _filter(store: HotStore, flags: Mapping[str, Any]) -> Filter:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from baseload.cli.output import how_many, note
+from baseload.cli.place import Where, place_of
 
 if TYPE_CHECKING:
+    from baseload.cli.place import Place
     from baseload.load.calls import Call
 
 KINDS = ("focus", "otel", "csv", "parquet", "grafana", "rules")
@@ -26,7 +28,10 @@ def command(
     until: Annotated[str, typer.Option("--until", help="Calls before this moment.")] = "",
     tz: Annotated[str, typer.Option("--tz", help="The zone of --since and --until.")] = "UTC",
     run: Annotated[str | None, typer.Option("--run", help="Only the calls with this run tag.")] = None,
-    ledger: Annotated[Path | None, typer.Option("--ledger", help="The folder of the ledger; yours by default.")] = None,
+    ledger: Where = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Your configuration: where its ledger is.")
+    ] = None,
 ) -> None:
     """Write the ledger for other tools, or what Grafana and Prometheus need to watch the gateway."""
     from baseload.errors import BadInput
@@ -39,7 +44,7 @@ def command(
         with _file(out) as file:
             file.write(_document(kind))
         return
-    with _calls(ledger, since, until, tz, run) as calls:
+    with _calls(place_of(ledger, config), since, until, tz, run) as calls:
         _write(kind, calls, out)
 
 
@@ -76,10 +81,9 @@ def _write(kind: str, calls: Iterator[Call], out: str) -> None:
 
 
 @contextmanager
-def _calls(ledger: Path | None, since: str, until: str, tz: str, run: str | None) -> Iterator[Iterator[Call]]:
+def _calls(place: Place, since: str, until: str, tz: str, run: str | None) -> Iterator[Iterator[Call]]:
     """The calls of a ledger between two moments. Raises BadInput, NotEnoughData."""
     from baseload.errors import BadInput
-    from baseload.home import home
     from baseload.imports.fields import moment
     from baseload.ledger.hot import open_store
     from baseload.ledger.query import Filter
@@ -92,7 +96,7 @@ def _calls(ledger: Path | None, since: str, until: str, tz: str, run: str | None
         ]
     except ValueError as error:
         raise BadInput(str(error), remedy="Write a day or a moment, as in 2026-10-01.") from error
-    store = open_store(ledger.expanduser() if ledger is not None else home(), read_only=True)
+    store = open_store(*place, read_only=True)
     try:
         yield store.calls(Filter(since_ns=bounds[0], until_ns=bounds[1], tags={} if run is None else {"run": run}))
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import msgspec
 import typer
 
 from baseload.cli.output import hint, how_many, money, note, print_json, progress, say, table
+from baseload.cli.place import Where, configuration, place_of
 
 if TYPE_CHECKING:
     from baseload.catalog.books import Catalog
@@ -35,12 +37,13 @@ def command(
     model: Annotated[str, typer.Option("--model", help="provider/model of a file that does not say it.")] = "",
     run: Annotated[str, typer.Option("--run", help="The run tag of these calls; `import-FORMAT` by default.")] = "",
     rejects: Annotated[Path | None, typer.Option("--rejects", help="Keep what could not be read in this file.")] = None,
-    ledger: Annotated[Path | None, typer.Option("--ledger", help="The folder of the ledger; yours by default.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="Your configuration, for its prices.")] = None,
+    ledger: Where = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Your configuration: its prices, and where its ledger is.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Read another program's log, or a provider's report, into the ledger. The second time adds nothing."""
-    from baseload.home import home
     from baseload.imports.formats import FORMATS, format_of
     from baseload.imports.frame import RUN, Import
     from baseload.imports.pricing import Prices
@@ -51,12 +54,13 @@ def command(
         return
     wanted = format_of(format)
     asked = _asked(tz, start, model, map_ or [])
-    directory = ledger.expanduser() if ledger is not None else home()
+    place = place_of(ledger, config)
     prices = Prices(catalog(config))
+    gc.freeze()  # the books stay: looking through them again and again takes a seventh of an import
     with (
         opened(file) as stream,
         _rejects(rejects) as reject,
-        DryRun(directory) if dry_run else Ledger(directory) as sink,
+        DryRun(*place) if dry_run else Ledger(*place) as sink,
         progress("importing", 0) as told,
     ):
         tags = {RUN: run} if run else None
@@ -91,12 +95,13 @@ def _asked(tz: str, start: str, model: str, pairs: list[str]) -> Asked:
 
 
 def catalog(config: Path | None) -> Catalog:
-    """The books, with the prices of a configuration where one is named."""
+    """The books, with the prices of the configuration where there is one."""
     from baseload.cli.policy_file import AnyVariable
     from baseload.documents import catalog_of, load_catalog
     from baseload.settings import read_settings
 
-    return load_catalog() if config is None else catalog_of(read_settings(config, AnyVariable()))
+    found = configuration(config)
+    return load_catalog() if found is None else catalog_of(read_settings(found, AnyVariable()))
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from baseload.cli.output import how_many, money, note, print_json, say, table
+from baseload.cli.place import Where, configuration, place_of
 
 if TYPE_CHECKING:
     from baseload.ledger.ask import Line, Question
@@ -19,12 +22,11 @@ if TYPE_CHECKING:
     from baseload.ledger.manifest import Segment
     from baseload.ledger.store import HotStore
 
-DEFAULT_CONFIG = Path("baseload.yaml")
 Json = Annotated[bool, typer.Option("--json", help="One JSON document, schema baseload.ledger.<verb>/1.")]
-Folder = Annotated[Path | None, typer.Option("--ledger", help="The folder of the ledger; by default the configured.")]
 Config = Annotated[
-    Path, typer.Option("--config", "-c", help="The configuration that names data_dir and store, where there is one.")
+    Path | None, typer.Option("--config", "-c", help="The configuration that names data_dir and store; baseload.yaml.")
 ]
+At = Annotated[str, typer.Option("--lake", help="The lake: a folder, or s3://bucket/prefix; else the configured.")]
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -37,12 +39,17 @@ def query(
     tz: Annotated[str, typer.Option(help="Whose days and hours, as in Europe/Berlin.")] = "UTC",
     where: Annotated[list[str] | None, typer.Option(help="Only these, as in team=search.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
-    ledger: Folder = None,
-    config: Config = DEFAULT_CONFIG,
+    engine: Annotated[
+        str, typer.Option(help="Who reads the lake: duckdb, or Spark as in local[2] or spark://host:7077.")
+    ] = "duckdb",
+    ledger: Where = None,
+    lake: At = "",
+    config: Config = None,
     json: Json = False,
 ) -> None:
     """Calls, tokens and exact money by any dimensions, over hot store and lake together."""
     from baseload.ledger.ask import Question, ask
+    from baseload.ledger.spark import engine_of
 
     names = tuple(name for name in by.split(",") if name)
     Question(zone=tz)  # before its days are counted
@@ -53,12 +60,8 @@ def query(
         zone=tz,
         where=dict(_pair(each) for each in where or ()),
     )
-    lake, store = _opened(ledger, config)
-    try:
-        lines = ask(question, lake, store)
-    finally:
-        if store is not None:
-            store.close()
+    with engine_of(engine) as answers, _opened(ledger, lake, config) as (where_to, store):
+        lines = ask(question, where_to, store, answers)
     if json:
         rows = [dict(zip(names, line.keys, strict=True)) | line.counts | {"usd": _usd(line)} for line in lines]
         print_json({"schema": "baseload.ledger.query/1", "by": names, "tz": tz, "rows": rows})
@@ -71,47 +74,61 @@ def query(
 @app.command("seal")
 def seal(
     grace_minutes: Annotated[int, typer.Option(min=0, help="Leave hours open this long after their end.")] = 15,
-    ledger: Folder = None,
-    config: Config = DEFAULT_CONFIG,
+    ledger: Where = None,
+    lake: At = "",
+    config: Config = None,
     json: Json = False,
 ) -> None:
     """Write every hour that is over into the lake. What was sealed before is not written again."""
-    from datetime import UTC
-
-    from baseload.clock import to_ns
-    from baseload.errors import NotEnoughData
-
-    lake, store = _opened(ledger, config)
-    if store is None:
-        raise NotEnoughData(f"there is no ledger in {lake.folder.parent}", remedy="Meter some calls first.")
-    try:
-        made = lake.seal(store, to_ns(datetime.now(UTC) - timedelta(minutes=grace_minutes)))
-    finally:
-        store.close()
+    with _opened(ledger, lake, config) as (where_to, store):
+        made = where_to.seal(_there(where_to, store), _ago(minutes=grace_minutes))
     _tell("seal", "sealed", made, json=json)
 
 
 @app.command("compact")
-def compact(ledger: Folder = None, config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
-    """Merge the segments of every hour that was sealed more than once."""
-    from baseload.ledger.lake import Lake
+def compact(ledger: Where = None, lake: At = "", config: Config = None, json: Json = False) -> None:
+    """Merge the segments of hours that were sealed more than once, and of days that are over."""
+    where_to = lake_of(ledger, lake, config)
+    _tell("compact", "merged", where_to.compact(_ago(minutes=0)), json=json)
 
-    _tell("compact", "merged", Lake(_directory(ledger, config)).compact(), json=json)
+
+@app.command("trim")
+def trim(
+    hot_days: Annotated[int | None, typer.Option(min=2, help="Days that stay in the hot store.")] = None,
+    lake_days: Annotated[int | None, typer.Option(min=2, help="Days that stay at all.")] = None,
+    ledger: Where = None,
+    lake: At = "",
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Take old calls out of the hot store once the lake has them for certain, and what is too old out of the lake."""
+    from baseload.errors import BadInput
+    from baseload.ledger.hot import open_store
+    from baseload.ledger.retention import trimmed
+    from baseload.settings import Retention
+
+    try:
+        kept = Retention(hot_days=hot_days, lake_days=lake_days)
+    except ValueError as error:
+        raise BadInput(str(error), remedy="Name --hot-days, and no fewer --lake-days.") from error
+    where_to = lake_of(ledger, lake, config)
+    with closing(open_store(*place_of(ledger, config))) as store:
+        found = trimmed(store, where_to, _ago(minutes=0), kept.hot_days, kept.lake_days)
+    if json:
+        print_json({"schema": "baseload.ledger.trim/1", "hot_calls": found.hot, "lake_calls": found.lake})
+    else:
+        say(f"{how_many(found.hot, 'call')} left the hot store, {how_many(found.lake, 'call')} the lake")
 
 
 @app.command("verify")
-def verify(ledger: Folder = None, config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
+def verify(ledger: Where = None, lake: At = "", config: Config = None, json: Json = False) -> None:
     """Prove that the lake is whole and holds what the hot store says was sealed; ends with 3 and names what is not."""
     from baseload.errors import Breach
     from baseload.ledger.verify import broken
 
-    lake, store = _opened(ledger, config)
-    try:
-        found = broken(lake, store)
-    finally:
-        if store is not None:
-            store.close()
-    living = lake.manifest.living
+    with _opened(ledger, lake, config) as (where_to, store):
+        found = broken(where_to, store)
+    living = where_to.manifest.living
     calls = sum(each.sums.calls for each in living)
     if json:
         print_json({"schema": "baseload.ledger.verify/1", "segments": len(living), "calls": calls, "broken": found})
@@ -127,44 +144,42 @@ def verify(ledger: Folder = None, config: Config = DEFAULT_CONFIG, json: Json = 
 
 
 @app.command("status")
-def status(ledger: Folder = None, config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
+def status(ledger: Where = None, lake: At = "", config: Config = None, json: Json = False) -> None:
     """What the hot store and the lake hold, and which version the store has."""
+    from baseload.clock import from_ns
     from baseload.ledger.query import totals
     from baseload.ledger.tables import SCHEMA_VERSION
 
-    lake, store = _opened(ledger, config)
-    try:
+    with _opened(ledger, lake, config) as (where_to, store):
         hot = totals(store) if store is not None else None
         name = store.name if store is not None else ""
-    finally:
-        if store is not None:
-            store.close()
-    living = lake.manifest.living
+    living = where_to.manifest.living
+    sealed = max((each.end_ns for each in where_to.manifest.segments if each.upto), default=None)
     document = {
         "schema": "baseload.ledger.status/1",
         "store": name,
         "version": SCHEMA_VERSION if store is not None else None,
         "hot_calls": hot.calls if hot is not None else 0,
-        "lake": str(lake.folder),
+        "lake": where_to.shelf.name,
         "lake_calls": sum(each.sums.calls for each in living),
         "segments": len(living),
-        "hours": len(lake.by_hour()),
+        "sealed_until": from_ns(sealed).isoformat() if sealed is not None else None,
     }
     if json:
         print_json(document)
     else:
-        for key in ("store", "version", "hot_calls", "lake", "lake_calls", "segments", "hours"):
-            say(f"  {key.replace('_', ' '):<11} {document[key] if document[key] not in (None, '') else '-'}")
+        for key in ("store", "version", "hot_calls", "lake", "lake_calls", "segments", "sealed_until"):
+            say(f"  {key.replace('_', ' '):<12} {document[key] if document[key] not in (None, '') else '-'}")
 
 
 @app.command("migrate")
-def migrate(ledger: Folder = None, config: Config = DEFAULT_CONFIG) -> None:
+def migrate(ledger: Where = None, config: Config = None) -> None:
     """Bring the hot store to this version's tables; every call stays as it is."""
     from baseload.errors import NotEnoughData
     from baseload.ledger.hot import FILE, open_store
     from baseload.ledger.tables import SCHEMA_VERSION
 
-    directory, url = _directory(ledger, config), _store(ledger, config)
+    directory, url = place_of(ledger, config)
     if not url and not (directory / FILE).exists():
         raise NotEnoughData(f"there is no ledger in {directory}", remedy="Meter some calls first.")
     store = open_store(directory, url)
@@ -175,36 +190,51 @@ def migrate(ledger: Folder = None, config: Config = DEFAULT_CONFIG) -> None:
         store.close()
 
 
-def _directory(ledger: Path | None, config: Path) -> Path:
-    from baseload.home import home
+def lake_of(ledger: str | None, lake: str, config: Path | None) -> Lake:
+    """The lake that was named, else that of the configuration, else the one beside the ledger."""
+    from baseload.ledger.lake import lake_at
     from baseload.settings import read_place
 
-    if ledger is not None:
-        return ledger.expanduser()
-    return read_place(config).directory if config.exists() else home()
+    found = configuration(config)
+    if not lake and found is not None and (not ledger or "://" in ledger):
+        lake = read_place(found).lake
+    return lake_at(place_of(ledger, config).directory, lake)
 
 
-def _store(ledger: Path | None, config: Path) -> str:
-    """The address of the database, empty where the ledger is a file."""
-    from baseload.settings import read_place
-
-    return read_place(config).store if ledger is None and config.exists() else ""
-
-
-def _opened(ledger: Path | None, config: Path) -> tuple[Lake, HotStore | None]:
-    """The lake, and the hot store where there is one."""
+@contextmanager
+def _opened(ledger: str | None, lake: str, config: Path | None) -> Iterator[tuple[Lake, HotStore | None]]:
+    """The lake, and the hot store where there is one. A lake that was named needs none."""
     from baseload.errors import NotEnoughData
     from baseload.ledger.hot import open_store
-    from baseload.ledger.lake import Lake
 
-    directory = _directory(ledger, config)
-    lake = Lake(directory)
+    found = lake_of(ledger, lake, config)
     try:
-        return lake, open_store(directory, _store(ledger, config), read_only=True)
+        store: HotStore | None = open_store(*place_of(ledger, config), read_only=True)
     except NotEnoughData:
-        if lake.manifest.segments:
-            return lake, None
-        raise
+        if not found.manifest.segments:
+            raise
+        store = None
+    try:
+        yield found, store
+    finally:
+        if store is not None:
+            store.close()
+
+
+def _there(lake: Lake, store: HotStore | None) -> HotStore:
+    from baseload.errors import NotEnoughData
+
+    if store is None:
+        raise NotEnoughData(f"there is no ledger beside {lake.shelf.name}", remedy="Meter some calls first.")
+    return store
+
+
+def _ago(*, minutes: int) -> int:
+    from datetime import UTC
+
+    from baseload.clock import to_ns
+
+    return to_ns(datetime.now(UTC) - timedelta(minutes=minutes))
 
 
 def _moment(said: str, zone: str) -> int | None:

@@ -13,12 +13,14 @@ import msgspec
 import typer
 
 from baseload.cli.output import hint, how_many, money, print_json, say, table
+from baseload.cli.place import Where, place_of
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
     from baseload.audit.reconcile import Metered, Reconciliation, Side
     from baseload.catalog.entries import Rates
+    from baseload.cli.place import Place
     from baseload.imports.pricing import Prices
     from baseload.load.calls import Call
     from baseload.load.statements import Statement
@@ -75,24 +77,25 @@ def command(
     tolerance: Annotated[str, typer.Option("--tolerance", help="The largest gap that is no breach.")] = "2%",
     project_tag: Annotated[str, typer.Option("--project-tag", help="The tag that is a project there.")] = "project",
     tz: Annotated[str, typer.Option("--tz", help="The zone of times in the file that do not say theirs.")] = "UTC",
-    ledger: Annotated[Path | None, typer.Option("--ledger", help="The folder of the ledger; yours by default.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="Your configuration, for its prices.")] = None,
+    ledger: Where = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Your configuration: its prices, and where its ledger is.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Metered against invoice by day, model and project, with the causes of the gap; exit 3 beyond the tolerance."""
     from baseload.audit.reconcile import reconcile
     from baseload.cli.imports import catalog
     from baseload.errors import Breach
-    from baseload.home import home
     from baseload.imports.pricing import Prices
     from baseload.pricebooks import zone
 
     most = _share(tolerance)
     maker = provider.strip().lower()
-    directory = ledger.expanduser() if ledger is not None else home()
+    place = place_of(ledger, config)
     prices = Prices(catalog(config))
-    stated = _stated(maker, invoice, format, directory, prices, zone(tz))
-    metered = list(_metered(directory, maker, stated, prices, project_tag))
+    stated = _stated(maker, invoice, format, place.directory, prices, zone(tz))
+    metered = list(_metered(place, maker, stated, prices, project_tag))
     found = reconcile(metered, stated, lambda model: prices.known(maker, model)[1] if model else "")
     document = _document(found, maker, most)
     if as_json:
@@ -156,6 +159,9 @@ class _Held:
         self.found += batch
         return len(batch), 0
 
+    def settled(self) -> tuple[int, int]:
+        return 0, 0
+
     def seen(self, ids: Sequence[str]) -> int:
         return len(ids) - len(set(ids))
 
@@ -181,7 +187,7 @@ def _read(invoice: str, format: str, prices: Prices, clock: tzinfo) -> list[Stat
 
 
 def _metered(
-    directory: Path, maker: str, stated: Sequence[Statement], prices: Prices, project_tag: str
+    place: Place, maker: str, stated: Sequence[Statement], prices: Prices, project_tag: str
 ) -> Iterator[Metered]:
     """What the ledger holds of the provider's offers around the invoice, by hour, model and project."""
     from baseload.audit.reconcile import DAY_NS, HOUR_NS, Metered
@@ -193,7 +199,7 @@ def _metered(
     since = min(each.start_ns for each in costs) - DAY_NS
     until = max(each.end_ns for each in costs) + DAY_NS
     sums: dict[tuple[int, str, str], _Sum] = {}
-    store = open_store(directory, read_only=True)
+    store = open_store(*place, read_only=True)
     try:
         _gather(store.calls(Filter(since_ns=since, until_ns=until)), maker, project_tag, HOUR_NS, sums)
     finally:

@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from baseload.cli.output import print_json
+from baseload.cli.place import Place, Where, configuration, place_of
 from baseload.cli.policy_file import AnyVariable, read_policy
 from baseload.cli.replay_page import Missing, describe, print_missing, print_page
 
@@ -27,7 +28,7 @@ CONFIG = "baseload.yaml"
 
 def command(
     policy: Annotated[Path, typer.Option("--policy", "-p", help="A policy document, or a whole baseload.yaml.")],
-    ledger: Annotated[Path | None, typer.Option("--ledger", help="The folder of the ledger; yours by default.")] = None,
+    ledger: Where = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Prices and pools; by default what stands beside the ledger.")
     ] = None,
@@ -40,13 +41,13 @@ def command(
     from baseload.errors import NotEnoughData
 
     wanted, whole = read_policy(policy)
-    directory = _directory(ledger, whole, demo=demo)
-    before, after = _configurations(config, whole, directory)
-    calls, tag = _calls(directory, run, demo=demo)
+    place = _place(ledger, config, policy if whole is not None else None, demo=demo)
+    before, after = _configurations(config, whole, place)
+    calls, tag = _calls(place, run, demo=demo)
     offers, unpriced = _offers(after, wanted)
     found = replay(calls, wanted, offers)
     missing = Missing(offers=unpriced, upstreams=_strangers(wanted, whole or after))
-    document = describe(found, directory, tag, missing, *_paid(found, calls, wanted, before, after))
+    document = describe(found, place, tag, missing, *_paid(found, calls, wanted, before, after))
     if as_json:
         print_json(document)
     else:
@@ -59,43 +60,38 @@ def command(
         )
 
 
-def _directory(ledger: Path | None, whole: Settings | None, *, demo: bool) -> Path:
-    """The folder of the ledger: the one that is named, the demo's, the configuration's, your own."""
+def _place(ledger: str | None, config: Path | None, whole: Path | None, *, demo: bool) -> Place:
+    """The ledger that is named, the demo's, that of the configuration or of a whole policy file, your own."""
     from baseload.errors import BadInput
-    from baseload.home import demo_home, home
-    from baseload.settings import Settings
+    from baseload.home import demo_home
 
     if demo and ledger is not None:
         raise BadInput("--demo and --ledger name two ledgers", remedy="Leave one of them out.")
-    if ledger is not None:
-        return ledger.expanduser()
-    if demo:
-        return demo_home()
-    default = next(field.default for field in msgspec.structs.fields(Settings) if field.name == "data_dir")
-    return home() if whole is None or whole.data_dir == default else whole.directory
+    return Place(demo_home(), "") if demo else place_of(ledger, config if config is not None else whole)
 
 
 def _configurations(
-    config: Path | None, whole: Settings | None, directory: Path
+    config: Path | None, whole: Settings | None, place: Place
 ) -> tuple[Settings | None, Settings | None]:
     """Under which the calls were metered, and under which they are tried: prices, and what pools cost."""
     from baseload.settings import read_settings
 
-    beside = directory / CONFIG
+    beside = place.directory / CONFIG
     if config is None and beside.exists():
         settled = read_settings(beside, AnyVariable())
         return settled, whole or settled
-    named = whole if config is None else read_settings(config, AnyVariable())
+    found = config if whole is not None else configuration(config)
+    named = whole if found is None else read_settings(found, AnyVariable())
     return named, named
 
 
-def _calls(directory: Path, run: str | None, *, demo: bool) -> tuple[list[Call], str | None]:
+def _calls(place: Place, run: str | None, *, demo: bool) -> tuple[list[Call], str | None]:
     """The calls to decide again, and the run they are of. Raises NotEnoughData when there are none."""
     from baseload.errors import NotEnoughData
     from baseload.ledger.hot import open_store
     from baseload.ledger.query import Filter, latest_run, runs
 
-    store = open_store(directory, read_only=True)
+    store = open_store(*place, read_only=True)
     try:
         newest = latest_run(store) if demo and run is None else None
         tag = newest.tag if newest is not None else run
@@ -105,7 +101,7 @@ def _calls(directory: Path, run: str | None, *, demo: bool) -> tuple[list[Call],
         store.close()
     if not calls:
         raise NotEnoughData(
-            f"the ledger in {directory} holds no call" + (f" of run {tag}" if tag is not None else ""),
+            f"the ledger in {place} holds no call" + (f" of run {tag}" if tag is not None else ""),
             remedy=f"Name one of its runs: {known}." if known else "Meter some calls first: baseload demo.",
         )
     return calls, tag

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,6 +13,7 @@ from baseload.units import usd
 if TYPE_CHECKING:
     from baseload.audit.paid import Paid
     from baseload.audit.replay import Change, Replay
+    from baseload.cli.place import Place
 
 SCHEMA = "baseload.replay/1"
 HUNDRED = 100
@@ -95,13 +95,11 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.offers or self.upstreams)
 
 
-def describe(
-    found: Replay, directory: Path, run: str | None, missing: Missing, now: Paid, then: Paid
-) -> ReplayDocument:
+def describe(found: Replay, place: Place, run: str | None, missing: Missing, now: Paid, then: Paid) -> ReplayDocument:
     """The document. `now` and `then` are both bases of the admitted calls, as far as they have a price."""
     names = dict.fromkeys((*found.routes_then, *found.routes_now))
     return ReplayDocument(
-        ledger=str(directory),
+        ledger=str(place),
         run=run,
         policy=found.policy,
         calls=found.calls,

@@ -36,7 +36,7 @@ def command(
         Path | None, typer.Option(help="The policy that routes; own first, then the cheapest API.")
     ] = None,
     trace: Annotated[Path | None, typer.Option(help="A trace: TIMESTAMP,ContextTokens,GeneratedTokens.")] = None,
-    ledger: Annotated[Path | None, typer.Option(help="The folder of a ledger: the calls that were metered.")] = None,
+    ledger: Annotated[str | None, typer.Option(help="The calls metered in this folder, or in postgresql://...")] = None,
     run: Annotated[str | None, typer.Option(help="Only the ledger's calls with this run tag.")] = None,
     profile: Annotated[
         str, typer.Option(help="Lengths to draw: azure-conv, azure-code, servegen-language, servegen-reason.")

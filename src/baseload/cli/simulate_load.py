@@ -58,7 +58,7 @@ class Typed:
     """What was typed of a load."""
 
     trace: Path | None
-    ledger: Path | None
+    ledger: str | None
     run: str | None
     profile: str
     per_second: float
@@ -123,11 +123,13 @@ def _traced(typed: Typed, path: Path, policy: Policy) -> tuple[Load, str]:
     return Load.plain(started, requests, facts_of(policy)), f"trace {path.name}"
 
 
-def _metered(typed: Typed, directory: Path) -> tuple[Load, str]:
+def _metered(typed: Typed, ledger: str) -> tuple[Load, str]:
+    from baseload.cli.place import place_of
     from baseload.ledger.hot import open_store
     from baseload.ledger.query import Filter
 
-    store = open_store(directory.expanduser(), read_only=True)
+    place = place_of(ledger, None)
+    store = open_store(*place, read_only=True)
     try:
         found = list(store.calls(Filter(tags={} if typed.run is None else {"run": typed.run})))
     finally:
@@ -135,10 +137,10 @@ def _metered(typed: Typed, directory: Path) -> tuple[Load, str]:
     answered = [call for call in found if call.served is not None and call.usage.completion_tokens > 0]
     if not answered:
         raise NotEnoughData(
-            f"the ledger in {directory} holds no answered call" + (f" of run {typed.run}" if typed.run else ""),
+            f"the ledger in {place} holds no answered call" + (f" of run {typed.run}" if typed.run else ""),
             remedy="Meter some calls first: baseload demo.",
         )
-    words = f"ledger {directory}" + (f", run {typed.run}" if typed.run else "")
+    words = f"ledger {place}" + (f", run {typed.run}" if typed.run else "")
     return _load_of(sorted(answered, key=lambda call: (call.facts.at_ns, call.id)), typed.cached), words
 
 

@@ -8,46 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC, tzinfo
-from functools import partial
-from zoneinfo import ZoneInfo
 
 import msgspec
 
-from baseload.clock import Clock, from_ns
+from baseload.clock import Clock
 from baseload.errors import BadConfig, LedgerUnavailable
 from baseload.gateway.budgetfile import BudgetFile, in_force
 from baseload.gateway.hold import Hold, Short
 from baseload.gateway.job import Job
-from baseload.gateway.shares import TICK_SECONDS, Share, Shares
+from baseload.gateway.matching import Match, Matching
+from baseload.gateway.shares import TICK_SECONDS, Shares, Wanted
 from baseload.gateway.state import Snapshot
 from baseload.ledger.spool import new_crew
 from baseload.load.calls import Skip
 from baseload.load.facts import Facts, Operation
-from baseload.policy.budget import Budget, Dearest, dearest, window, worst
-from baseload.policy.demand import demand_of
+from baseload.policy.budget import Budget
 from baseload.policy.policy import Route
 from baseload.settings import Settings
-from baseload.units import NANOSECONDS_PER_SECOND, SECONDS_PER_MINUTE
 from baseload.wire.asked import Asked
 from baseload.wire.capped import capped
 
 log = logging.getLogger(__name__)
-
-MOST_KNOWN = 10_000
-"""Combinations of tags and route whose budgets are remembered."""
-_MINUTE_NS = SECONDS_PER_MINUTE * NANOSECONDS_PER_SECOND
-
-
-class _Line:
-    """One budget in force, with the share of its present window."""
-
-    __slots__ = ("budget", "share", "zone")
-
-    def __init__(self, budget: Budget) -> None:
-        self.budget = budget
-        self.zone: tzinfo = UTC if budget.zone == "UTC" else ZoneInfo(budget.zone)
-        self.share: Share | None = None
 
 
 class Budgets:
@@ -58,11 +39,9 @@ class Budgets:
         self._shares = Shares(settings.directory, settings.store, holder or new_crew())
         self._file = BudgetFile(settings.directory)
         self._configured = settings.budgets
-        self._lines: dict[str, _Line] = {}
-        self._tags: tuple[str, ...] = ()
-        self._matches: dict[tuple[object, ...], tuple[_Line, ...]] = {}
-        self._prices: dict[str, tuple[int, object, Dearest | None]] = {}
-        self._own: tuple[str, frozenset[str]] = ("", frozenset())
+        self._matching = Matching(self._shares)
+        self._capping: tuple[Budget, ...] = ()  # those that cap answers
+        self._own: tuple[Snapshot | None, frozenset[str]] = (None, frozenset())
         self._ticking: asyncio.Task[None] | None = None
         self._put_in_force(in_force(settings.budgets, self._file.read()))
         self._seen = self._file.stamp()
@@ -70,10 +49,10 @@ class Budgets:
     @property
     def on(self) -> bool:
         """Whether there is any budget."""
-        return bool(self._lines)
+        return bool(self._matching.lines)
 
     def start(self) -> None:
-        """Keep shares in order from now on. Needs a running loop."""
+        """Keep shares in order from now on. Wanted a running loop."""
         if self._ticking is None:
             self._ticking = asyncio.create_task(self._tick())
 
@@ -93,10 +72,9 @@ class Budgets:
 
     def capped(self, asked: Asked, facts: Facts) -> tuple[Asked, Facts]:
         """The request with a cap on its answer, where it has none and a budget that counts it says one."""
-        if asked.output_cap is not None or facts.operation is Operation.COUNT_TOKENS:
+        if not self._capping or asked.output_cap is not None or facts.operation is Operation.COUNT_TOKENS:
             return asked, facts
-        said = (line.budget for line in self._lines.values() if line.budget.output_tokens is not None)
-        caps = [budget.output_tokens for budget in said if budget.counts(facts)]
+        caps = [budget.output_tokens for budget in self._capping if budget.counts(facts)]
         if not caps:
             return asked, facts
         with_cap = capped(asked, min(cap for cap in caps if cap is not None))
@@ -104,39 +82,49 @@ class Budgets:
 
     def open(self, job: Job, *, was_capped: bool = False) -> None:
         """Begin the reservation of a request."""
-        version, own = self._own
-        if version != job.snapshot.version:
+        known, own = self._own
+        if known is not job.snapshot:
             own = frozenset(route.name for route in job.snapshot.policy.routes if route.own)
-            self._own = (job.snapshot.version, own)
-        job.hold = Hold(self._shares, job.facts, demand_of(job.asked), own)
+            self._own = (job.snapshot, own)
+        job.hold = Hold(self._shares, job.record.facts, job.asked, own)
         if was_capped:
-            job.hold.headers.append((b"x-baseload-output-cap", b"%d" % (job.asked.output_cap or 0)))
+            job.hold.headers = ((b"x-baseload-output-cap", b"%d" % (job.asked.output_cap or 0)),)
 
     async def cover(self, job: Job, route: Route) -> bool:
         """Reserve what a try on a route may cost; False, and noted, when a budget has no room for it."""
         hold = job.hold
         if hold is None:
             return True
-        lines = self._matching(job.snapshot, hold.facts, route)
-        if not lines:
+        attempts = job.record.attempts
+        now = self._clock.time_ns() if attempts else hold.facts.at_ns
+        match = self._matching.of(job.snapshot, hold.facts, route, now)
+        if not match.shares:
             hold.covered[route.name] = ()
             return True
-        shares = [self._share(line, job.facts.at_ns) for line in lines]
-        prices = self._dearest(job.snapshot, route)
-        need = partial(worst, demand=hold.demand, route=route, operation=job.facts.operation, prices=prices)
-        wanted = hold.wanted(route, shares, need, job.record.attempts)
-        short = wanted if isinstance(wanted, Short) else await self._reserve(route, wanted)
-        if short is None and not isinstance(wanted, Short):
-            hold.took(wanted)
-            return True
-        if short is not None:
-            _note(job, hold, short)
-        return False
+        needs = match.needs(hold, now)
+        if isinstance(needs, Short):
+            _note(job, hold, needs)
+            return False
+        wanted = hold.wanted(route, needs, attempts)
+        if (match.asks_first and match.unknown) or self._shares.take(wanted) is not None:
+            short = await self._reserve(route, wanted)
+            if short is not None and short.share.full:
+                return await self._cover_with_rest(job, route, match)
+            if short is not None:
+                _note(job, hold, short)
+                return False
+        hold.took(wanted)
+        return True
 
-    async def _reserve(self, route: Route, wanted: list[tuple[Share, int]]) -> Short | None:
-        missing = self._shares.take(wanted)
-        if missing is None:
-            return None
+    async def _cover_with_rest(self, job: Job, route: Route, match: Match) -> bool:
+        """The same once more: a value that the ledger keeps no account for is counted with the rest of them."""
+        for line, share in zip(match.lines, match.shares, strict=True):
+            if share.full:
+                line.is_rest(share)
+        self._matching.forget()
+        return await self.cover(job, route)
+
+    async def _reserve(self, route: Route, wanted: Wanted) -> Short | None:
         try:
             missing = await self._shares.wait(wanted)
         except LedgerUnavailable as error:
@@ -147,55 +135,11 @@ class Budgets:
             missing = self._shares.take(wanted, forced=True)
         return None if missing is None else Short(missing, route.name, dict(wanted)[missing])
 
-    def _matching(self, snapshot: Snapshot, facts: Facts, route: Route) -> tuple[_Line, ...]:
-        tags = facts.tags
-        key = (snapshot.version, route.name, facts.bucket, *[tags.get(name) for name in self._tags])
-        found = self._matches.get(key)
-        if found is None:
-            counting = (line for line in self._lines.values() if line.budget.counts(facts))
-            found = tuple(line for line in counting if line.budget.counts_on(route))
-            if len(self._matches) >= MOST_KNOWN:
-                self._matches.clear()
-            self._matches[key] = found
-        return found
-
-    def _share(self, line: _Line, at_ns: int) -> Share:
-        share = line.share
-        if share is None or not share.span.start_ns <= at_ns < share.span.end_ns:
-            share = self._shares.share(line.budget, window(line.budget, at_ns, line.zone), line.zone)
-            if line.share is None or share.span.start_ns > line.share.span.start_ns:
-                line.share = share
-        return share
-
-    def _dearest(self, snapshot: Snapshot, route: Route) -> Dearest | None:
-        """The dearest prices of a route in this minute and the next."""
-        offer, now = snapshot.offers.get(route.offer), self._clock.time_ns()
-        minute = now // _MINUTE_NS
-        found = self._prices.get(route.offer)
-        if found is None or found[0] != minute or found[1] is not offer:
-            found = (minute, offer, dearest(offer, (from_ns(now), from_ns(now + _MINUTE_NS))))
-            self._prices[route.offer] = found
-        return found[2]
-
     # Beside it.
 
     def _put_in_force(self, budgets: tuple[Budget, ...]) -> None:
-        before, self._lines = self._lines, {}
-        for budget in budgets:
-            line = before.get(budget.account)
-            if line is not None and line.budget.zone == budget.zone:
-                self._lines[budget.account] = line
-                line.budget = budget
-                for share in self._shares.open.values():
-                    if share.budget.account == budget.account:
-                        share.budget = budget
-            else:
-                self._lines[budget.account] = _Line(budget)
-        kept = self._lines.keys()
-        self._shares.drop([each for each in self._shares.open.values() if each.budget.account not in kept])
-        names = {name for budget in budgets for name in budget.match} - {"model", "upstream", "route", "bucket"}
-        self._tags = tuple(sorted(names))
-        self._matches.clear()
+        self._matching.put_in_force(budgets)
+        self._capping = tuple(budget for budget in budgets if budget.output_tokens is not None)
 
     async def _tick(self) -> None:
         while True:
@@ -214,7 +158,7 @@ class Budgets:
 
 def _note(job: Job, hold: Hold, short: Short) -> None:
     """The decision tells which budget kept the request from a route."""
-    hold.shorts.append(short)
+    hold.shorts += (short,)
     decision = job.record.decision
     job.record.decision = msgspec.structs.replace(
         decision,

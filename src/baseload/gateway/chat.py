@@ -18,7 +18,7 @@ from http import HTTPStatus
 import msgspec
 
 from baseload.clock import Clock
-from baseload.errors import BadInput
+from baseload.errors import BadInput, LedgerUnavailable
 from baseload.gateway import refusals
 from baseload.gateway.asking import along, facts_of, numbered, with_wishes
 from baseload.gateway.budgets import Budgets
@@ -95,6 +95,9 @@ class Chat:
             return
         try:
             await self._walk(job, exchange)
+        except LedgerUnavailable:  # before anything of this attempt was sent
+            self._ending.unsent(job)
+            await say(refusals.not_taken(), job.request, exchange)
         except asyncio.CancelledError:
             self._ending.left(job)
             raise
@@ -209,6 +212,7 @@ class Chat:
         job.relay = None
         began = asyncio.get_running_loop().time()
         try:
+            self._sending(job, attempt)
             serving = self._serve(job, attempt, *carried, exchange)
             return await (_to_its_end(serving) if route.on_client_gone == "drain" else serving)
         except NoRoom:
@@ -224,6 +228,11 @@ class Chat:
             served = bool(job.record.attempts) and job.record.attempts[-1].status is Status.OK
             took = asyncio.get_running_loop().time() - began
             self._state.give(job.snapshot, route, took if served else None)
+
+    def _sending(self, job: Job, attempt: Try) -> None:
+        """Keep the call as it is to be recorded if we die now. Raises LedgerUnavailable when it cannot be."""
+        writes = job.facts.operation is not Operation.EMBEDDINGS
+        self._meter.sending(job.record, attempt, self._state.answers.likely(job.facts) if writes else 0)
 
     def _carried(self, job: Job, route: Route) -> tuple[Passage, bytes] | None:
         """How the request gets to the upstream of a route, and its bytes there; None, and noted, when it cannot."""

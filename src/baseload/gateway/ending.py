@@ -63,6 +63,13 @@ class Ending:
             self._meter.end(job.record, attempt, Status.CLIENT_GONE, error="the client went away")
         self.write(job, Status.CLIENT_GONE)
 
+    def unsent(self, job: Job) -> None:
+        """The next attempt was not sent, for it could not be kept: write down those before it."""
+        if job.record.attempts:
+            self.write(job, Status.FAILED)
+        elif job.hold is not None:
+            job.hold.settle(written=True)
+
     def left(self, job: Job) -> None:
         """The client went away while nothing was under way: it waited for a slot, or between two tries."""
         if not job.written:
@@ -110,15 +117,10 @@ class Ending:
         job.written = True
         attempts = job.record.attempts
         charges = job.hold.charges(attempts) if job.hold is not None else ()
-        call = None
         try:
-            call = self._meter.write(job.record, status, charges)
+            return self._meter.write(job.record, status, charges, job.hold)
         except LedgerUnavailable:
             return None
-        finally:
-            if job.hold is not None:
-                job.hold.settle(written=call is not None)
-        return call
 
 
 def succeeds(status: int | None) -> bool:

@@ -6,14 +6,16 @@ cost at the most; when the call is written down, what it has cost is charged and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from baseload.gateway.shares import Share, Shares
+from baseload.gateway.shares import Ending, Share, Shares, Wanted
 from baseload.load.calls import Attempt, Charge
 from baseload.load.facts import Facts
-from baseload.policy.budget import Budget, Demand, Mode, Unit, actual, refusal, said
+from baseload.policy.budget import Budget, Demand, Mode, actual, refusal, said
+from baseload.policy.demand import demand_of
 from baseload.policy.policy import Route
+from baseload.wire.asked import Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +47,28 @@ class Short:
         return refusal(self.budget, self.share.standing(), self.need or 0, self.share.span, self.share.zone)
 
 
-@dataclass(slots=True)
 class Hold:
-    """The reservation of one request."""
+    """The reservation of one request. It is made for every request: what is rare is not there until it is needed."""
 
-    shares: Shares
-    facts: Facts
-    demand: Demand
-    own: frozenset[str]
-    held: dict[Share, int] = field(default_factory=dict)
-    covered: dict[str, tuple[Share, ...]] = field(default_factory=dict)  # by route
-    shorts: list[Short] = field(default_factory=list)
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)  # what the client is told
-    spent: dict[Share, int] = field(default_factory=dict)
-    done: bool = False
+    __slots__ = ("_demand", "asked", "covered", "done", "ending", "facts", "headers", "held", "own", "shares", "shorts")
+
+    def __init__(self, shares: Shares, facts: Facts, asked: Asked, own: frozenset[str]) -> None:
+        self.shares, self.facts, self.asked, self.own = shares, facts, asked, own
+        self.held: dict[Share, int] = {}
+        self.covered: dict[str, Wanted] = {}  # by route
+        self.shorts: tuple[Short, ...] = ()
+        self.headers: tuple[tuple[bytes, bytes], ...] = ()  # what the client is told
+        self.ending: Ending = ()
+        self.done = False
+        self._demand: Demand | None = None
+
+    @property
+    def demand(self) -> Demand:
+        """What bounds the request; read from its bytes once, where a budget asks."""
+        found = self._demand
+        if found is None:
+            found = self._demand = demand_of(self.asked)
+        return found
 
     @property
     def stopped(self) -> Short | None:
@@ -74,49 +84,70 @@ class Hold:
         found = (short for short in self.shorts if short.budget.mode is Mode.DOWNGRADE)
         return None if self.stopped else next(found, None)
 
-    def wanted(
-        self, route: Route, shares: Sequence[Share], worst: Callable[[Budget], int | None], attempts: Sequence[Attempt]
-    ) -> list[tuple[Share, int]] | Short:
+    def wanted(self, route: Route, needs: Wanted, attempts: Sequence[Attempt]) -> Wanted:
         """How much more must be reserved of each share before a try on a route."""
-        self.covered[route.name] = tuple(shares)
+        self.covered[route.name] = needs
+        if not self.held and not attempts:
+            return needs
         found = []
-        for share in shares:
-            need = worst(share.budget)
-            if need is None:
-                return Short(share, route.name, None)
-            spent = self._spent(share, attempts) if attempts else 0
-            wanted = max(spent, need) if share.budget.unit is Unit.REQUESTS else spent + need
+        for share, need in needs:
+            spent = self._spent(share, attempts)
+            wanted = max(spent, need) if share.budget.requests is not None else spent + need
             more = wanted - self.held.get(share, 0)
             if more > 0:
                 found.append((share, more))
         return found
 
-    def took(self, wanted: Sequence[tuple[Share, int]]) -> None:
+    def took(self, wanted: Wanted) -> None:
         """Note what was reserved."""
+        held = self.held
         for share, more in wanted:
-            self.held[share] = self.held.get(share, 0) + more
-            if share.budget.mode is Mode.WARN and share.over:
+            held[share] = held.get(share, 0) + more
+            if share.room < 0 and share.budget.mode is Mode.WARN and share.over:
                 name = share.budget.name.encode()
                 if not any(name in value for _, value in self.headers):
-                    self.headers.append((b"x-baseload-budget-warning", name + b" is spent"))
+                    self.headers += ((b"x-baseload-budget-warning", name + b" is spent"),)
 
     def charges(self, attempts: Sequence[Attempt]) -> tuple[Charge, ...]:
         """What the call is to be charged, now that it has ended."""
-        self.spent = {share: self._spent(share, attempts) for share in self.held}
-        holder = self.shares.holder
-        return tuple([Charge(*share.place, amount, holder) for share, amount in self.spent.items() if amount])
+        if not self.held:
+            return ()
+        holder, charges, ending = self.shares.holder, [], []
+        for share, held in self.held.items():
+            spent = self._spent(share, attempts)
+            ending.append((share, held, spent))
+            if spent:
+                budget, window_ns = share.place
+                charges.append(Charge(budget, window_ns, spent, holder))
+        self.ending = ending
+        return tuple(charges)
+
+    def closing(self, call: str) -> None:
+        """The call of that id is about to be written down."""
+        if self.held:
+            self.shares.closing(call, self.ending)
+
+    def stay(self) -> None:
+        """It could not be written down: what is reserved stays reserved until it can."""
+        if self.held:
+            self.shares.stay(self.ending)
 
     def settle(self, *, written: bool) -> None:
         """End the reservation, once, with what it was charged."""
         if self.done:
             return
         self.done = True
-        for share, held in self.held.items():
-            self.shares.settle(share, held, self.spent.get(share, 0), written=written)
-        self.held.clear()
+        if self.held:
+            ending = self.ending or [(share, held, 0) for share, held in self.held.items()]
+            self.shares.settle(ending, written=written)
+            self.held = {}
 
     def _spent(self, share: Share, attempts: Sequence[Attempt]) -> int:
         if len(self.covered) == 1:
-            return actual(share.budget, attempts, self.own)
-        ours = [each for each in attempts if share in self.covered.get(each.route, ())]
-        return actual(share.budget, ours, self.own)
+            for each in attempts:
+                if each.cost_nanousd is None:
+                    break
+            else:
+                return actual(share.budget, attempts, self.own)
+        worst = {route: need for route, needs in self.covered.items() for each, need in needs if each is share}
+        return actual(share.budget, [each for each in attempts if each.route in worst], self.own, worst)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -15,6 +16,7 @@ from baseload.clock import Clock, from_ns
 from baseload.cost.tariffs import Tariffs
 from baseload.cost.tokens import price, processing_of
 from baseload.errors import LedgerUnavailable, Unpriced
+from baseload.ledger.begun import Place
 from baseload.load.calls import Attempt, Call, Charge, Decision, Evidence, Status
 from baseload.load.facts import Facts
 from baseload.policy.policy import Route
@@ -34,10 +36,29 @@ PROBE_NS = NANOSECONDS_PER_SECOND
 """How long to wait before another call finds out whether calls can be written again."""
 
 
-class Spool(Protocol):
-    """Where calls are made durable. `append` raises LedgerUnavailable; when it returns, the call survives us."""
+MOST_WAITING = 10_000
+"""Calls that could not be written down and wait for it; none is served meanwhile, so only those under way come."""
+DIED = "the gateway died before this ended: what it consumed is an estimate"
 
-    def append(self, call: Call) -> None: ...
+
+class Spool(Protocol):
+    """Where calls are made durable. Both raise LedgerUnavailable. What `begin` has kept is recorded when we die, until
+    `append` has returned: then the call itself survives us."""
+
+    def begin(self, call: Call, before: Place | None = None) -> Place | None: ...
+
+    def append(self, call: Call, begun: Place | None = None) -> None: ...
+
+
+class Reservation(Protocol):
+    """What a call has reserved, until it is written down (`settle`) or never will be. `closing` says that it is about
+    to be, `stay` that it could not."""
+
+    def closing(self, call: str) -> None: ...
+
+    def stay(self) -> None: ...
+
+    def settle(self, *, written: bool) -> None: ...
 
 
 class Try(msgspec.Struct):
@@ -66,6 +87,15 @@ class Record(msgspec.Struct):
     offers: Mapping[str, Offer]
     body: bytes = b""  # what the client sent: nothing that an upstream quotes of it is kept
     attempts: list[Attempt] = []
+    begun: Place | None = None  # where it stands while it is under way
+
+
+class Waiting(NamedTuple):
+    """A call that has ended and is not written down yet."""
+
+    call: Call
+    begun: Place | None
+    reservation: Reservation | None
 
 
 class Meter:
@@ -82,10 +112,47 @@ class Meter:
         self._warned: set[tuple[str, str]] = set()
         self._estimated: set[str] = set()
         self._probed_ns = 0  # when a call was last let through although the one before could not be written
+        self._waiting: deque[Waiting] = deque()
 
     def begin(self, record: Record, route: Route) -> Try:
         """An attempt starts now."""
         return Try(route, len(record.attempts) + 1, self._clock.time_ns())
+
+    def sending(self, record: Record, attempt: Try, likely_tokens: int) -> None:
+        """Before an attempt is sent, keep the call as it is to be recorded if we die before it ends: with an estimate
+        of what it reads, and as long an answer as is likely. Raises LedgerUnavailable: then it must not be sent."""
+        usage = Usage(input_tokens=record.facts.input_tokens, output_tokens=likely_tokens)
+        route = attempt.route
+        offer = record.offers.get(route.offer)
+        tariff = self._tariffs.at(route.offer, offer, attempt.started_ns) if offer is not None else None
+        lost = Attempt(
+            number=attempt.number,
+            route=route.name,
+            upstream=route.upstream,
+            model=route.model,
+            offer=route.offer,
+            started_ns=attempt.started_ns,
+            ended_ns=attempt.started_ns,
+            status=Status.CUT,
+            usage=usage,
+            evidence=Evidence.ESTIMATED,
+            cost_nanousd=tariff.nanousd(usage) if tariff is not None else None,
+            book=offer.source.book if offer is not None else "",
+            error=DIED,
+        )
+        call = Call(
+            id=record.decision.id,
+            facts=record.facts,
+            decision=record.decision,
+            attempts=(*record.attempts, lost),
+            ended_ns=attempt.started_ns,
+            status=Status.CUT,
+        )
+        try:
+            record.begun = self._spool.begin(call, record.begun)
+        except LedgerUnavailable:
+            self._failed()
+            raise
 
     def again(self, record: Record, attempt: Try) -> None:
         """The kept connection of an attempt was closed before its answer: that was one attempt, now comes the next."""
@@ -137,17 +204,25 @@ class Meter:
         return ended
 
     def takes_calls(self) -> bool:
-        """Whether a call that is served now can be written down. While it can not, one call a second finds out."""
+        """Whether a call that is served now can be written down. While it can not, once a second those that wait for it
+        are tried again; where none waits, a call finds out."""
         if self.writable:
             return True
         now = self._clock.time_ns()
         if abs(now - self._probed_ns) < PROBE_NS:
             return False
         self._probed_ns = now
-        return True
+        return self.catch_up()
 
-    def write(self, record: Record, status: Status, charges: tuple[Charge, ...] = ()) -> Call:
-        """Make the call durable. Raises LedgerUnavailable; the call is then in the log, the last place left."""
+    def write(
+        self,
+        record: Record,
+        status: Status,
+        charges: tuple[Charge, ...] = (),
+        reservation: Reservation | None = None,
+    ) -> Call:
+        """Make the call durable, then settle what it has reserved. Raises LedgerUnavailable: the call is then tried
+        again later, and as long still under way for whoever finds us dead."""
         call = Call(
             id=record.decision.id,
             facts=record.facts,
@@ -157,17 +232,57 @@ class Meter:
             status=status,
             charges=charges,
         )
+        waiting = Waiting(call, record.begun, reservation)
         try:
-            self._spool.append(call)
+            self._append(waiting)
         except LedgerUnavailable as error:
-            self.writable = False
-            self._probed_ns = self._clock.time_ns()
+            self._failed()
             self.unwritten += 1
             log.error("%s The call that could not be written: %s", error, msgspec.json.encode(call).decode())
+            if len(self._waiting) < MOST_WAITING:
+                self._waiting.append(waiting)
+            elif reservation is not None:
+                reservation.settle(written=False)
             raise
-        self.writable = True
-        self.written += 1
+        self.writable = self.catch_up()
         return call
+
+    def catch_up(self) -> bool:
+        """Write down what could not be; False when that still cannot be done."""
+        while self._waiting:
+            try:
+                self._append(self._waiting[0])
+            except LedgerUnavailable:
+                self._failed()
+                return False
+            self._waiting.popleft()
+            self.writable = not self._waiting
+        return True
+
+    def close(self) -> None:
+        """Write down what could not be, the last time; what cannot stays what it was when it was sent."""
+        if not self.catch_up():
+            log.error("%d calls could not be written: the next start records each as an estimate", len(self._waiting))
+            for each in self._waiting:
+                if each.reservation is not None:
+                    each.reservation.settle(written=False)
+
+    def _append(self, each: Waiting) -> None:
+        if (reservation := each.reservation) is not None:
+            reservation.closing(each.call.id)
+        try:
+            self._spool.append(each.call, each.begun)
+        except LedgerUnavailable:
+            if reservation is not None:
+                reservation.stay()
+            raise
+        self.written += 1
+        if reservation is not None:
+            reservation.settle(written=True)
+
+    def _failed(self) -> None:
+        self.writable = False
+        self._probed_ns = self._clock.time_ns()
 
     def _price(self, usage: Usage, offer: Offer | None, attempt: Try) -> tuple[int | None, str]:
         """Exact nano-dollars and the book they come from; None, counted and said once, when there is no price.

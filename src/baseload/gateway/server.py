@@ -126,7 +126,8 @@ class Gateway:
             self._server.room.limit = settings.limits.bodies_bytes
 
     def state(self) -> WorkerState:
-        """How this process is, and what it has done."""
+        """How this process is, and what it has done; what could not be written down is tried again first."""
+        self.meter.catch_up()
         snapshot, meter = self._state.snapshot, self.meter
         left_out = self._state.targets.unhealthy(self._clock.time_ns())
         return WorkerState(
@@ -150,6 +151,7 @@ class Gateway:
         """Take no more requests, let those under way end, close every connection."""
         if self._server is not None:
             await self._server.drain(drain_seconds)
+        self.meter.close()
         await self._budgets.close()
         self._state.targets.close()
         self._stored.close()

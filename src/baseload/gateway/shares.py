@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakValueDictionary
 
 from baseload.errors import LedgerUnavailable
+from baseload.ledger.held import AFTER, NONE, Held
 from baseload.ledger.spool import spool_folder
-from baseload.policy.budget import Budget, Mode, Standing, Window
+from baseload.policy.budget import EACH, Budget, Mode, Standing, Window
 
 if TYPE_CHECKING:
-    from baseload.ledger.accounts import Account, Ask, Grant
-    from baseload.ledger.held import Held
+    from baseload.ledger.accounts import Account, Ask, Grant, Place
     from baseload.ledger.leases import Leases
 
 log = logging.getLogger(__name__)
@@ -32,21 +33,33 @@ RENEW_TICKS = 60
 """Leases are renewed so often, although nothing else is to be said: they hold ten times as long."""
 IDLE_TICKS = 2
 """What was not needed for so long returns, even while there is plenty."""
+CLOSE_TICKS = 30
+"""A share that nobody has used for so long is closed; the next call that it counts opens it again."""
+CLOSED = -2
+"""The record of a share that is not open."""
 PARTS = 64
 """A share that runs low is filled by this part of the cap ..."""
 CALLS = 16
 """... or by what so many calls like this one need, when that is more."""
 
+Wanted = Sequence[tuple["Share", int]]
+"""How much more is to be reserved of each share."""
+Ending = Sequence[tuple["Share", int, int]]
+"""What a call had reserved of each share, and what it has cost."""
+
 
 class Share:
     """One budget in one window, as far as it is this process's to spend. `room` is what nobody has reserved; it is
-    below zero where calls cost more than their worst case, or where the budget only warns."""
+    below zero where calls cost more than their worst case, or where the budget only warns. `lost` is what was served
+    and could not be written down, until the store knows of it."""
 
     __slots__ = (
+        "__weakref__",
         "account",
         "ahead",
         "believed",
         "budget",
+        "full",
         "idle",
         "lost",
         "low",
@@ -61,20 +74,26 @@ class Share:
         "zone",
     )
 
-    def __init__(self, budget: Budget, span: Window, zone: tzinfo, record: int) -> None:
-        self.budget, self.span, self.zone, self.record = budget, span, zone, record
-        self.place = (budget.account, span.start_ns)
+    def __init__(self, budget: Budget, place: Place, span: Window, zone: tzinfo) -> None:
+        self.budget, self.place, self.span, self.zone = budget, place, span, zone
+        self.record = CLOSED
         self.room = self.low = self.reserved = self.lost = self.usual = self.idle = 0
         self.needs: list[int] = []  # of calls that wait for the next round
         self.waiting = 0  # calls that wait for any
         self.ahead = False  # a round is under way that fills it
         self.believed = False  # the store holds a lease of ours
+        self.full = False  # the store keeps no further account of this budget
         self.account: Account | None = None  # as the store said last
 
     @property
     def tight(self) -> bool:
         """Whether so little is left that none should lie idle anywhere."""
         return self.account is not None and self.account.free < self.budget.limit // CALLS
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing of it is here, or may come."""
+        return not (self.reserved or self.waiting or self.needs or self.lost or self.room)
 
     def standing(self) -> Standing:
         """Where the budget stands, as far as is known here."""
@@ -88,6 +107,13 @@ class Share:
         return self.room < 0 and (self.account is None or self.account.free + self.room < 0)
 
 
+class Doubt(NamedTuple):
+    """A round that the store may have taken part in, or not: it is sent again until that is known."""
+
+    asks: list[tuple[Share, Ask]]
+    held: frozenset[Place]
+
+
 class Shares:
     """Every share of one process, and its rounds to the store. Used from one event loop."""
 
@@ -95,44 +121,55 @@ class Shares:
         self.holder = holder
         self.round_seconds = ROUND_SECONDS
         self._store = store
-        self.open: dict[tuple[str, int], Share] = {}
+        self.open: dict[Place, Share] = {}
+        self._known: WeakValueDictionary[Place, Share] = WeakValueDictionary()  # open, or still in somebody's hands
         self.trouble = ""  # why the store could not be asked last
         self._directory = directory
         self._leases: Leases | None = None
         self._held: Held | None = None
         self._running: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
+        self._rounds = 0  # that the store has answered
+        self._doubt: Doubt | None = None
         self._ticks = 0
 
-    def share(self, budget: Budget, span: Window, zone: tzinfo) -> Share:
-        """The share of a budget in a window."""
-        found = self.open.get((budget.account, span.start_ns))
+    def share(self, budget: Budget, place: Place, span: Window, zone: tzinfo) -> Share:
+        """The share of an account: of a budget in a window."""
+        found = self._known.get(place)
         if found is None:
-            found = Share(budget, span, zone, -1)
-            found.record = self._kept().take(found.place)
-            self.open[found.place] = found
+            found = self._known[place] = Share(budget, place, span, zone)
         return found
 
-    def take(self, wanted: list[tuple[Share, int]], *, waited: bool = False, forced: bool = False) -> Share | None:
+    def take(self, wanted: Wanted, *, waited: bool = False, forced: bool = False) -> Share | None:
         """Reserve some of each share, or none of any; returns the first that is short. Calls that waited go first."""
         for share, need in wanted:
-            short = need > share.room or (share.waiting and not waited)
-            if short and need > 0 and not forced and share.budget.mode is not Mode.WARN:
+            if (
+                (need > share.room or (share.waiting and not waited))
+                and need > 0
+                and not forced
+                and share.budget.mode is not Mode.WARN
+            ):
                 return share
+        cells = (self._held or self._kept()).cells
         for share, need in wanted:
-            share.room -= need
-            share.reserved += need
-            share.usual = max(share.usual, need)
-            share.low = min(share.low, share.room)
-            self._kept().write(share.record, share.reserved)
-            if share.room < share.usual * 2 and not share.ahead and not share.tight:
+            if share.record < 0:
+                self._opened(share)
+            share.room = room = share.room - need
+            share.reserved = reserved = share.reserved + need
+            if need > share.usual:
+                share.usual = need
+            if room < share.low:
+                share.low = room
+            cells[share.record] = reserved + share.lost
+            if room < share.usual * 2 and not share.ahead and not share.tight:
                 self._fill(share)
         return None
 
-    async def wait(self, wanted: list[tuple[Share, int]]) -> Share | None:
+    async def wait(self, wanted: Wanted) -> Share | None:
         """Ask the store, then reserve; returns the share that is short. Raises LedgerUnavailable when the store does
         not answer in time."""
         for share, need in wanted:
+            self._opened(share)
             share.waiting += 1
             if need > 0:
                 share.needs.append(need)
@@ -148,36 +185,64 @@ class Shares:
         if self.trouble:
             raise LedgerUnavailable(self.trouble, remedy="See that data_dir can be written.")
         short = self.take(wanted, waited=True)
-        if short is None or short.believed:
+        if short is None or short.believed or short.full:
             return short
-        return await self.wait(wanted)  # the ledger had held us for dead: now it knows better
+        return await self.wait(wanted)  # the ledger knew of no lease of ours: now it does
 
-    def settle(self, share: Share, held: int, amount: int, *, written: bool) -> None:
-        """End a reservation: `amount` of what was held is spent. The store must be told of what was not written."""
-        share.reserved -= held
-        share.room += held - amount
-        if not written:
-            share.lost += amount
-        self._kept().write(share.record, share.reserved)
+    def closing(self, call: str, ending: Ending) -> None:
+        """A call is about to be written down, which ends its reservations."""
+        held = self._kept()
+        cells = held.cells
+        for share, reserved, _ in ending:
+            cells[share.record + AFTER] = share.reserved + share.lost - reserved
+        held.name(call)
 
-    def drop(self, shares: Iterable[Share]) -> None:
-        """Give back what is left of shares that nobody will use again."""
-        for share in shares:
-            share.span = Window(share.span.start_ns, 0)
+    def stay(self, ending: Ending) -> None:
+        """The call could not be written down yet."""
+        held = self._kept()
+        for share, _, _ in ending:
+            held.cells[share.record + AFTER] = NONE
+        held.name("")
+
+    def settle(self, ending: Ending, *, written: bool) -> None:
+        """End these reservations: the store must be told of what was spent and is not written down."""
+        held = self._kept()
+        cells = held.cells
+        for share, reserved, spent in ending:
+            share.reserved = left = share.reserved - reserved
+            share.room += reserved - spent
+            if not written:
+                share.lost += spent
+            record = share.record
+            cells[record] = left + share.lost
+            cells[record + AFTER] = NONE
+        held.name("")
+
+    def put_in_force(self, budgets: Mapping[str, Budget]) -> None:
+        """Other budgets from now on, by their accounts; shares of those that are gone give back what is left."""
+        for share in self.open.values():
+            budget = budgets.get(share.place[0].split(EACH, 1)[0])
+            if budget is None:
+                share.span = Window(share.span.start_ns, 0)
+            else:
+                share.budget = budget
 
     async def tick(self, now_ns: int) -> None:
         """Return what lies idle, owe what was overspent, close what is over; renew the leases now and then."""
         self._ticks += 1
         due = self._ticks % RENEW_TICKS == 0
-        if self.open and (due or any(self._has_to_say(each, now_ns) for each in self.open.values())):
-            await asyncio.shield(self._round(now_ns))
-        for share in self.open.values():
+        shares = self.open.values()
+        if shares and (due or self._doubt or any(self._has_to_say(each, now_ns) for each in shares)):
+            await asyncio.shield(self._round(now_ns, renew=due))
+        for share in tuple(shares):
             share.idle = share.idle + 1 if share.low >= share.room else 0
             share.low, share.usual = share.room, share.usual // 2
+            if share.idle >= CLOSE_TICKS and share.empty and not share.ahead:
+                self._close(share)
 
     async def close(self) -> None:
         """Give back everything that is not spent."""
-        self.drop(self.open.values())
+        self.put_in_force({})
         if self.open:
             await asyncio.shield(self._round(1))
         if self._held is not None:
@@ -203,63 +268,94 @@ class Shares:
         task = self._round()
         task.add_done_callback(lambda _: setattr(share, "ahead", False))
 
-    def _round(self, now_ns: int = 0) -> asyncio.Task[None]:
+    def _round(self, now_ns: int = 0, *, renew: bool = False) -> asyncio.Task[None]:
         """The next round that hears what is wanted now."""
         if self._next is None:
-            self._next = asyncio.create_task(self._ask(self._running, now_ns))
+            self._next = asyncio.create_task(self._talk(self._running, now_ns, renew=renew))
         return self._next
 
-    async def _ask(self, before: asyncio.Task[None] | None, now_ns: int) -> None:
+    async def _talk(self, before: asyncio.Task[None] | None, now_ns: int, *, renew: bool) -> None:
         if before is not None:
             await asyncio.wait((before,))
         self._running, self._next = self._next, None
+        needs = {share.place: tuple(share.needs) for share in self.open.values() if share.needs}
+        for place in needs:
+            self.open[place].needs = []
+        if self._doubt is not None and not await self._send(self._doubt, now_ns, again=True):
+            return  # whoever waits hears of the trouble
+        said = ((each, self._ask(each, needs.get(each.place, ()), now_ns, renew=renew)) for each in self.open.values())
+        asks = [(share, ask) for share, ask in said if ask is not None]
+        await self._send(Doubt(asks, frozenset(share.place for share, _ in asks if share.believed)), now_ns)
+
+    def _ask(self, share: Share, needs: tuple[int, ...], now_ns: int, *, renew: bool) -> Ask | None:
+        """What a share wants of the next round; what it gives back is its own no more."""
+        over = 0 < share.span.end_ns <= now_ns or share.span.end_ns == 0
+        give = max(0, share.room) if needs else self._returns(share, over=over)
+        owed = max(0, -share.room)
+        if not (needs or give or owed or over or share.lost or share.ahead or (renew and not share.empty)):
+            return None
+        share.room += owed - give
+        wish, most = 0, CALLS * max((*needs, share.usual))
+        if (needs or share.ahead) and share.account is not None and share.account.free > CALLS * most:
+            wish = max(share.budget.limit // PARTS, most)
         from baseload.ledger.accounts import Ask
 
-        asks: list[tuple[Share, Ask]] = []
-        for share in self.open.values():
-            needs, share.needs = tuple(share.needs), []
-            over = 0 < share.span.end_ns <= now_ns or share.span.end_ns == 0
-            give = max(0, share.room) if needs else self._returns(share, over=over)
-            owed = max(0, -share.room)
-            lost, share.lost = share.lost, 0
-            share.room += owed - give
-            wish, most = 0, CALLS * max((*needs, share.usual))
-            if (needs or share.ahead) and share.account is not None and share.account.free > CALLS * most:
-                wish = max(share.budget.limit // PARTS, most)
-            cap = share.budget.limit
-            asks.append((share, Ask(share.place, cap, needs, wish, give, lost, owed)))
-        held = frozenset(share.place for share, _ in asks if share.believed)
+        budget = share.budget
+        values = budget.values if budget.each and share.place[0] != budget.account_of(None) else 0
+        return Ask(share.place, budget.limit, needs, wish, give, share.lost, owed, values)
+
+    async def _send(self, said: Doubt, now_ns: int, *, again: bool = False) -> bool:
+        """Have a round of the store; False when it did not answer. Of a round that may have happened, nothing is spent
+        that it gave back, nor what it may have been given, until the same round has been answered."""
+        from baseload.ledger.leases import InDoubt
+
+        asks = [ask for _, ask in said.asks]
         try:
-            grants = await asyncio.to_thread(self._lend, [ask for _, ask in asks], held)
+            grants = await asyncio.to_thread(self._lend, asks, said.held)
         except LedgerUnavailable as error:
-            for share, ask in asks:
-                share.room += ask.give - ask.owed
-                share.lost += ask.lost
+            if isinstance(error, InDoubt):
+                self._doubt = said
+            elif not again:
+                for share, ask in said.asks:
+                    share.room += ask.give - ask.owed
             if not self.trouble:
                 log.error("budgets cannot be asked for: %s", error)
             self.trouble = error.message
-            return
-        self.trouble = ""
-        for (share, ask), grant in zip(asks, grants, strict=True):
+            return False
+        self.trouble, self._doubt = "", None
+        self._rounds += 1
+        for (share, ask), grant in zip(said.asks, grants, strict=True):
             self._granted(share, ask, grant, now_ns)
+        return True
 
     def _granted(self, share: Share, ask: Ask, grant: Grant, now_ns: int) -> None:
-        share.account = grant.account
         if grant.gone:
-            log.error("%s: the ledger held this process for dead and took its share back", share.budget.name)
-            share.room, share.believed = -share.reserved, False
-            share.lost += ask.lost
+            log.error("%s: the ledger knows of no share of this process", share.budget.name)
+            share.room, share.believed = -share.reserved - share.lost, False
             return
-        share.believed = True
+        share.account, share.believed, share.full = grant.account, not grant.full, grant.full
         share.room += grant.given - ask.owed
-        done = not (share.reserved or share.waiting or share.needs or share.lost or share.room)
-        if done and 0 <= share.span.end_ns <= now_ns:
-            self.open.pop(share.place, None)
-            self._kept().give(share.record)
+        share.lost -= ask.lost
+        if ask.lost:
+            self._kept().cells[share.record] = share.reserved + share.lost
+        if share.empty and 0 <= share.span.end_ns <= now_ns:
+            self._close(share)
 
-    def _lend(self, asks: list[Ask], held: frozenset[tuple[str, int]]) -> list[Grant]:
+    def _opened(self, share: Share) -> Share:
+        """The share among those that are told of; what stays open without calls is closed again."""
+        if share.record == CLOSED:
+            self.open[share.place] = share
+            share.record, share.idle = self._kept().take(share.place), 0
+        return share
+
+    def _close(self, share: Share) -> None:
+        if self.open.pop(share.place, None) is not None:
+            self._kept().give(share.record)
+            share.record, share.believed = CLOSED, False
+
+    def _lend(self, asks: list[Ask], held: frozenset[Place]) -> list[Grant]:
         """In a thread."""
-        return self.leases().lend(self.holder, asks, held)
+        return self.leases().lend(self.holder, asks, held, number=self._rounds + 1)
 
     def leases(self) -> Leases:
         """The ledger's accounts; opened when they are first asked for."""
@@ -272,7 +368,5 @@ class Shares:
 
     def _kept(self) -> Held:
         if self._held is None:
-            from baseload.ledger.held import Held
-
             self._held = Held(spool_folder(self._directory), self.holder)
         return self._held

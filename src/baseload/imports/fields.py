@@ -6,7 +6,7 @@ Every function raises ValueError with words for the line that it came from; noth
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from hashlib import sha256
@@ -14,7 +14,7 @@ from typing import Any
 
 from baseload.clock import to_ns
 from baseload.load.trace import FIRST_YEAR, LAST_YEAR
-from baseload.units import MOST_COUNT, MOST_USD, NANOSECONDS_PER_SECOND
+from baseload.units import HOURS_PER_DAY, MOST_COUNT, MOST_USD, NANOSECONDS_PER_SECOND, SECONDS_PER_HOUR
 from baseload.wire.asked import MAX_TAG_NAME, MAX_TAG_VALUE, MAX_TAGS
 
 Row = Mapping[str, Any]
@@ -25,7 +25,7 @@ MOST_DIGITS = 60
 _SECONDS = 10_000_000_000
 _SHOWN = 40
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  naive as what it is taken from
-_MICROSECOND = timedelta(microseconds=1)
+_DAY = HOURS_PER_DAY * SECONDS_PER_HOUR
 
 
 def shown(value: object) -> str:
@@ -45,9 +45,9 @@ def count(value: object, what: str, most: int = int(MOST_COUNT)) -> int:
     """
     if value is None or value == "":
         return 0
-    if isinstance(value, int) and not isinstance(value, bool):
+    if type(value) is int:  # which True is not
         number = value
-    elif isinstance(value, str) and len(value) <= MOST_DIGITS and value.isascii() and value.isdigit():
+    elif type(value) is str and len(value) <= MOST_DIGITS and value.isascii() and value.isdigit():
         number = int(value)
     else:
         number = _whole(value, what)
@@ -67,10 +67,11 @@ def decimal(value: object, what: str, most: Decimal = MOST_COUNT) -> Decimal | N
     """An exact number, negative ones too; None for an empty field."""
     if value is None or value == "":
         return None
-    if isinstance(value, bool) or not isinstance(value, int | Decimal | str) or len(str(value)) > MOST_DIGITS:
+    text = value if type(value) is str else str(value)
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal) or len(text) > MOST_DIGITS:
         raise ValueError(f"{what} is {shown(value)}, no number")
     try:
-        number = Decimal(value.strip() if isinstance(value, str) else value)
+        number = value if isinstance(value, Decimal) else Decimal(text.strip())
     except InvalidOperation as error:
         raise ValueError(f"{what} is {shown(value)}, no number") from error
     if not number.is_finite() or abs(number) > most:
@@ -130,7 +131,8 @@ def moment(value: object, what: str, zone: tzinfo = UTC) -> int:
             return _epoch(value, what)
         if at.tzinfo is None:
             if zone is UTC and FIRST_YEAR <= at.year <= LAST_YEAR:
-                return (at - _EPOCH) // _MICROSECOND * 1_000
+                since = at - _EPOCH
+                return (since.days * _DAY + since.seconds) * NANOSECONDS_PER_SECOND + since.microseconds * 1_000
             at = at.replace(tzinfo=zone)
         if not FIRST_YEAR <= at.year <= LAST_YEAR:
             raise ValueError(f"{what} is {shown(value)}, not between the years {FIRST_YEAR} and {LAST_YEAR}")
@@ -181,8 +183,7 @@ def _hidden(text: str) -> str:
 def tagged(pairs: Mapping[str, str], more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Tags within the bounds that tags have, empty ones left out; what was not written for us is cut, not refused."""
     found: dict[str, str] = {}
-    for source in (pairs, more or {}):
-        for tag, value in source.items():
-            if tag and value and len(tag) <= MAX_TAG_NAME and len(found) < MAX_TAGS and tag not in found:
-                found[tag] = value[:MAX_TAG_VALUE]
+    for tag, value in (*pairs.items(), *more.items()) if more else pairs.items():
+        if value and tag and tag not in found and len(tag) <= MAX_TAG_NAME and len(found) < MAX_TAGS:
+            found[tag] = value if len(value) <= MAX_TAG_VALUE else value[:MAX_TAG_VALUE]
     return found

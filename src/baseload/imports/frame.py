@@ -29,19 +29,22 @@ from baseload.load.statements import Statement
 from baseload.units import NANOSECONDS_PER_SECOND, exact_sum, nanousd, usd
 from baseload.usage import Usage
 
-# Calls in one transaction.
-BATCH = 2_000
+# Calls in one transaction: a page of an index is written once for all that touch it.
+BATCH = 5_000
 MOST_NAMED = 20
 RUN = "run"
 _NOTHING = Usage()
+_UNDECIDED = Decision(id="", policy="", routes=())
 _LEAVES = Usage.__struct_fields__
 
 
 class Sink(Protocol):
-    """Where calls and statements go. Each answers how many were new, and how many came with other content."""
+    """Where calls and statements go. Each answers how many were new, and how many came with other content, of calls as
+    far as that is known by now; `settled` waits for the rest."""
 
     def calls(self, batch: Sequence[Call]) -> tuple[int, int]: ...
     def statements(self, batch: Sequence[Statement]) -> tuple[int, int]: ...
+    def settled(self) -> tuple[int, int]: ...
     def seen(self, ids: Sequence[str]) -> int:
         """How many of these ids stood in the file before; remembers them."""
         ...
@@ -208,7 +211,7 @@ class Import:
                 operation=entry.operation,
                 request_id=entry.id,
             ),
-            decision=Decision(id="", policy="", routes=()),
+            decision=_UNDECIDED,
             attempts=(
                 Attempt(
                     number=1,
@@ -250,17 +253,21 @@ class Import:
     def _flush(self) -> None:
         self._flush_calls()
         self._flush_statements()
+        self._count(self._sink.settled())
+
+    def _count(self, told: tuple[int, int]) -> None:
+        """Calls that were new, and that came with other content."""
+        self._sums.new += told[0]
+        self._odd.changed += told[1]
 
     def _flush_calls(self) -> None:
         batch, self._calls = self._calls, []
         if not batch:
             return
         twice = self._sink.seen([call.id for call in batch])
-        new, other = self._sink.calls(batch)
+        self._count(self._sink.calls(batch))
         self._sums.calls += len(batch)
-        self._sums.new += new
         self._odd.duplicates += twice
-        self._odd.changed += other
         for call in batch:
             self._saw_call(call)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -62,7 +63,7 @@ class _Metadata(msgspec.Struct):
 
 
 _metadata = msgspec.json.Decoder(_Metadata, strict=False)
-_tags = msgspec.json.Decoder(list[str])
+_json = msgspec.json.decode
 
 
 def _read(row: Row, asked: Asked) -> Iterator[Item]:
@@ -149,16 +150,25 @@ def _tagged(row: Row, about: _Metadata) -> dict[str, str]:
     asked = row.get("request_tags")
     if not asked or asked == "[]":
         return tagged(pairs)
-    return tagged(pairs, dict(labels(_words(asked))))
+    return tagged(pairs, _labels(asked) if isinstance(asked, str) else _listed(asked))
 
 
-def _words(value: object) -> list[str]:
-    """Tags as a list, or as the JSON text of one; of any other kind there are none."""
+@lru_cache(maxsize=1 << 12)
+def _labels(text: str) -> dict[str, str]:
+    """Tags out of the JSON text of a list; the same few lists stand in a million rows."""
     try:
-        found = _tags.decode(value) if isinstance(value, str) else msgspec.convert(value, list[str])
-    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
-        return []
-    return [each for each in found if each.isprintable()]
+        return _listed(_json(text))
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+
+
+def _listed(value: object) -> dict[str, str]:
+    """Tags as a list; of any other kind there are none."""
+    try:
+        found = msgspec.convert(value, list[str])
+    except (msgspec.ValidationError, RecursionError):
+        return {}
+    return dict(labels(each for each in found if each.isprintable()))
 
 
 FORMAT = Format(

@@ -10,12 +10,16 @@ from typing import Self
 from sqlalchemy import select
 
 from baseload.errors import NotEnoughData
-from baseload.ledger.hot import FILE, HotStore, open_store
+from baseload.imports.storing import Storing
+from baseload.ledger.hot import HotStore, open_store
 from baseload.ledger.rows import document
 from baseload.ledger.statements import Statements
 from baseload.ledger.tables import calls as table
 from baseload.load.calls import Call
 from baseload.load.statements import Statement
+
+# Calls in a batch for which a process of its own is worth its start, about a third of a second.
+APART = 5_000
 
 
 class _Seen:
@@ -53,10 +57,15 @@ def _new(store: HotStore, batch: Sequence[Call]) -> tuple[list[Call], int]:
 
 
 class Ledger:
-    """A ledger that takes what is imported. Use it as a context manager."""
+    """A ledger that takes what is imported. Use it as a context manager.
 
-    def __init__(self, directory: Path) -> None:
-        self._store = open_store(directory)
+    From the first batch of `apart` calls on another process stores them."""
+
+    def __init__(self, directory: Path, url: str = "", *, apart: int = APART) -> None:
+        self._place = directory, url
+        self._apart = apart
+        self._store = open_store(directory, url)
+        self._storing: Storing | None = None
         self._statements = Statements(directory)
         self._seen = _Seen()
 
@@ -64,13 +73,22 @@ class Ledger:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._storing is not None:
+            self._storing.close()
         self._store.close()
         self._statements.close()
         self._seen.close()
 
     def calls(self, batch: Sequence[Call]) -> tuple[int, int]:
-        fresh, changed = _new(self._store, batch)
-        return self._store.record(fresh), changed
+        if self._storing is None and len(batch) < self._apart:
+            fresh, clashes = self._store.take(batch)
+            return fresh, len(clashes)
+        if self._storing is None:
+            self._storing = Storing(*self._place)
+        return self._storing.put([document(call) for call in batch])
+
+    def settled(self) -> tuple[int, int]:
+        return (0, 0) if self._storing is None else self._storing.settled()
 
     def statements(self, batch: Sequence[Statement]) -> tuple[int, int]:
         return self._statements.record(batch)
@@ -82,14 +100,12 @@ class Ledger:
 class DryRun:
     """Says what a ledger would take, and writes nothing: no ledger comes to be where none was."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, url: str = "") -> None:
         self._store: HotStore | None = None
-        if (directory / FILE).exists():
-            try:
-                self._store = open_store(directory, read_only=True)
-            except NotEnoughData:
-                self._store = None
+        try:
+            self._store = open_store(directory, url, read_only=True)
+        except NotEnoughData:
+            self._store = None
         self._statements = Statements(directory, read_only=True)
         self._seen = _Seen()
         self._taken = _Seen()
@@ -103,6 +119,9 @@ class DryRun:
         self._statements.close()
         self._seen.close()
         self._taken.close()
+
+    def settled(self) -> tuple[int, int]:
+        return 0, 0
 
     def calls(self, batch: Sequence[Call]) -> tuple[int, int]:
         fresh, changed = (list(batch), 0) if self._store is None else _new(self._store, batch)

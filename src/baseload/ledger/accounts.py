@@ -1,26 +1,33 @@
 """What each budget has been charged, and what of it is lent to whom. Acts on a transaction that is handed in.
 
-    committed = charged + leased + forfeited - forgiven <= limit
+    committed = charged + leased + forfeited - forgiven <= cap
 
 `charged` is what calls of the ledger have cost: a call is charged in the transaction that records it, so the sum of an
 account is the sum of the ledger, and a call that comes twice is charged once. `leased` is lent to workers (`holders`),
 who spend it without asking. `forfeited` is what a worker that died had reserved for calls under way: charged in full,
 since nobody knows what they have cost. `forgiven` is what somebody has reset.
 
-Every statement is plain SQL that SQLite and PostgreSQL share; sums are made here, under the lock on the account's row.
+Every statement is plain SQL that SQLite and PostgreSQL share. An account's row is locked while it is changed, and what
+is lent is added by a statement that holds only while the cap has room for it. Rows are locked in the order of their
+names, accounts before leases, whoever changes them.
 """
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Column, Connection, Table, Text, delete, select, update
+import msgspec
+from sqlalchemy import BigInteger, Column, Connection, Table, Text, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from baseload.errors import LedgerUnavailable
 from baseload.ledger.tables import metadata
 from baseload.load.calls import Call
+from baseload.policy.budget import EACH
+from baseload.units import NANOSECONDS_PER_SECOND
 
 CEILING = 1 << 62
 """What a sum stops at: a provider that reports more than anybody ever spent breaks no arithmetic."""
@@ -48,6 +55,15 @@ leases = Table(
     Column("until_ns", BigInteger, nullable=False),
 )
 
+rounds = Table(
+    "budget_rounds",
+    metadata,
+    Column("holder", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("grants", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+)
+
 alerts = Table(
     "budget_alerts",
     metadata,
@@ -67,7 +83,8 @@ Place = tuple[str, int]
 class Ask(NamedTuple):
     """What a holder wants of an account whose cap is `cap`: what each waiting call `needs`, what more it would like
     (`wish`); and what it gives back, what it has `lost` (calls that were served but not written down) and what it must
-    have whatever the cap (`owed`: calls that cost more than their worst case, or under a budget that only warns)."""
+    have whatever the cap (`owed`: calls that cost more than their worst case, or under a budget that only warns). Of a
+    budget with an account for each value of a tag there are at most so many in one window (`values`; 0 for others)."""
 
     place: Place
     cap: int
@@ -76,6 +93,7 @@ class Ask(NamedTuple):
     give: int = 0
     lost: int = 0
     owed: int = 0
+    values: int = 0
 
 
 class Account(NamedTuple):
@@ -99,44 +117,108 @@ class Account(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """What a holder was given beyond what it had, and the account after that. `gone`: what it had was taken from it, as
-    from a holder that seemed dead; it starts from nothing."""
+    """What a holder was given beyond what it had, and the account after that. `gone`: the ledger knows of no lease of
+    it (somebody has removed it, or put an older ledger in its place); it starts from nothing. `full`: its budget has
+    as many accounts as it may have, and this is none of them."""
 
     given: int
     account: Account
     gone: bool = False
+    full: bool = False
 
 
 def lend(
-    connection: Connection, holder: str, asks: Sequence[Ask], until_ns: int, held: frozenset[Place]
+    connection: Connection, holder: str, number: int, asks: Sequence[Ask], seconds: float, held: frozenset[Place]
 ) -> list[Grant]:
-    """Settle what a holder gives back and lend it what it asks for, as far as the caps reach, until a moment of the
-    machine's time. `held` are the accounts of which it believes to hold a lease."""
-    return [_lend(connection, holder, ask, until_ns, ask.place in held) for ask in asks]
+    """Settle what a holder gives back and lend it what it asks for, as far as the caps reach, for so many seconds.
+
+    `held` are the accounts of which it believes to hold a lease. `number` is that of its round, which begins at 1: a
+    round that comes again, because its holder never heard what came of it, is answered as it was and changes nothing.
+    """
+    found = connection.execute(select(rounds).where(rounds.c.holder == holder)).first()
+    if found is not None and found.number == number:
+        answers = msgspec.json.decode(found.grants, type=list[tuple[int, bool, bool]])
+        return [
+            Grant(given, _read(connection, ask), gone, full)
+            for ask, (given, gone, full) in zip(asks, answers, strict=True)
+        ]
+    now = now_ns(connection)
+    until = now + int(seconds * NANOSECONDS_PER_SECOND)
+    in_order = sorted(range(len(asks)), key=lambda each: asks[each].place)
+    grants = {each: _lend(connection, holder, asks[each], until, asks[each].place in held) for each in in_order}
+    answer = [grants[each] for each in range(len(asks))]
+    text = msgspec.json.encode([(grant.given, grant.gone, grant.full) for grant in answer]).decode()
+    if found is None:
+        _insert(connection, rounds, {"holder": holder, "number": number, "grants": text, "at_ns": now})
+    else:
+        values = {"number": number, "grants": text, "at_ns": now}
+        connection.execute(update(rounds).where(rounds.c.holder == holder).values(**values))
+    return answer
 
 
 def _lend(connection: Connection, holder: str, ask: Ask, until_ns: int, believes: bool) -> Grant:
+    if ask.values and _is_full(connection, ask):
+        return Grant(0, Account(ask.place, ask.cap, 0, 0, 0, 0), full=True)
     account = _locked(connection, ask.place, ask.cap)
     lease = _lease(connection, holder, ask.place)
-    if believes and (lease is None or lease.until_ns == EXPIRED):
-        if lease is not None:
-            _keep_lease(connection, holder, ask.place, lease, 0, until_ns)
+    if lease is None and believes:
         return Grant(0, account, gone=True)
-    amount = lease.amount if lease is not None else 0
+    # A holder that was held for dead and is not has again what was forfeited for it.
+    back = lease.forfeited if lease is not None and lease.until_ns == EXPIRED else 0
+    amount = (lease.amount if lease is not None else 0) + back
+    account = account._replace(leased=account.leased + back, forfeited=account.forfeited - back, cap=ask.cap)
     returned = ask.give + ask.lost
     account = account._replace(
-        leased=account.leased - returned, forfeited=min(account.forfeited + ask.lost, CEILING), cap=ask.cap
+        leased=account.leased - returned + ask.owed, forfeited=min(account.forfeited + ask.lost, CEILING)
     )
-    free, given = account.free - ask.owed, ask.owed
+    _keep(connection, account)
+    free, given = account.free, 0
     for need in ask.needs:
         if need <= free:
             free, given = free - need, given + need
-    more = max(0, min(ask.wish, free // 8))
-    given += more
-    account = account._replace(leased=account.leased + given)
-    _keep(connection, account)
+    given += max(0, min(ask.wish, free // 8))
+    if given:
+        account = _lent(connection, account, given)
+    given += ask.owed
     _keep_lease(connection, holder, ask.place, lease, amount - returned + given, until_ns)
     return Grant(given, account)
+
+
+def _is_full(connection: Connection, ask: Ask) -> bool:
+    """Whether this account is not there, and may not be made. Two that ask at once may both make theirs."""
+    (budget, window_ns), table = ask.place, accounts.c
+    here = select(table.budget).where(table.budget == budget, table.window_ns == window_ns)
+    if connection.execute(here).first() is not None:
+        return False
+    family = budget[: budget.index(EACH) + 1]
+    ours = func.substr(table.budget, 1, len(family)) == family
+    count = select(func.count()).select_from(accounts).where(table.window_ns == window_ns, ours)
+    return int(connection.execute(count).scalar_one()) >= ask.values
+
+
+def _lent(connection: Connection, account: Account, amount: int) -> Account:
+    """The account with that much more of it lent: one statement, which holds only while the cap leaves as much."""
+    table, (budget, window_ns) = accounts.c, account.place
+    committed = table.charged + table.leased + table.forfeited - table.forgiven
+    lending = (
+        update(accounts)
+        .where(table.budget == budget, table.window_ns == window_ns, committed + amount <= table.cap)
+        .values(leased=table.leased + amount)
+        .returning(*table)
+    )
+    row = connection.execute(lending).first()
+    if row is None:
+        remedy = "Let nobody else write to the ledger's tables; the request may be sent again."
+        raise LedgerUnavailable(f"the account of {budget} was changed by somebody who did not lock it", remedy=remedy)
+    return account_of(row)
+
+
+def now_ns(connection: Connection) -> int:
+    """The time by the database's clock, which all of its gateways share; by the machine's, where it is a file."""
+    if connection.dialect.name == "postgresql":
+        seconds = connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one()
+        return int(seconds * NANOSECONDS_PER_SECOND)
+    return time.time_ns()
 
 
 def charge(connection: Connection, calls: Iterable[Call]) -> None:
@@ -162,31 +244,39 @@ def charge(connection: Connection, calls: Iterable[Call]) -> None:
         )
 
 
-def release(connection: Connection, holder: str, reserved: Mapping[Place, int]) -> int:
+def release(connection: Connection, holder: str, reserved: Mapping[Place, int], *, full: bool = False) -> int:
     """End the leases of a holder that is gone and whose calls are all charged: what it had `reserved` is forfeited, the
-    rest returns. Returns how much was forfeited, over all units."""
+    rest returns; of an account that it has not said anything of, all of it when its records were `full`. Returns how
+    much was forfeited, over all units."""
     forfeited = 0
-    for lease in connection.execute(select(leases).where(leases.c.holder == holder)).all():
+    ours = select(leases).where(leases.c.holder == holder).order_by(leases.c.budget, leases.c.window_ns)
+    for lease in connection.execute(ours).all():
         place = (lease.budget, lease.window_ns)
         account = _locked(connection, place, None)
-        kept = max(0, min(reserved.get(place, 0), lease.amount + lease.forfeited))
+        most = lease.amount + lease.forfeited
+        kept = max(0, min(reserved.get(place, most if full else 0), most))
         account = account._replace(
             leased=account.leased - lease.amount, forfeited=account.forfeited - lease.forfeited + kept
         )
         _keep(connection, account)
         forfeited += kept
     connection.execute(delete(leases).where(leases.c.holder == holder))
+    connection.execute(delete(rounds).where(rounds.c.holder == holder))
     return forfeited
 
 
-def expire(connection: Connection, now_ns: int) -> int:
-    """Forfeit the leases that nobody has renewed in time; calls that come to light later are charged against that.
-    Returns how many there were."""
-    overdue = select(leases).where(leases.c.until_ns < now_ns, leases.c.until_ns != EXPIRED)
-    late = connection.execute(overdue).all()
+def expire(connection: Connection, now: int | None = None) -> int:
+    """Forfeit the leases that nobody has renewed in time; calls that come to light later are charged against that, and
+    a holder that lives after all has it again. Returns how many there were."""
+    before = now_ns(connection) if now is None else now
+    overdue = select(leases).where(leases.c.until_ns < before, leases.c.until_ns != EXPIRED)
+    late = connection.execute(overdue.order_by(leases.c.budget, leases.c.window_ns, leases.c.holder)).all()
     for lease in late:
         place = (lease.budget, lease.window_ns)
         account = _locked(connection, place, None)
+        lease = _lease(connection, lease.holder, place)  # noqa: PLW2901 (as it is now that its account is locked)
+        if lease is None or not EXPIRED < lease.until_ns < before:
+            continue
         gone = max(0, lease.amount)
         _keep(connection, account._replace(leased=account.leased - lease.amount, forfeited=account.forfeited + gone))
         values = {"amount": 0, "forfeited": lease.forfeited + gone, "until_ns": EXPIRED}
@@ -208,6 +298,8 @@ def forget(connection: Connection, before: Mapping[str, int]) -> None:
         for table in (leases, alerts, accounts):
             old = delete(table).where(table.c.budget == budget, table.c.window_ns < start_ns)
             connection.execute(old.where(table.c.window_ns.not_in(held)))
+    if before:
+        connection.execute(delete(rounds).where(rounds.c.at_ns < min(before.values())))
 
 
 def once(connection: Connection, place: Place, about: str, at_ns: int) -> bool:
@@ -230,9 +322,18 @@ def account_of(row: Any) -> Account:  # noqa: ANN401 (a row of `accounts`)
     return Account(place, row.cap, row.charged, row.leased, row.forfeited, row.forgiven)
 
 
+def _at(place: Place) -> Any:  # noqa: ANN401 (a SELECT)
+    return select(accounts).where(accounts.c.budget == place[0], accounts.c.window_ns == place[1])
+
+
+def _read(connection: Connection, ask: Ask) -> Account:
+    row = connection.execute(_at(ask.place)).first()
+    return account_of(row) if row is not None else Account(ask.place, ask.cap, 0, 0, 0, 0)
+
+
 def _locked(connection: Connection, place: Place, cap: int | None) -> Account:
     """The account, made where it is missing, with its row locked until the transaction ends."""
-    query = select(accounts).where(accounts.c.budget == place[0], accounts.c.window_ns == place[1]).with_for_update()
+    query = _at(place).with_for_update()
     row = connection.execute(query).first()
     if row is None:
         values = {"budget": place[0], "window_ns": place[1], "cap": cap or 0}
@@ -265,7 +366,8 @@ def _keep_lease(connection: Connection, holder: str, place: Place, lease: object
         values = {"holder": holder, "budget": place[0], "window_ns": place[1], "amount": amount, "forfeited": 0}
         _insert(connection, leases, values | {"until_ns": until_ns})
     else:
-        connection.execute(_of(update(leases), holder, place).values(amount=amount, until_ns=until_ns))
+        values = {"amount": amount, "forfeited": 0, "until_ns": until_ns}
+        connection.execute(_of(update(leases), holder, place).values(**values))
 
 
 def _of(statement: Any, holder: str, place: Place) -> Any:  # noqa: ANN401 (a SELECT or an UPDATE)

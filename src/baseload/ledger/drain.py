@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from baseload.errors import BadInput, LedgerUnavailable
+from baseload.ledger.begun import begun_path, read_begun
 from baseload.ledger.hot import HotStore
 from baseload.ledger.segments import Line, claimed, owners, read, segments, set_aside, torn
 from baseload.ledger.spool import Spool, crew_of_one, spool_folder
@@ -238,7 +239,8 @@ class _Transfer:
     def finish(self, owner: str) -> int:
         """Drain everything a dead worker has left, and delete it. Returns new calls. Claim the owner first."""
         recorded = sum(self._complete(path) for path in segments(self._folder, owner))
-        self._store.release(owner, self._folder)
+        self._store.release(owner, self._folder)  # first: it asks the ledger which calls were written down
+        recorded += self._finish_begun(owner)
         (self._folder / f"{owner}.lock").unlink(missing_ok=True)
         return recorded
 
@@ -257,6 +259,20 @@ class _Transfer:
         self.completed.append(path.name)
         return recorded
 
+    def _finish_begun(self, owner: str) -> int:
+        """Record what a dead worker had sent and not written down, as the estimate that it left. Returns new calls."""
+        path = begun_path(self._folder, owner)
+        lines = read_begun(path)
+        known = self._store.known([line.call.id for line in lines if line.call is not None])
+        lost = [line for line in lines if line.call is None or line.call.id not in known]
+        recorded = self._store_lines(path, lost)
+        if recorded:
+            log.warning("%s died with %d calls under way: each is recorded as an estimate", owner, recorded)
+            self._store.persist()
+            self._tell_safely([line.call for line in lost if line.call is not None])
+        path.unlink(missing_ok=True)
+        return recorded
+
     def tell_rest(self, owner: str) -> None:
         """Tell of what a worker has written while the store cannot take it."""
         if self._tell is not None:
@@ -273,12 +289,15 @@ class _Transfer:
         return recorded
 
     def _tell_new(self, path: Path, lines: list[Line]) -> None:
-        """Tell of the lines that were not told of yet. Whoever listens must not stop the drain."""
-        if self._tell is None:
-            return
+        """Tell of the lines that were not told of yet."""
         told = self._told.get(path.name, 0)
         self._told[path.name] = max(told, _end(lines))
-        calls = [line.call for line in lines if line.call is not None and line.offset >= told]
+        self._tell_safely([line.call for line in lines if line.call is not None and line.offset >= told])
+
+    def _tell_safely(self, calls: list[Call]) -> None:
+        """Whoever listens must not stop the drain."""
+        if self._tell is None:
+            return
         try:
             self._tell(calls)
         except Exception:  # the edge to others: calls are recorded whatever becomes of them there

@@ -6,18 +6,21 @@ settles what a holder gives back and lends it what it asks for; `accounts.py` sa
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import select
 
+from baseload.errors import LedgerUnavailable
 from baseload.ledger import accounts
 from baseload.ledger.accounts import Account, Ask, Grant, Place
 from baseload.ledger.hot import HotStore
-from baseload.units import NANOSECONDS_PER_SECOND
 
 LEASE_SECONDS = 600.0
 """How long a lease holds that nobody renews. After that its holder counts as gone, and all of it as spent."""
+
+
+class InDoubt(LedgerUnavailable):
+    """The ledger was lost while a round was committed: it has happened or not. The same round, sent again, tells."""
 
 
 class Leases:
@@ -26,16 +29,27 @@ class Leases:
     def __init__(self, store: HotStore) -> None:
         self._store = store
 
-    def lend(self, holder: str, asks: Sequence[Ask], held: frozenset[Place] = frozenset()) -> list[Grant]:
-        """Settle and lend; one Grant for each Ask. `held` are accounts of which the holder believes to hold a lease."""
-        until = time.time_ns() + int(LEASE_SECONDS * NANOSECONDS_PER_SECOND)
-        with self._store.writing() as connection:
-            return accounts.lend(connection, holder, asks, until, held)
+    def lend(
+        self, holder: str, asks: Sequence[Ask], held: frozenset[Place] = frozenset(), *, number: int = 1
+    ) -> list[Grant]:
+        """Settle and lend; one Grant for each Ask. `held` are accounts of which the holder believes to hold a lease,
+        `number` is that of its round, from 1 on. Raises InDoubt when the round may have happened: send the same one
+        again."""
+        agreed = False
+        try:
+            with self._store.lending() as connection:
+                found = accounts.lend(connection, holder, number, asks, LEASE_SECONDS, held)
+                agreed = True
+        except LedgerUnavailable as error:
+            if agreed:
+                raise InDoubt(error.message, remedy=error.remedy) from error
+            raise
+        return found
 
     def expire(self, now_ns: int | None = None) -> int:
         """Forfeit what nobody has renewed in time; returns how many leases there were."""
         with self._store.writing() as connection:
-            return accounts.expire(connection, time.time_ns() if now_ns is None else now_ns)
+            return accounts.expire(connection, now_ns)
 
     def forgive(self, places: Iterable[Place]) -> None:
         """Let accounts begin anew."""
@@ -62,7 +76,7 @@ class Leases:
         found = (accounts.account_of(row) for row in self._store.rows(query))
         return {account.place: account for account in found if account.place in wanted}
 
-    def release(self, holder: str, reserved: Mapping[Place, int]) -> int:
+    def release(self, holder: str, reserved: Mapping[Place, int], *, full: bool = False) -> int:
         """End a holder whose calls are all recorded: what it had reserved is forfeited, the rest returns."""
         with self._store.writing() as connection:
-            return accounts.release(connection, holder, reserved)
+            return accounts.release(connection, holder, reserved, full=full)

@@ -85,6 +85,11 @@ class PostgresStore(HotStore):
             yield connection
 
     @contextmanager
+    def _lending(self) -> Iterator[Connection]:
+        with self._guarded(self._engine) as connection:
+            yield connection
+
+    @contextmanager
     def _reading(self) -> Iterator[Connection]:
         with self._guarded(self._snapshots) as connection:
             yield connection

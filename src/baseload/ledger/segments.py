@@ -48,9 +48,9 @@ class Line:
 
 
 def owners(folder: Path) -> list[str]:
-    """Every worker that left a lock or a segment, in a fixed order."""
+    """Every worker that left a lock, a segment or calls under way, in a fixed order."""
     try:
-        names = [path.name for path in folder.iterdir() if path.suffix in (".lock", ".calls")]
+        names = [path.name for path in folder.iterdir() if path.suffix in (".lock", ".calls", ".begun")]
     except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted({name.split(".")[0] for name in names} - {""})

@@ -5,6 +5,7 @@ One worker writes one spool; nobody else writes it. Its files stand in `<directo
     4711-9f3c2a1b.lock            held with flock as long as the worker lives, so a dead worker is known
     4711-9f3c2a1b.00000000.calls  a segment: one line per call, `crc32 json\\n`
     4711-9f3c2a1b.00000001.calls  the next one, begun when the first was full
+    4711-9f3c2a1b.begun           calls that were sent and have not ended yet: see `begun.py`
 
 A line is written by one `write`, so it survives any death of the process. `segments.py` reads what stands here.
 """
@@ -16,12 +17,14 @@ import fcntl
 import logging
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from zlib import crc32
 
 import msgspec
 
 from baseload.errors import LedgerUnavailable
+from baseload.ledger.begun import BegunFile, Place
 from baseload.load.calls import Call
 
 log = logging.getLogger(__name__)
@@ -75,14 +78,32 @@ class Spool:
         self._size = 0
         self._name = self._path = ""  # of the current segment
         self._fd = self._lock = -1
+        self._begun: list[BegunFile] = []  # the last one is written to; calls that stand in others may be under way
         try:
             self._take()
             self._rotate()
         except OSError as error:
             raise self._unavailable(f"cannot open a spool in {self.folder}: {error.strerror}") from error
 
-    def append(self, call: Call) -> None:
-        """Write one call down with one `write`. Raises LedgerUnavailable, and then leaves no half of it behind."""
+    def begin(self, call: Call, before: Place | None = None) -> Place:
+        """Keep a call that is about to be sent, as it is to be recorded when this process dies; `before` is where it
+        stood before it was sent somewhere else. Raises LedgerUnavailable."""
+        try:
+            place = self._begun[-1].put(call)
+        except OSError as error:
+            raise self._unavailable(f"call {call.id} could not be kept in {self.folder}: {error.strerror}") from error
+        if before is not None:
+            self._take_out(before)
+        return place
+
+    def append(self, call: Call, begun: Place | None = None) -> None:
+        """Write one call down with one `write`, after which it is under way no more. Raises LedgerUnavailable, and then
+        leaves no half of it behind."""
+        self._append(call)
+        if begun is not None:
+            self._take_out(begun)
+
+    def _append(self, call: Call) -> None:
         body = self._encode(call)
         line = b"%08x %b\n" % (crc32(body), body)
         for _ in range(TRIES):
@@ -96,6 +117,10 @@ class Spool:
             os.close(self._fd)
             self._fd = -1
         raise self._unavailable(f"call {call.id} could not be written: {self.folder} is removed again and again")
+
+    def _take_out(self, place: Place) -> None:
+        with suppress(OSError):  # whoever finds it there finds it in the ledger as well
+            place.file.take_out(place)
 
     def forget(self, segment: str) -> None:
         """A segment was drained and deleted, or is lost."""
@@ -122,12 +147,15 @@ class Spool:
             if fd >= 0:
                 os.close(fd)
         self._fd = self._lock = -1
+        for file in self._begun:
+            file.close()
 
     def _take(self) -> None:
         """Make the folder and hold a lock in it, under a name that was never used."""
         self.folder.mkdir(parents=True, exist_ok=True)
         owner = f"{self._crew}-{secrets.token_hex(4)}"
         lock = _hold(self.folder, owner)
+        self._begun.append(BegunFile(self.folder, owner))
         if self._lock >= 0:
             os.close(self._lock)
         self.owner, self._lock, self._next = owner, lock, 0

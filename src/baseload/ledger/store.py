@@ -86,6 +86,14 @@ class HotStore(ABC):
                 yield rows.call_of(row.document)
             page = self.rows(query.where(tuple_(table.at_ns, table.id) > tuple_(page[-1].at_ns, page[-1].id)))
 
+    def known(self, ids: Sequence[str]) -> set[str]:
+        """Those of the ids that calls were recorded under."""
+        table, found = tables.calls.c, set[str]()
+        for start in range(0, len(ids), BATCH):
+            query = select(table.id).where(table.id.in_(ids[start : start + BATCH]))
+            found |= {row.id for row in self.rows(query)}
+        return found
+
     def rows(self, query: Select[Any]) -> Sequence[Any]:
         """Every row that a query answers with."""
         with self.moment() as moment:
@@ -106,12 +114,22 @@ class HotStore(ABC):
             yield connection
         self._check_written()
 
+    @contextmanager
+    def lending(self) -> Iterator[Connection]:
+        """One transaction on the accounts of budgets alone: it need not wait for those who record calls."""
+        self._prepare()
+        with self._lending() as connection:
+            yield connection
+        self._check_written()
+
     def release(self, owner: str, folder: Path) -> None:
         """End what a dead worker had borrowed of budgets, once its calls are recorded. Raises LedgerUnavailable."""
         path = held_file(folder, owner)
         if path.exists():
+            left = read_held(path)
             with self.writing() as connection:
-                forfeited = accounts.release(connection, owner, read_held(path))
+                reserved = left.settled(lambda call: bool(_kept(connection, [call])))
+                forfeited = accounts.release(connection, owner, reserved, full=left.full)
             if forfeited:
                 log.warning("%s died with calls under way: their worst case, %d, is charged", owner, forfeited)
             path.unlink(missing_ok=True)
@@ -144,6 +162,10 @@ class HotStore(ABC):
     def _transaction(self) -> AbstractContextManager[Connection]:
         """One transaction, the only one that writes. Raises LedgerUnavailable, or OverflowError or DataError for a
         value that does not fit."""
+
+    def _lending(self) -> AbstractContextManager[Connection]:
+        """One transaction that locks by itself the rows that it changes."""
+        return self._transaction()
 
     def _reading(self) -> AbstractContextManager[Connection]:
         """One transaction that sees one state."""

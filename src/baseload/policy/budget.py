@@ -8,16 +8,19 @@ may become. `gateway/budgets.py` reserves the one and settles the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Annotated, NamedTuple
 
 import msgspec
 
-from baseload.catalog.entries import Offer, Rates
+from baseload.capacity.offer import OWN
+from baseload.catalog.entries import Offer, PriceRow, Processing
 from baseload.clock import from_ns, to_ns
 from baseload.errors import BadConfig
 from baseload.load.calls import Attempt, Evidence
@@ -42,8 +45,17 @@ MOST_CONTEXT_TOKENS = 1_050_000
 """A prompt whose bytes do not bound it (a file or a conversation that the provider keeps), on such a route."""
 TOKENS_PER_IMAGE = 48_169
 """An image that is named by its address: 2,833 + 8 tiles of 5,667 tokens, the dearest case of OpenAI's vision guide."""
+EACH = "\n"
+"""What stands between a budget's name and the value of a tag, where each value has an account: no name holds it."""
+MOST_VALUE_BYTES = 200
+"""Of a longer value, an account is named by its beginning and a digest."""
+_UNNAMED = {0: "\ufffd", ord(EACH): " "}
 ROUNDING = 8
 """Nano-dollars that rounding each line of a charge half-even, instead of their sum, may add."""
+
+MOST_OF_ONE = 10**15
+"""The most that is ever reserved for one attempt: a million dollars, so that sums of many still fit in 63 bits."""
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 _ROUTE_FIELDS = frozenset(("model", "upstream", "route"))
 _MINUTE = SECONDS_PER_MINUTE * NANOSECONDS_PER_SECOND
@@ -89,6 +101,9 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     `project`, `customer`, `key`, `feature` ...); values may hold `*`. Days and months begin at midnight in `zone`;
     minutes and hours are those of UTC.
 
+    With `each`, there is one such cap for each value of that tag (`customer`, `key` ...), from its first request on; a
+    request without the tag is not counted. Beyond so many `values` in one window, all others share one cap.
+
     `mode` says what becomes of a request whose worst case would pass the cap: `block` refuses it, `downgrade` tries
     cheaper routes, those of cheaper buckets and then those of the model or alias in `instead`, and `warn` serves it and
     says so. `output_tokens` is a cap that is sent upstream with requests that have none of their own, so that their
@@ -100,6 +115,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     name: Name
     per: Per
     match: dict[Name, Text] = msgspec.field(default_factory=dict)
+    each: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    values: Annotated[int, msgspec.Meta(gt=0, le=10**6)] = 10_000
     usd: Decimal | None = None
     tokens: Amount | None = None
     requests: Amount | None = None
@@ -117,6 +134,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
             raise ValueError(f"budget {self.name} needs one of usd, tokens and requests")
         if self.usd is not None and not (self.usd.is_finite() and 0 <= self.usd <= usd(MOST)):
             raise ValueError(f"budget {self.name}: {self.usd} is no cap in USD")
+        if self.each in (*_ROUTE_FIELDS, "bucket"):
+            raise ValueError(f"budget {self.name}: each needs a tag, and {self.each} is none")
 
     @property
     def unit(self) -> Unit:
@@ -136,6 +155,16 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
         """What its sums are kept under: another unit, or another span, begins another account."""
         return f"{self.name} {self.unit.value}/{self.per.value}"
 
+    def account_of(self, value: str | None) -> str:
+        """The same for a value of the tag that has one `each`; None stands for those beyond `values`."""
+        if value is None:
+            return f"{self.account}{EACH}{EACH}"
+        data = value.translate(_UNNAMED).encode("utf-8", "replace")
+        if len(data) > MOST_VALUE_BYTES:
+            digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+            data = data[: MOST_VALUE_BYTES - len(digest) - 1] + b"~" + digest.encode()
+        return f"{self.account}{EACH}{data.decode('utf-8', 'ignore')}"
+
     @property
     def of_routes(self) -> bool:
         """Whether it depends on the route which requests it counts."""
@@ -143,6 +172,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 
     def counts(self, facts: Facts) -> bool:
         """Whether it counts a request, as far as that can be said without its route."""
+        if self.each and self.each not in facts.tags:
+            return False
         for name, pattern in self.match.items():
             if name in _ROUTE_FIELDS:
                 continue
@@ -187,15 +218,37 @@ def window(budget: Budget, at_ns: int, zone: tzinfo) -> Window:
     return Window(*(to_ns(datetime(each.year, each.month, each.day, tzinfo=zone)) for each in (day, after)))
 
 
-class Demand(NamedTuple):
+class Demand(msgspec.Struct, frozen=True, gc=False):
     """What bounds a request: the `bytes_` of its body, how many `images` it names, how many `answers` it asks for (`n`,
-    `best_of`, prompts), the `cap` of each, and whether it reads what is not in it (`beyond`)."""
+    `best_of`, prompts), the `cap` of each, whether it reads what is not in it (`beyond`), and how it asks to be
+    processed (`tier`; empty when it leaves that to the provider)."""
 
     bytes_: int
     images: int = 0
     answers: int = 1
     cap: int | None = None
     beyond: bool = False
+    tier: str = ""
+
+
+_STANDARD = ("default", "standard", "standard_only", "on_demand")
+
+
+def ways(tier: str) -> tuple[Processing, ...]:
+    """How a provider may process a request that asks for a tier: the named way, else in the standard way. Who names
+    none may get what the provider's account is set to, but never the fast way, which is asked for by name.
+
+    >>> ways("flex"), ways("default")
+    ((<Processing.FLEX: 'flex'>, <Processing.STANDARD: 'standard'>), (<Processing.STANDARD: 'standard'>,))
+    """
+    if tier in _STANDARD:
+        return (Processing.STANDARD,)
+    if tier in ("", "auto"):
+        return Processing.STANDARD, Processing.FLEX, Processing.PRIORITY
+    try:
+        return Processing(tier), Processing.STANDARD
+    except ValueError:
+        return ()
 
 
 class Dearest(NamedTuple):
@@ -206,79 +259,109 @@ class Dearest(NamedTuple):
 
     def of(self, input_tokens: int, output_tokens: int, answers: int) -> int:
         """Nano-dollars at the most; a prompt that is shorter than its bound may fall into any tier below."""
-        reached = [tier for tier in self.tiers if input_tokens > tier[0]]
-        pico = max(input_tokens * tier[1] + output_tokens * answers * tier[2] for tier in reached)
-        return -(-pico // PICO_PER_NANO) + max(tier[3] for tier in reached) + ROUNDING
+        most = request = 0
+        for above, read, write, each in self.tiers:
+            if input_tokens > above:
+                pico = input_tokens * read + output_tokens * answers * write
+                if pico > most:
+                    most = pico
+                if each > request:
+                    request = each
+        return -(-most // PICO_PER_NANO) + request + ROUNDING
 
 
-def dearest(offer: Offer | None, moments: Iterable[datetime]) -> Dearest | None:
-    """The most that an offer asks at any of these moments; None when one of them has no price."""
-    tiers = []
-    for when in moments:
-        row = offer.row(when) if offer is not None else None
-        if row is None:
-            return None
-        steps = [(-1, row.rates), *((tier.above_prompt_tokens, tier.rates) for tier in row.tiers)]
-        found = [_step(above, rates) for above, rates in steps]
-        if None in found:
-            return None
-        tiers += [step for step in found if step is not None]
-    return Dearest(tuple(sorted(tiers))) if tiers else None
-
-
-def _step(above: int, rates: Rates) -> tuple[int, int, int, int] | None:
-    if rates.input is None or rates.output is None:
+def dearest(offer: Offer | None, moments: Iterable[datetime], tier: str = "") -> Dearest | None:
+    """The most that an offer asks at any of these moments of a request that asks for a service tier; None when it has
+    no price at one of them, or none for a tier that is asked for by name."""
+    if offer is None:
         return None
-    reads = (rates.input, rates.cache_read, rates.cache_write, rates.cache_write_1h)
-    writes = (rates.output, rates.reasoning)
-    most = [max(pico_per_token(rate) for rate in side if rate is not None) for side in (reads, writes)]
-    return above, most[0], most[1], nanousd(rates.per_request)
+    own = offer.provider == OWN  # costs its hours, however it serves
+    found: set[tuple[int, int, int, int]] = set()
+    asked = (Processing.STANDARD,) if own else ways(tier)
+    for when in moments:
+        for way in asked:
+            row = offer.row(when, way)
+            if row is None and (way is Processing.STANDARD or way is asked[0]):
+                return None
+            if row is not None and not _add_steps(row, found):
+                return None
+    return Dearest(tuple(sorted(found))) if found else None
+
+
+def _add_steps(row: PriceRow, found: set[tuple[int, int, int, int]]) -> bool:
+    """The steps of a row of prices; False where one has no price."""
+    for above, rates in ((-1, row.rates), *((tier.above_prompt_tokens, tier.rates) for tier in row.tiers)):
+        if rates.input is None or rates.output is None:
+            return False
+        reads = (rates.input, rates.cache_read, rates.cache_write, rates.cache_write_1h)
+        writes = (rates.output, rates.reasoning)
+        read, write = (max(pico_per_token(rate) for rate in side if rate is not None) for side in (reads, writes))
+        found.add((above, read, write, nanousd(rates.per_request)))
+    return True
 
 
 def bounds(demand: Demand, route: Route, operation: Operation) -> tuple[int, int]:
     """The most tokens that a request may read, and that one of its answers may have."""
     context = route.context_tokens
-    most_read = demand.bytes_ + demand.images * TOKENS_PER_IMAGE
+    most_read = demand.bytes_
+    if demand.images:
+        most_read += demand.images * (route.image_tokens or TOKENS_PER_IMAGE)
     if demand.beyond:
         most_read = max(most_read, context or MOST_CONTEXT_TOKENS)
-    if context is not None:
-        most_read = min(most_read, context)
+    if context is not None and context < most_read:
+        most_read = context
     if operation is Operation.EMBEDDINGS:
         return most_read, 0
-    if demand.cap is not None:
-        return most_read, demand.cap
-    return most_read, MOST_OUTPUT_TOKENS if context is None else min(context, MOST_OUTPUT_TOKENS)
+    longest = route.output_tokens or MOST_OUTPUT_TOKENS
+    if context is not None and context < longest:
+        longest = context
+    if demand.cap is None:
+        return most_read, longest
+    # A cap above what the model can write bounds nothing, but a figure that the route does not state is no bound.
+    return most_read, demand.cap if route.output_tokens is None else min(demand.cap, longest)
 
 
-def worst(budget: Budget, demand: Demand, route: Route, operation: Operation, prices: Dearest | None) -> int | None:
-    """The most that one attempt on a route may add to a budget; None when that cannot be known for want of a price."""
+def most(demand: Demand, route: Route, operation: Operation, prices: Dearest | None) -> tuple[int, int | None]:
+    """What one attempt on a route may take at the most: tokens, and nano-dollars; None where a price is missing."""
+    reads, writes = bounds(demand, route, operation)
+    tokens = min(reads + writes * demand.answers, MOST_OF_ONE)
+    if prices is None:
+        return tokens, None
+    return tokens, min(prices.of(reads, writes, demand.answers), MOST_OF_ONE)
+
+
+def worst(budget: Budget, found: tuple[int, int | None], route: Route) -> int | None:
+    """The most that one attempt on a route may add to a budget, of what it may take at the most; None when that cannot
+    be known for want of a price."""
     if route.own and not budget.own:
         return 0
-    if budget.unit is Unit.REQUESTS:
-        return 1
-    reads, writes = bounds(demand, route, operation)
-    if budget.unit is Unit.TOKENS:
-        return reads + writes * demand.answers
-    if prices is None:
-        return 0 if budget.unpriced == "serve" else None
-    return prices.of(reads, writes, demand.answers)
+    if budget.usd is not None:
+        return 0 if found[1] is None and budget.unpriced == "serve" else found[1]
+    return found[0] if budget.tokens is not None else 1
 
 
-def actual(budget: Budget, attempts: Iterable[Attempt], own: frozenset[str]) -> int:
-    """What the attempts of one request have added to a budget; `own` names the routes of own pools. An attempt without
-    a price adds nothing to a cap in USD: it is served under one that says so, and counted as unpriced."""
-    unit, total = budget.unit, 0
+def actual(
+    budget: Budget, attempts: Iterable[Attempt], own: frozenset[str], unpriced: Mapping[str, int] = NOTHING
+) -> int:
+    """What the attempts of one request have added to a budget; `own` names the routes of own pools.
+
+    An attempt without a price adds to a cap in USD what `unpriced` says by its route, which is the worst case that was
+    reserved for it: what nobody can price is no way around a cap. Under a budget that serves what is unpriced it adds
+    nothing, and is counted as unpriced.
+    """
+    all_ = budget.own
+    if budget.requests is not None:
+        return int(any(all_ or each.route not in own for each in attempts))
+    in_usd, total = budget.usd is not None, 0
     for each in attempts:
-        if not budget.own and each.route in own:
+        if each.evidence is Evidence.NONE or not (all_ or each.route not in own):
             continue
-        if unit is Unit.REQUESTS:
-            return 1
-        if each.evidence is Evidence.NONE:
-            continue
-        if unit is Unit.USD:
-            total += each.cost_nanousd or 0
-        else:
+        if not in_usd:
             total += each.usage.prompt_tokens + each.usage.completion_tokens
+        elif each.cost_nanousd is not None:
+            total += each.cost_nanousd
+        elif budget.unpriced == "refuse":
+            total += unpriced.get(each.route, 0)
     return total
 
 

@@ -6,6 +6,8 @@ by its address, a file or a conversation that the provider keeps, what a hosted 
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from baseload.policy.budget import Demand
@@ -27,23 +29,65 @@ _BEYOND = (
     b'"mcp',
     b'"computer',
     b'"input_audio"',
+    b'"audio_url"',
+    b'"video_url"',
 )
+_FIELDS = frozenset(("container", "conversation", "web_search_options", "mcp_servers", "plugins"))
+"""Fields of a body by which it reads what is not in it."""
+_TYPE = re.compile(rb'"type"[ \t\r\n]*:[ \t\r\n]*"([^"]*)"')
+_PLAIN = frozenset(
+    b"text input_text output_text refusal message function function_call function_call_output tool_use tool_result "
+    b"thinking redacted_thinking reasoning summary_text ephemeral enabled disabled adaptive auto any none tool "
+    b"json_object json_schema object array string number integer boolean null custom grammar".split()
+)
+"""Types of parts, tools and schemas that hold what they mean."""
+_ESCAPED = re.compile(rb"\\u00[2-7]")
 _ENTRIES = msgspec.json.Decoder(list[msgspec.Raw])
 MOST_ANSWERS = 10**6
 
 
 def demand_of(asked: Asked) -> Demand:
     """The bounds of a request. Whatever is found where it means nothing only makes them wider."""
-    body = asked.body
-    images = 0
-    for mark in _IMAGES:
-        images += body.count(mark)
-    beyond = asked.follows is not None
-    for mark in _BEYOND:
-        if mark in body and not (images and mark == _ADDRESS):  # an image's address is no document's
-            beyond = True
+    body, places = asked.body, asked.places
+    images, beyond = 0, asked.follows is not None or not _FIELDS.isdisjoint(places)
+    if _names_more(body):
+        images, more = _marks(body)
+        beyond = beyond or more
+    if asked.operation is Operation.RESPONSES and "prompt" in places:  # a prompt that the provider keeps
+        beyond = True
     cap = 0 if asked.operation is Operation.EMBEDDINGS else asked.output_cap
-    return Demand(len(body), images, _answers(asked), cap, beyond)
+    answers = 1
+    if "n" in places or "best_of" in places or asked.operation is Operation.COMPLETIONS:
+        answers = _answers(asked)
+    tier = _tier(asked) if "service_tier" in places or "speed" in places else ""
+    return Demand(len(body), images, answers, cap, beyond, tier)
+
+
+def _names_more(body: bytes) -> bool:
+    """Whether a body may name what is not in it: in a part or a tool of a type that is not known to be plain."""
+    if b'_url"' in body or (b"\\u00" in body and _ESCAPED.search(body) is not None):
+        return True
+    return b'"type"' in body and not _PLAIN.issuperset(_TYPE.findall(body))
+
+
+def _marks(body: bytes) -> tuple[int, bool]:
+    """How many images a body names at the most, and whether it reads what is not in it."""
+    if b"\\u00" in body:  # a letter may be written as its number
+        body = msgspec.json.encode(msgspec.json.decode(body))
+    images = sum(body.count(mark) for mark in _IMAGES)
+    # An image's address is no document's.
+    return images, any(mark in body for mark in _BEYOND if not (images and mark == _ADDRESS))
+
+
+def _tier(asked: Asked) -> str:
+    """How a request asks to be processed: `speed` and `service_tier` name it; what is no text asks for nothing."""
+    for name in ("speed", "service_tier"):
+        if name in asked.places:
+            start, end = asked.places[name]
+            found = msgspec.json.decode(asked.body[start:end])
+            if isinstance(found, str):
+                return found
+    return ""
 
 
 def _answers(asked: Asked) -> int:

@@ -36,13 +36,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     comes first in merit order while `slots` (requests in flight) are free. When none is, a request waits its turn
     up to `wait_seconds`, if one is likely to become free by then; else, and with 0, it goes to the next route.
     `success` is the share of tries that get the task right, 0 to 1 by bucket; a bucket that is absent is not
-    served. `context_tokens` absent means no known limit. `capabilities` such as `tools`, `json_schema` or `vision`
-    are what a request may need, `residency` where its data stays. `names` are further names by which a client may
-    ask for it, beside its `model`. `operations` are what it serves: `chat` stands for chat completions, responses
-    and messages, which are translated where an upstream speaks another dialect; `completions` and `embeddings` are
-    named one by one. `on_client_gone` says what becomes of an answer whose client went away: `abort` breaks the
-    upstream's answer off, and `drain` reads it to its end, so that what is billed is the upstream's own count and
-    not an estimate.
+    served. `context_tokens` absent means no known limit; `output_tokens` is the longest answer that its model gives,
+    `image_tokens` the most that it counts for an image, which budgets go by (`docs/budgets.md`). `capabilities` such
+    as `tools`, `json_schema` or `vision` are what a request may need, `residency` where its data stays. `names` are
+    further names by which a client may ask for it, beside its `model`. `operations` are what it serves: `chat` stands
+    for chat completions, responses and messages, which are translated where an upstream speaks another dialect;
+    `completions` and `embeddings` are named one by one. `on_client_gone` says what becomes of an answer whose client
+    went away: `abort` breaks the upstream's answer off, and `drain` reads it to its end, so that what is billed is the
+    upstream's own count and not an estimate.
     """
 
     name: Name
@@ -54,6 +55,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     slots: Annotated[int, msgspec.Meta(ge=0)] | None = None
     wait_seconds: Annotated[float, msgspec.Meta(ge=0, le=3_600)] = 0.0
     context_tokens: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    output_tokens: Annotated[int, msgspec.Meta(gt=0, le=10**7)] | None = None
+    image_tokens: Annotated[int, msgspec.Meta(gt=0, le=10**7)] | None = None
     capabilities: frozenset[str] = frozenset()
     residency: str = ""
     names: tuple[Name, ...] = ()

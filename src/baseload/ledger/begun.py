@@ -1,0 +1,119 @@
+"""Calls that were sent and are not written down yet, in a file that outlives their worker. Acts (a file).
+
+    <directory>/spool/<owner>.begun     each call as it is to be recorded when its worker dies now
+
+Before anything of a call goes to an upstream it stands here, with what it is likely to consume as an estimate; once its
+end is in the spool it is taken out. A worker that is killed leaves what was under way, and whoever drains its spool
+records it: what an upstream bills is never without a call. Both are one write to memory of the kernel; no flush is
+needed, since only a power cut could lose it.
+
+A call stands in one or more blocks, in a place of a size that is a power of two, behind a head of 16 bytes: a mark, the
+length and the CRC of its JSON. The mark holds zero bytes, as no JSON does; a place that is free has another.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from baseload.ledger.segments import Line
+from baseload.load.calls import Call
+
+BLOCK_BYTES = 2_048
+_MARK = b"\0BEGUN\0\1"
+_FREE = bytes(len(_MARK))
+_HEAD = struct.Struct("<8sII")
+
+_decode = msgspec.json.Decoder(Call).decode
+
+
+class Place(NamedTuple):
+    """Where a call stands: in which file, at which byte, in a place for how many bytes."""
+
+    file: BegunFile
+    at: int
+    size: int
+
+
+def begun_path(folder: Path, owner: str) -> Path:
+    """Where they stand, in the folder of the spools."""
+    return folder / f"{owner}.begun"
+
+
+class BegunFile:
+    """The calls of one worker that are under way. Its methods raise OSError."""
+
+    def __init__(self, folder: Path, owner: str) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._fd = os.open(begun_path(folder, owner), flags, 0o600)
+        self._encode = msgspec.json.Encoder().encode
+        self._end = 0
+        self._free: defaultdict[int, list[int]] = defaultdict(list)
+
+    def put(self, call: Call) -> Place:
+        """Keep a call: the whole of it, or nothing."""
+        body = self._encode(call)
+        data = _HEAD.pack(_MARK, len(body), crc32(body)) + body
+        size = BLOCK_BYTES
+        while size < len(data):
+            size *= 2
+        free = self._free[size]
+        if not free:
+            free.append(self._end)
+            self._end += size
+        at = free[-1]
+        if os.pwrite(self._fd, data, at) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # half of it counts as nothing
+        free.pop()
+        return Place(self, at, size)
+
+    def take_out(self, place: Place) -> None:
+        """A call is written down."""
+        os.pwrite(self._fd, _FREE, place.at)
+        self._free[place.size].append(place.at)
+
+    def close(self) -> None:
+        """Let go of the file; it stays until the worker's spool is drained."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+
+def read_begun(path: Path) -> list[Line]:
+    """What a worker has left, each call as it was last kept, and what this version cannot read; nothing where there is
+    no file."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    found: dict[str, Line] = {}
+    for line in _lines(data):
+        name = line.call.id if line.call is not None else str(line.offset)
+        if name not in found or _tries(line) > _tries(found[name]):
+            found[name] = line
+    return list(found.values())
+
+
+def _tries(line: Line) -> int:
+    return len(line.call.attempts) if line.call is not None else 0
+
+
+def _lines(data: bytes) -> Iterator[Line]:
+    for at in range(0, len(data) - _HEAD.size, BLOCK_BYTES):
+        mark, length, checksum = _HEAD.unpack_from(data, at)
+        body = data[at + _HEAD.size : at + _HEAD.size + length]
+        # Half of a call was never sent: it is whole before anything is.
+        if mark != _MARK or crc32(body) != checksum:
+            continue
+        try:
+            yield Line(at, body, _decode(body))
+        except msgspec.MsgspecError as error:
+            yield Line(at, body, None, f"this version cannot read it: {error}")
