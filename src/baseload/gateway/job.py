@@ -19,6 +19,10 @@ from baseload.wire.body import BadBody
 from baseload.wire.passage import Passage, Stream
 
 
+TICK_SECONDS = 0.001
+"""What the event loop counts in: a timer of what is left of a deadline may end this much before it."""
+
+
 class Job(msgspec.Struct):
     """One request on its way."""
 
@@ -76,7 +80,7 @@ class Job(msgspec.Struct):
     def late(self) -> bool:
         """Whether the deadline has passed."""
         left = self.left()
-        return left is not None and left <= 0
+        return left is not None and left < TICK_SECONDS
 
     def left(self) -> float | None:
         """Seconds until the deadline, None when there is none."""
