@@ -18,7 +18,6 @@ from baseload.wire.asked import Asked
 from baseload.wire.body import BadBody
 from baseload.wire.passage import Passage, Stream
 
-
 TICK_SECONDS = 0.001
 """What the event loop counts in: a timer of what is left of a deadline may end this much before it."""
 
