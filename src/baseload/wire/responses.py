@@ -15,9 +15,7 @@ from baseload.wire import openai, sse
 from baseload.wire.answer import Answered, complaint, decoded, text_length, tier_in, tokens_in, usage_in, usd_in
 from baseload.wire.asked import Asked, Operation, tag
 from baseload.wire.body import check_entries, places, read_body, splice
-
-MAX_ID = 256
-"""The longest name of a kept answer that is remembered."""
+from baseload.wire.sse import MAX_ID
 
 _FILES = (b'"input_image"', b'"input_file"')
 _OPENING = ("response.created", "response.queued", "response.in_progress")
