@@ -120,12 +120,15 @@ class Chat:
         if facts.model not in snapshot.models:
             return refusals.unknown_model(facts.model, snapshot.policy)
         owner = key.prefix if key is not None else ""
-        if asked.follows is not None:
-            keeper = self._stored.find(asked.follows, owner)
-            if keeper is None:
-                return refusals.not_kept(asked.follows)
-            facts = msgspec.structs.replace(facts, keeper=keeper)
-        return self._job(request, asked, facts, snapshot, owner)
+        if asked.follows is None:
+            return self._job(request, asked, facts, snapshot, owner)
+        kept = self._stored.find(asked.follows, owner)
+        if kept is None:
+            return refusals.not_kept(asked.follows)
+        job = self._job(request, asked, msgspec.structs.replace(facts, keeper=kept.upstream), snapshot, owner)
+        if isinstance(job, Job):
+            job.replica = kept.replica
+        return job
 
     def _job(self, request: Request, asked: Asked, facts: Facts, snapshot: Snapshot, owner: str) -> Job | Refused:
         """The request with its decision, and with what it may reserve of budgets."""
@@ -246,6 +249,7 @@ class Chat:
             self._along(job, attempt, over),
             body,
             prompt=target.beginning(job.asked),
+            replica=job.replica,
             within=job.left(),
             on_sent=attempt.on_sent,
             on_again=partial(self._meter.again, job.record, attempt),
