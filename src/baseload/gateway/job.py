@@ -32,6 +32,7 @@ class Job(msgspec.Struct):
     full: list[str] = []
     unfit: list[tuple[str, BadBody | None]] = []
     owner: str = ""  # the client's key that it was made with
+    replica: str = ""  # the only one of a pool that can serve it: it keeps what the request builds on
     kept: bool = False  # where its answer is kept is remembered
     retry_after: bytes = b""
     until: float | None = None  # the request's deadline, in the time of the event loop
