@@ -18,9 +18,10 @@ from baseload.gateway.job import Job
 from baseload.gateway.meter import Meter, Try
 from baseload.gateway.refusals import say
 from baseload.gateway.state import GatewayState
-from baseload.gateway.stored import Stored
+from baseload.gateway.stored import Kind, Stored
 from baseload.gateway.upstream import Answer, AttemptFailed
 from baseload.load.calls import Status
+from baseload.load.facts import Operation
 from baseload.wire import answer as wire
 from baseload.wire.answer import Answered
 from baseload.wire.costed import LastCount, events_with_cost, with_cost
@@ -136,7 +137,9 @@ class Relaying:
         """Note which upstream keeps the answer, once it has a name."""
         if made is not None and not back.job.kept:
             back.job.kept = True
-            self._stored.remember(made, back.attempt.route.upstream, back.job.owner)
+            kind = Kind.COMPLETION if back.job.facts.operation is Operation.CHAT else Kind.RESPONSE
+            upstream, replica = back.attempt.route.upstream, back.answer.replica
+            self._stored.remember(made, upstream, back.job.owner, kind=kind, replica=replica)
 
 
 async def _start(back: Back) -> None:
