@@ -16,7 +16,7 @@ from baseload.gateway.budgets import Budgets
 from baseload.gateway.chat import Chat
 from baseload.gateway.control import ControlPlane
 from baseload.gateway.door import Door
-from baseload.gateway.endpoints import ENDPOINTS, MODELS, RESPONSES, dialect_of
+from baseload.gateway.endpoints import CONVERSATIONS, ENDPOINTS, MODELS, dialect_of
 from baseload.gateway.following import Following
 from baseload.gateway.health import PATHS, WorkerState, of_one
 from baseload.gateway.http import JSON, Exchange, Handler, Request, Server, serve
@@ -168,19 +168,18 @@ class Gateway:
             await say(not_known(key.message), request, exchange)
             return
         operation = ENDPOINTS.get(path)
-        if operation is not None:
-            if request.method == "POST":
-                await self._chat.answer(operation, request, exchange, key)
-            else:
-                await say(wrong_method(request.method, path, "POST"), request, exchange)
-        elif path.startswith(RESPONSES + "/"):
-            await self._following.answer(request, exchange, key.prefix if key is not None else "")
+        if operation is not None and request.method == "POST":
+            await self._chat.answer(operation, request, exchange, key)
+        elif self._following.covers(request):
+            await self._following.answer(request, exchange, key)
+        elif operation is not None:
+            await say(wrong_method(request.method, path, "POST"), request, exchange)
         elif path == MODELS or path.startswith(MODELS + "/"):
             await self._only_read(request, exchange, partial(self._models, key))
         elif path in PATHS:
             await self._only_read(request, exchange, self._operations)
         elif path == "/v1" or path.startswith("/v1/"):
-            await say(unknown_path(path, (MODELS, *ENDPOINTS)), request, exchange)
+            await say(unknown_path(path, (MODELS, *ENDPOINTS, CONVERSATIONS)), request, exchange)
         elif path == ADMIN or path.startswith(ADMIN + "/"):
             await self.admin.answer(request, exchange)
         else:
