@@ -195,6 +195,7 @@ async def test_health(gateway: Running, bench: Bench) -> None:
         "calls_written": 1,
         "calls_unwritten": 0,
         "unpriced": 0,
+        "unfinished": 0,
         "workers": 1,
         "restarts": 0,
         "reload": answer.json()["reload"],

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from baseload.gateway import answers, conversations, listing
 from baseload.gateway.asking import RESIDENCY, along
+from baseload.gateway.background import Background
 from baseload.gateway.endpoints import CHATS, CONVERSATIONS, RESPONSES
 from baseload.gateway.http import Exchange, Request
 from baseload.gateway.passing import relay
@@ -30,6 +31,14 @@ _NAME = re.compile(r"/(?P<name>[A-Za-z0-9_.-]{1,256})(?P<rest>(?:/[A-Za-z0-9_.-]
 _ANY = "*"
 # Refusals of our own key there: not the client's to see.
 _OURS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN)
+
+
+class _About(NamedTuple):
+    """What a request is about: an object, and what stands below its name in the path."""
+
+    kind: Kind
+    name: str
+    rest: str
 
 
 class _Way(NamedTuple):
@@ -58,9 +67,10 @@ _WAYS: Mapping[str, _Way] = {
 class Following:
     """Passes on requests about kept objects."""
 
-    def __init__(self, state: GatewayState, stored: Stored) -> None:
+    def __init__(self, state: GatewayState, stored: Stored, background: Background) -> None:
         self._state = state
         self._stored = stored
+        self._background = background
 
     def covers(self, request: Request) -> bool:
         """Whether a request is about kept objects."""
@@ -105,12 +115,16 @@ class Following:
         if obstacle is not None:
             await say(obstacle, request, exchange)
             return
-        forget = found["name"] if request.method == "DELETE" and not rest else None
-        await self._pass_on(way.kind, kept, request, exchange, forget)
+        await self._pass_on(_About(way.kind, found["name"], rest), kept, request, exchange)
 
-    async def _pass_on(self, kind: Kind, kept: Kept, request: Request, exchange: Exchange, forget: str | None) -> None:
-        """Pass a request on, and what is answered; `forget` is the object that is gone when that succeeds."""
-        target = self._state.snapshot.targets[kept.upstream]
+    async def _pass_on(self, about: _About, kept: Kept, request: Request, exchange: Exchange) -> None:
+        """Pass a request on, and what is answered. What an upstream says of an answer that is not done, or was not when
+        the client began to read it, is of interest to us too."""
+        target, kind = self._state.snapshot.targets[kept.upstream], about.kind
+        deletes = request.method == "DELETE" and not about.rest
+        unfinished = self._background.waits_for(about.name)
+        if unfinished and deletes:
+            await self._background.look(about.name)
         try:
             sending = target.send(
                 request.target.removeprefix("/v1"),
@@ -124,13 +138,20 @@ class Following:
                     why = "it refuses the gateway's own key or account"
                     await say(_failed(kind, kept.upstream, why), request, exchange)
                     return
-                if forget is not None and answer.status < HTTPStatus.MULTIPLE_CHOICES:
-                    self._stored.forget(forget)
+                if deletes and answer.status < HTTPStatus.MULTIPLE_CHOICES:
+                    self._stored.forget(about.name)
                 if answer.status >= HTTPStatus.BAD_REQUEST:  # it may quote our key
                     body, _ = await answer.excerpt()
                     await exchange.respond(answer.status, _head(kept.upstream, request, answer), body)
                     return
+                if unfinished and answer.header(b"content-type").startswith(b"application/json"):
+                    body = await answer.read()
+                    self._background.saw(about.name, body)
+                    await exchange.respond(answer.status, _head(kept.upstream, request, answer), body)
+                    return
                 await relay(answer, exchange, partial(_head, kept.upstream, request))
+            if unfinished:
+                await self._background.look(about.name)
         except AttemptFailed as failure:
             if exchange.started:
                 exchange.abort()
