@@ -67,10 +67,13 @@ class Relaying:
         body = await back.answer.read()
         text, found = _read_whole(back.over, back.answer, body)
         self._state.answered(back.attempt.route.upstream)
+        self._remember(back, found.made)
+        if found.pending and self._ending.goes_on(back.job, back.attempt, found.made):
+            await back.exchange.respond(back.answer.status, _ours(back), body)
+            return
         status = _ok(back.exchange)
         back.attempt.provider_usd, back.attempt.service_tier = found.provider_usd, found.service_tier
         self._ending.consumed(back.job, back.attempt, status, found.usage, found.written_tokens)
-        self._remember(back, found.made)
         said = back.over.whole(text)
         await self._deliver(back, status, body, None if said is text else said)
 
