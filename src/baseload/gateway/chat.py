@@ -74,7 +74,7 @@ class Chat:
         self._clock = clock
         self._stored = stored
         self.traces = False  # whether spans are made of calls
-        self._ending = Ending(state, meter)
+        self.ending = self._ending = Ending(state, meter)
         self._relaying = Relaying(state, meter, self._ending, stored)
 
     async def answer(
