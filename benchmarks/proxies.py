@@ -67,7 +67,7 @@ def _megabytes(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1_000
 
 
-def _tree(pid: int) -> tuple[int, ...]:
+def tree(pid: int) -> tuple[int, ...]:
     """A process and all that it started."""
     parents = {}
     for each in Path("/proc").glob("[0-9]*/stat"):
@@ -79,33 +79,33 @@ def _tree(pid: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
 
 
 @contextmanager
-def _process(command: list[str], port: int, folder: str, **environment: str) -> Iterator[int]:
+def process(command: list[str], port: int, folder: str, **environment: str) -> Iterator[int]:
     """A process that listens on a port, as soon as it does; its id."""
     with (
         (Path(folder) / "log").open("wb") as log,
-        subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log, cwd=folder) as process,
+        subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log, cwd=folder) as started,
     ):
         try:
             until = time.monotonic() + WARM_SECONDS
             while True:
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                     break
-                if process.poll() is not None or time.monotonic() > until:
+                if started.poll() is not None or time.monotonic() > until:
                     raise RuntimeError(f"{command[0]} does not listen: {(Path(folder) / 'log').read_text()[-500:]}")
                 time.sleep(0.1)
-            yield process.pid
+            yield started.pid
         finally:
-            process.terminate()
+            started.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10)
-            process.kill()
+                started.wait(10)
+            started.kill()
 
 
 @contextmanager
@@ -133,13 +133,13 @@ def _configuration(up: int, port: int, folder: str) -> dict[str, object]:
 
 @contextmanager
 def _baseload(up: int, folder: str) -> Iterator[Proxy]:
-    port = _free_port()
+    port = free_port()
     config = Path(folder) / "baseload.yaml"
     config.write_bytes(msgspec.json.encode(_configuration(up, port, folder)))
     command = [sys.executable, "-m", "baseload", "serve", "--config", str(config), "--no-console"]
-    with _process(command, port, folder) as supervisor:
+    with process(command, port, folder) as supervisor:
         time.sleep(1.0)  # the port is open before the worker has its last word
-        pids = _tree(supervisor)
+        pids = tree(supervisor)
         workers = tuple(pid for pid in pids if b"gateway.worker" in Path(f"/proc/{pid}/cmdline").read_bytes())
         yield Proxy("baseload", port, workers, tuple(set(pids) - set(workers)))
 
@@ -162,10 +162,10 @@ http {{
 
 @contextmanager
 def _nginx(up: int, folder: str) -> Iterator[Proxy]:
-    port, config = _free_port(), Path(folder) / "nginx.conf"
+    port, config = free_port(), Path(folder) / "nginx.conf"
     config.write_text(NGINX.format(folder=folder, up=up, port=port))
     command = [shutil.which("nginx") or "/usr/sbin/nginx", "-p", folder, "-c", str(config)]
-    with _process(command, port, folder) as pid:
+    with process(command, port, folder) as pid:
         yield Proxy("nginx", port, (pid,))
 
 
@@ -178,22 +178,22 @@ litellm_settings: {{num_retries: 0, request_timeout: 60}}
 
 @contextmanager
 def _litellm(python: str, up: int, folder: str) -> Iterator[Proxy]:
-    port, config = _free_port(), Path(folder) / "config.yaml"
+    port, config = free_port(), Path(folder) / "config.yaml"
     config.write_text(LITELLM.format(up=up))
     script = str(Path(python).parent / "litellm")
     command = [script, "--config", str(config), "--port", str(port), "--num_workers", "1"]
-    with _process(command, port, folder, LITELLM_LOCAL_MODEL_COST_MAP="True", LITELLM_MASTER_KEY="sk-x") as pid:
-        yield Proxy("litellm", port, _tree(pid), headers=b"authorization: Bearer sk-x\r\n")
+    with process(command, port, folder, LITELLM_LOCAL_MODEL_COST_MAP="True", LITELLM_MASTER_KEY="sk-x") as pid:
+        yield Proxy("litellm", port, tree(pid), headers=b"authorization: Bearer sk-x\r\n")
 
 
 @contextmanager
 def _portkey(installed: str, up: int, folder: str) -> Iterator[Proxy]:
-    port = _free_port()
+    port = free_port()
     script = Path(installed).resolve() / "node_modules/@portkey-ai/gateway/build/start-server.js"
     headers = b"authorization: Bearer x\r\nx-portkey-provider: openai\r\n"
     headers += b"x-portkey-custom-host: http://127.0.0.1:%d/v1\r\n" % up
-    with _process(["node", str(script), f"--port={port}", "--headless"], port, folder) as pid:
-        yield Proxy("portkey", port, _tree(pid), headers=headers)
+    with process(["node", str(script), f"--port={port}", "--headless"], port, folder) as pid:
+        yield Proxy("portkey", port, tree(pid), headers=headers)
 
 
 class _Found(defaultdict[str, list[tuple[float, str]]]):

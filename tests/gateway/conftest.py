@@ -20,7 +20,7 @@ from baseload.catalog.entries import Offer, Precedence, PriceRow, Processing, Ra
 from baseload.clock import SystemClock
 from baseload.gateway.http import Exchange, Request, Server, serve
 from baseload.gateway.server import Gateway
-from baseload.gateway.simulated import Simulated, api_pace
+from baseload.gateway.simulated import Pace, Simulated, api_pace
 from baseload.gateway.slots import Slots
 from baseload.ledger.begun import Place
 from baseload.load.calls import Call
@@ -194,17 +194,20 @@ class Bench:
         timeouts: Timeouts | None = None,
         aliases: dict[str, Bucket] | None = None,
         upstream: Mapping[str, object] | None = None,
+        every: Mapping[str, object] | None = None,
         policy: Mapping[str, object] | None = None,
         slots: Slots | None = None,
         **more: object,
     ) -> Running:
         """A gateway before upstreams `u0`, `u1`, ...; without `routes`, one route to each in that order of price;
-        `upstream` are settings of the first of them, `policy` of the policy, `more` further settings;
+        `upstream` are settings of the first of them, `every` of each, `policy` of the policy, `more` further settings;
         `slots` are those that other workers count in, too."""
         upstreams = tuple(
             Upstream(name=f"u{n}", base_url=url, api_key=f"key-{n}", timeouts=timeouts or Timeouts())
             for n, url in enumerate(urls)
         )
+        if every is not None:
+            upstreams = tuple(msgspec.structs.replace(each, **every) for each in upstreams)
         if upstream is not None:
             upstreams = (msgspec.structs.replace(upstreams[0], **upstream), *upstreams[1:])
         document = Policy(
@@ -230,14 +233,13 @@ class Bench:
         *,
         simulate: str = "",
         changes: Mapping[str, object] | None = None,
+        pace: Pace | None = None,
         **more: object,
     ) -> tuple[Simulated, Running]:
         """A gateway before a simulated upstream that serves, natively, a set of `SERVES`, with faults that hold for
         every request. `changes` are to its route."""
         dialect, operations = SERVES[serves]
-        simulated = Simulated("real", api_pace(0.0, 1e9))
-        server = await serve(simulated.handle, "127.0.0.1", 0)
-        self.stack.push_async_callback(server.drain, 0.05)
+        simulated, url = await self.simulated(pace)
         headers = {"x-simulate": simulate} if simulate else {}
         settings = {"dialect": dialect, "operations": operations, "headers": headers}
         able = {"tools", "json_schema", "json_object", "vision"}
@@ -246,8 +248,14 @@ class Bench:
             "operations": frozenset(each.kind for each in Operation),
             **(changes or {}),
         }
-        url = f"http://127.0.0.1:{server.address[1]}/v1"
         return simulated, await self.gateway(url, routes=(route(0, **able),), upstream=settings, **more)
+
+    async def simulated(self, pace: Pace | None = None) -> tuple[Simulated, str]:
+        """A simulated upstream, at once unless it has a pace, and its base URL."""
+        simulated = Simulated("real", pace or api_pace(0.0, 1e9))
+        server = await serve(simulated.handle, "127.0.0.1", 0)
+        self.stack.push_async_callback(server.drain, 0.05)
+        return simulated, f"http://127.0.0.1:{server.address[1]}/v1"
 
 
 SERVES = {

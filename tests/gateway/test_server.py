@@ -195,6 +195,7 @@ async def test_health(gateway: Running, bench: Bench) -> None:
         "calls_written": 1,
         "calls_unwritten": 0,
         "unpriced": 0,
+        "unfinished": 0,
         "workers": 1,
         "restarts": 0,
         "reload": answer.json()["reload"],
@@ -205,7 +206,8 @@ async def test_health(gateway: Running, bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "code", "says"),
     [
-        ("GET", "/v1/chat/completions", 405, "method_not_allowed", "Send POST"),
+        ("GET", "/v1/responses", 405, "method_not_allowed", "Send POST"),
+        ("DELETE", "/v1/chat/completions", 405, "method_not_allowed", "Send POST"),
         ("POST", "/v1/models", 405, "method_not_allowed", "Send GET"),
         ("POST", "/healthz", 405, "method_not_allowed", "Send GET"),
         ("POST", "/v1/audio/speech", 404, "unknown_path", "/v1/chat/completions"),

@@ -14,7 +14,7 @@ from tests.gateway.conftest import JSON, Bench
 from baseload.gateway import stored
 from baseload.gateway.http import Exchange, Request
 from baseload.gateway.keyfile import mint
-from baseload.gateway.stored import Stored
+from baseload.gateway.stored import Kept, Kind, Stored
 
 
 @pytest.fixture
@@ -25,25 +25,53 @@ def path(tmp_path: Path) -> Path:
 def test_it_is_there_after_a_restart_and_for_another_worker(path: Path) -> None:
     one, other = Stored(path), Stored(path)
     one.remember("resp_1", "u0", "")
-    assert other.find("resp_1", "") == "u0"
+    assert other.find("resp_1", "") == Kept("u0")
     one.close()
     other.close()
-    assert Stored(path).find("resp_1", "") == "u0"
+    assert Stored(path).find("resp_1", "") == Kept("u0")
 
 
 def test_it_belongs_to_the_key_that_made_it(path: Path) -> None:
     store = Stored(path)
     store.remember("resp_1", "u0", "key-a")
-    assert [store.find("resp_1", owner) for owner in ("key-a", "key-b", "")] == ["u0", None, None]
+    assert [store.find("resp_1", owner) for owner in ("key-a", "key-b", "")] == [Kept("u0"), None, None]
 
 
 def test_the_latest_upstream_of_a_name_holds_and_what_is_deleted_is_forgotten(path: Path) -> None:
     store = Stored(path)
     store.remember("resp_1", "u0", "")
     store.remember("resp_1", "u1", "")
-    assert store.find("resp_1", "") == "u1"
+    assert store.find("resp_1", "") == Kept("u1")
     store.forget("resp_1")
     assert store.find("resp_1", "") is None
+
+
+def test_names_come_page_by_page_of_one_key_and_one_kind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Stored(path)
+    for number in range(5):
+        monkeypatch.setattr(stored.time, "time", lambda number=number: 1_800_000_000.0 + number // 2)
+        store.remember(f"c{number}", "u0", "a", kind=Kind.COMPLETION)
+    store.remember("other", "u0", "b", kind=Kind.COMPLETION)
+    store.remember("resp", "u0", "a")
+    names = store.names("a", Kind.COMPLETION, oldest_first=True, most=10)
+    assert names == ["c0", "c1", "c2", "c3", "c4"]
+    assert store.names("a", Kind.COMPLETION, most=10) == names[::-1]
+    assert store.names("a", Kind.COMPLETION, oldest_first=True, after="c1", most=2) == ["c2", "c3"]
+    assert store.names("a", Kind.COMPLETION, after="c2", most=2) == ["c1", "c0"]
+    assert store.names("b", Kind.COMPLETION, after="c2", most=2) == [], "another key's name is no place to begin"
+    assert store.find("resp", "a", Kind.COMPLETION) is None
+
+
+def test_a_table_of_an_older_version_is_taken_over(path: Path) -> None:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as database:
+        database.execute("create table kept (name text primary key, upstream text, owner text, at integer)")
+        database.execute("insert into kept values ('resp_1', 'u0', '', 1)")
+    database.close()
+    store = Stored(path)
+    assert store.find("resp_1", "", Kind.RESPONSE) == Kept("u0")
+    store.remember("conv_1", "u1", "", kind=Kind.CONVERSATION, replica="http://r/v1")
+    assert store.find("conv_1", "", Kind.CONVERSATION) == Kept("u1", "http://r/v1")
 
 
 def test_who_keeps_nothing_has_no_file(path: Path) -> None:

@@ -14,6 +14,7 @@ from openai import APIStatusError, AsyncOpenAI
 from tests.gateway.conftest import JSON, Bench, Running, Script, completion, plain, route, status
 
 from baseload.gateway.http import Exchange, Request
+from baseload.gateway.job import Job
 from baseload.gateway.slots import Slots, Table
 from baseload.load.calls import Status
 from baseload.policy.decide import FULL
@@ -369,8 +370,16 @@ class TestWaiting:
         gateway = await bench.gateway(own.url, routes=(route(0, own=True, slots=1, wait_seconds=5),))
         stuck = asyncio.create_task(ask(gateway.client()))
         await own.reached()
-        assert await code_of(gateway, {"x-baseload-deadline-seconds": "1"}) == 504
+        assert await code_of(gateway, {"x-baseload-deadline-seconds": "0.1"}) == 504
         stuck.cancel()
+
+    async def test_a_deadline_has_passed_when_its_timer_ends_however_it_was_rounded(self) -> None:
+        now = asyncio.get_running_loop().time()
+        (sooner, passed, later) = (
+            Job(request=None, asked=None, snapshot=None, record=None, until=until).late
+            for until in (now - 0.01, now + 1e-9, now + 5)
+        )
+        assert (sooner, passed, later) == (True, True, False)
 
 
 class TestPools:

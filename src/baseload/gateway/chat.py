@@ -74,7 +74,7 @@ class Chat:
         self._clock = clock
         self._stored = stored
         self.traces = False  # whether spans are made of calls
-        self._ending = Ending(state, meter)
+        self.ending = self._ending = Ending(state, meter)
         self._relaying = Relaying(state, meter, self._ending, stored)
 
     async def answer(
@@ -124,12 +124,15 @@ class Chat:
         if facts.model not in snapshot.models:
             return refusals.unknown_model(facts.model, snapshot.policy)
         owner = key.prefix if key is not None else ""
-        if asked.follows is not None:
-            keeper = self._stored.find(asked.follows, owner)
-            if keeper is None:
-                return refusals.not_kept(asked.follows)
-            facts = msgspec.structs.replace(facts, keeper=keeper)
-        return self._job(request, asked, facts, snapshot, owner)
+        if asked.follows is None:
+            return self._job(request, asked, facts, snapshot, owner)
+        kept = self._stored.find(asked.follows, owner)
+        if kept is None:
+            return refusals.not_kept(asked.follows)
+        job = self._job(request, asked, msgspec.structs.replace(facts, keeper=kept.upstream), snapshot, owner)
+        if isinstance(job, Job):
+            job.replica = kept.replica
+        return job
 
     def _job(self, request: Request, asked: Asked, facts: Facts, snapshot: Snapshot, owner: str) -> Job | Refused:
         """The request with its decision, and with what it may reserve of budgets."""
@@ -256,6 +259,7 @@ class Chat:
             more=self._more(job, attempt),
             known=job.request.head.known,
             prompt=target.beginning(job.asked),
+            replica=job.replica,
             within=job.left(),
             on_sent=attempt.on_sent,
             on_again=partial(self._meter.again, job.record, attempt),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from baseload.gateway.http import JSON, Exchange, Request
+from baseload.gateway.passing import pass_on
 from baseload.gateway.request import Headers
 from baseload.gateway.upstream import AttemptFailed, Client
 from baseload.settings import Timeouts
@@ -40,21 +41,13 @@ class ControlPlane:
         """Relay one request and its answer. An answer that breaks is broken for the client too."""
         host = request.header(b"host") or b""
         headers = [field for field in _end_to_end(request.headers) if field[0] not in (b"host", b"content-length")]
+        sending = self._client.send(request.method, request.target, headers, request.body, host=host)
         try:
-            with await self._client.send(request.method, request.target, headers, request.body, host=host) as answer:
-                await exchange.start(answer.status, _end_to_end(answer.headers))
-                while data := await answer.next():
-                    await exchange.send(data)
-                await exchange.end()
+            await pass_on(sending, exchange, lambda answer: _end_to_end(answer.headers))
         except AttemptFailed as failure:
-            if exchange.started:
-                exchange.abort()
-            else:
-                message = (
-                    f"The console does not answer ({failure.message}). The gateway serves /v1; restart for the rest."
-                )
-                body = problem(message, code="no_console", kind="server_error")
-                await exchange.respond(504 if failure.timed_out else 502, [JSON], body)
+            message = f"The console does not answer ({failure.message}). The gateway serves /v1; restart for the rest."
+            body = problem(message, code="no_console", kind="server_error")
+            await exchange.respond(504 if failure.timed_out else 502, [JSON], body)
 
     def close(self) -> None:
         self._client.close()

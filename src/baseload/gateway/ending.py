@@ -6,6 +6,7 @@ case what the upstream reported is billed, and where it reported nothing an esti
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 from baseload.errors import BaseloadError, LedgerUnavailable
@@ -29,6 +30,8 @@ class Ending:
     def __init__(self, state: GatewayState, meter: Meter) -> None:
         self._state = state
         self._meter = meter
+        self.goes_on: Callable[[Job, Try, str | None], bool] = _nobody
+        """Whether the upstream works on without us, and somebody else ends the attempt and the call when it is done."""
 
     def broken(self, job: Job, attempt: Try, failure: BaseloadError, exchange: Exchange) -> bool:
         """The upstream gave no whole answer. Before the first byte the next route is tried (False); after it, the
@@ -41,6 +44,9 @@ class Ending:
         status = Status.TIMEOUT if slow else Status.FAILED
         if exchange.started:
             status = Status.CUT
+            if self._goes_on(job, attempt):
+                exchange.abort()
+                return True
         reported = job.relay is not None and job.relay.usage is not None
         if reported or (succeeds(attempt.http_status) and not isinstance(failure, NoAnswer)):
             self.delivered(job, attempt, status, failure.message)
@@ -57,6 +63,8 @@ class Ending:
             return
         if attempt.ended:
             pass
+        elif self._goes_on(job, attempt):
+            return
         elif attempt.sent and (attempt.http_status is None or succeeds(attempt.http_status)):
             self.delivered(job, attempt, Status.CLIENT_GONE, "the client went away")
         else:
@@ -112,6 +120,14 @@ class Ending:
             if job.facts.operation is not Operation.EMBEDDINGS:
                 self._state.answers.learn(job.facts.bucket, usage.completion_tokens)
 
+    def failed(self, job: Job, attempt: Try, error: str) -> None:
+        """End an attempt that has consumed nothing."""
+        self._meter.end(job.record, attempt, Status.FAILED, error=error)
+
+    def _goes_on(self, job: Job, attempt: Try) -> bool:
+        relay = job.relay
+        return relay is not None and not relay.done and self.goes_on(job, attempt, relay.made)
+
     def write(self, job: Job, status: Status) -> Call | None:
         """Make the call durable; None when the ledger cannot."""
         job.written = True
@@ -121,6 +137,10 @@ class Ending:
             return self._meter.write(job.record, status, charges, job.hold)
         except LedgerUnavailable:
             return None
+
+
+def _nobody(_: Job, __: Try, ___: str | None) -> bool:
+    return False
 
 
 def succeeds(status: int | None) -> bool:

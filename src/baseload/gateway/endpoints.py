@@ -9,8 +9,10 @@ from baseload.wire.passage import Dialect
 MODELS = "/v1/models"
 MESSAGES = "/v1/messages"
 RESPONSES = "/v1/responses"
+CHATS = "/v1/chat/completions"
+CONVERSATIONS = "/v1/conversations"
 ENDPOINTS = {
-    "/v1/chat/completions": Operation.CHAT,
+    CHATS: Operation.CHAT,
     RESPONSES: Operation.RESPONSES,
     MESSAGES: Operation.MESSAGES,
     f"{MESSAGES}/count_tokens": Operation.COUNT_TOKENS,

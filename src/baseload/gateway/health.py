@@ -28,7 +28,8 @@ Phase = Literal["starting", "serving", "draining"]
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker says of itself. `usable` is whether any upstream of its routes is not left out for failing."""
+    """What one worker says of itself. `usable` is whether any upstream of its routes is not left out for failing,
+    `unfinished` how many answers upstreams still make in the background."""
 
     policy: str
     writable: bool
@@ -38,6 +39,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     calls_written: int
     calls_unwritten: int
     unpriced: int
+    unfinished: int = 0
 
 
 class Reload(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +63,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     calls_written: int
     calls_unwritten: int
     unpriced: int
+    unfinished: int
     workers: int
     restarts: int
     reload: Reload
@@ -127,6 +130,7 @@ class Status:
             calls_written=sum(state.calls_written for state in alive),
             calls_unwritten=sum(state.calls_unwritten for state in alive) + self.unwritten_by_dead,
             unpriced=sum(state.unpriced for state in alive),
+            unfinished=sum(state.unfinished for state in alive),
             workers=len(alive),
             restarts=self.restarts,
             reload=self.reload,

@@ -142,6 +142,11 @@ class Hold:
             self.shares.settle(ending, written=written)
             self.held = {}
 
+    def forfeit(self) -> None:
+        """End it without knowing what the call cost: it is charged what it might have."""
+        self.ending = [(share, held, held) for share, held in self.held.items()]
+        self.settle(written=False)
+
     def _spent(self, share: Share, attempts: Sequence[Attempt]) -> int:
         if len(self.covered) == 1:
             for each in attempts:

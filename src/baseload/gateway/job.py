@@ -18,6 +18,9 @@ from baseload.wire.asked import Asked
 from baseload.wire.body import BadBody
 from baseload.wire.passage import Passage, Stream
 
+TICK_SECONDS = 0.001
+"""What the event loop counts in: a timer of what is left of a deadline may end this much before it."""
+
 
 class Job(msgspec.Struct):
     """One request on its way."""
@@ -29,6 +32,7 @@ class Job(msgspec.Struct):
     full: list[str] = []
     unfit: list[tuple[str, BadBody | None]] = []
     owner: str = ""  # the client's key that it was made with
+    replica: str = ""  # the only one of a pool that can serve it: it keeps what the request builds on
     kept: bool = False  # where its answer is kept is remembered
     retry_after: bytes = b""
     until: float | None = None  # the request's deadline, in the time of the event loop
@@ -76,7 +80,7 @@ class Job(msgspec.Struct):
     def late(self) -> bool:
         """Whether the deadline has passed."""
         left = self.left()
-        return left is not None and left <= 0
+        return left is not None and left < TICK_SECONDS
 
     def left(self) -> float | None:
         """Seconds until the deadline, None when there is none."""

@@ -18,9 +18,10 @@ from baseload.gateway.job import Job
 from baseload.gateway.meter import Meter, Try
 from baseload.gateway.refusals import say
 from baseload.gateway.state import GatewayState
-from baseload.gateway.stored import Stored
+from baseload.gateway.stored import Kind, Stored
 from baseload.gateway.upstream import Answer, AttemptFailed
 from baseload.load.calls import Status
+from baseload.load.facts import Operation
 from baseload.wire import answer as wire
 from baseload.wire.answer import Answered
 from baseload.wire.costed import LastCount, events_with_cost, with_cost
@@ -66,10 +67,13 @@ class Relaying:
         body = await back.answer.read()
         text, found = _read_whole(back.over, back.answer, body)
         self._state.answered(back.attempt.route.upstream)
+        self._remember(back, found.made)
+        if found.pending and self._ending.goes_on(back.job, back.attempt, found.made):
+            await back.exchange.respond(back.answer.status, _ours(back), body)
+            return
         status = _ok(back.exchange)
         back.attempt.provider_usd, back.attempt.service_tier = found.provider_usd, found.service_tier
         self._ending.consumed(back.job, back.attempt, status, found.usage, found.written_tokens)
-        self._remember(back, found.made)
         said = back.over.whole(text)
         await self._deliver(back, status, body, None if said is text else said)
 
@@ -136,7 +140,9 @@ class Relaying:
         """Note which upstream keeps the answer, once it has a name."""
         if made is not None and not back.job.kept:
             back.job.kept = True
-            self._stored.remember(made, back.attempt.route.upstream, back.job.owner)
+            kind = Kind.COMPLETION if back.job.facts.operation is Operation.CHAT else Kind.RESPONSE
+            upstream, replica = back.attempt.route.upstream, back.answer.replica
+            self._stored.remember(made, upstream, back.job.owner, kind=kind, replica=replica)
 
 
 async def _start(back: Back) -> None:

@@ -12,11 +12,12 @@ from baseload.clock import Clock, now
 from baseload.errors import BadConfig
 from baseload.gateway import models
 from baseload.gateway.admin import ADMIN, Admin
+from baseload.gateway.background import Background
 from baseload.gateway.budgets import Budgets
 from baseload.gateway.chat import Chat
 from baseload.gateway.control import ControlPlane
 from baseload.gateway.door import Door
-from baseload.gateway.endpoints import ENDPOINTS, MODELS, RESPONSES, dialect_of
+from baseload.gateway.endpoints import CONVERSATIONS, ENDPOINTS, MODELS, dialect_of
 from baseload.gateway.following import Following
 from baseload.gateway.health import PATHS, WorkerState, of_one
 from baseload.gateway.http import JSON, Exchange, Handler, Request, Server, serve
@@ -29,6 +30,7 @@ from baseload.gateway.slots import Slots
 from baseload.gateway.state import GatewayState
 from baseload.gateway.stored import STORED, Stored
 from baseload.gateway.target import Targets
+from baseload.gateway.unfinished import UNFINISHED
 from baseload.policy.keys import ClientKey, check_keys
 from baseload.policy.policy import Policy
 from baseload.settings import Settings
@@ -65,7 +67,10 @@ class Gateway:
         self._budgets = Budgets(settings, clock, holder)
         self._chat = Chat(self._state, self.meter, clock, self._stored, self._budgets)
         self._chat.traces = settings.otel is not None
-        self._following = Following(self._state, self._stored)
+        unfinished = settings.directory / UNFINISHED
+        self.background = Background(self._state, self._chat.ending, clock, self._stored, unfinished)
+        self._chat.ending.goes_on = self.background.keep
+        self._following = Following(self._state, self._stored, self.background)
         self.keys = KeyRing(settings)
         self.admin = Admin(settings, self.keys)
         self._door = Door(settings)
@@ -83,6 +88,7 @@ class Gateway:
             raise taken(host, port, error) from error
         self._state.targets.start()
         self._budgets.start()
+        self.background.start()
         return self._server.address
 
     @property
@@ -139,6 +145,7 @@ class Gateway:
             calls_written=meter.written,
             calls_unwritten=meter.unwritten,
             unpriced=meter.unpriced,
+            unfinished=len(self.background),
         )
 
     def show_console(self, socket: Path) -> None:
@@ -151,6 +158,7 @@ class Gateway:
         """Take no more requests, let those under way end, close every connection."""
         if self._server is not None:
             await self._server.drain(drain_seconds)
+        await self.background.close()
         self.meter.close()
         await self._budgets.close()
         self._state.targets.close()
@@ -170,19 +178,18 @@ class Gateway:
             await say(not_known(key.message), request, exchange)
             return
         operation = ENDPOINTS.get(path)
-        if operation is not None:
-            if request.method == "POST":
-                await self._chat.answer(operation, request, exchange, key)
-            else:
-                await say(wrong_method(request.method, path, "POST"), request, exchange)
-        elif path.startswith(RESPONSES + "/"):
-            await self._following.answer(request, exchange, key.prefix if key is not None else "")
+        if operation is not None and request.method == "POST":
+            await self._chat.answer(operation, request, exchange, key)
+        elif self._following.covers(request):
+            await self._following.answer(request, exchange, key)
+        elif operation is not None:
+            await say(wrong_method(request.method, path, "POST"), request, exchange)
         elif path == MODELS or path.startswith(MODELS + "/"):
             await self._only_read(request, exchange, partial(self._models, key))
         elif path in PATHS:
             await self._only_read(request, exchange, self._operations)
         elif path == "/v1" or path.startswith("/v1/"):
-            await say(unknown_path(path, (MODELS, *ENDPOINTS)), request, exchange)
+            await say(unknown_path(path, (MODELS, *ENDPOINTS, CONVERSATIONS)), request, exchange)
         elif path == ADMIN or path.startswith(ADMIN + "/"):
             await self.admin.answer(request, exchange)
         else:

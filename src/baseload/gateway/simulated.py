@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -21,10 +22,13 @@ from baseload.capacity.deployment import Deployment
 from baseload.gateway import simulated_anthropic, simulated_faults, simulated_openai, simulated_responses
 from baseload.gateway.http import Exchange, Request
 from baseload.gateway.simulated_faults import Faults
+from baseload.gateway.simulated_kept import Shelf
 from baseload.gateway.simulated_task import Job, Task
 
 JSON_HEADERS = [(b"content-type", b"application/json")]
 SSE_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+CHATS = "/v1/chat/completions"
+CONVERSATIONS = "/v1/conversations"
 RESPONSES = "/v1/responses"
 _Read = TypeVar("_Read")
 GARBAGE = b"<html>This is not what you asked for."
@@ -88,9 +92,11 @@ class Simulated:
         self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._numbers = itertools.count(1)
+        self._mark = os.urandom(4).hex()
+        self._shelf = Shelf(self._mark)
         self._responses = simulated_responses.Responses(model)
         self._tongues: dict[str, Tongue] = {
-            "/v1/chat/completions": simulated_openai.Chat(),
+            CHATS: simulated_openai.Chat(),
             "/v1/completions": simulated_openai.Completions(),
             RESPONSES: self._responses,
             "/v1/messages": simulated_anthropic.Messages(),
@@ -115,6 +121,8 @@ class Simulated:
             await exchange.respond(200, JSON_HEADERS, msgspec.json.encode({"object": "list", "data": [card]}))
         elif path.startswith(RESPONSES + "/"):
             await self._follow_up(request, exchange)
+        elif path.startswith((CHATS + "/", CONVERSATIONS)):
+            await self._about_kept(request, exchange)
         elif request.method == "POST" and path in self._tongues:
             await self._write(self._tongues[path], request, exchange)
         elif request.method == "POST" and path in ("/v1/embeddings", "/v1/messages/count_tokens"):
@@ -129,6 +137,8 @@ class Simulated:
         faults = self._faults(request, task, number)
         if task.follows is not None and task.follows not in self._responses.kept:
             raise _No(400, f"Previous response with id '{task.follows}' not found.")
+        if task.conversation is not None and task.conversation not in self._shelf.conversations:
+            raise _No(400, f"Conversation with id '{task.conversation}' not found.")
         self._take()
         try:
             await self._stumble(faults, exchange)
@@ -136,8 +146,16 @@ class Simulated:
                 return
             job = self._accept(task, number, faults)
             if tongue is self._responses:
-                self._responses.keep(job, request.body)
+                self._responses.keep(job, request.body, _now() + job.seconds if task.background else 0.0)
+            elif task.kept:
+                self._shelf.keep(tongue.whole(job), request.body)
+            if task.background and not task.stream:
+                self._book(job, job.completion_tokens)
+                await exchange.respond(200, JSON_HEADERS, self._responses.waiting(job))
+                return
             await (self._stream if task.stream else self._whole)(tongue, job, faults, exchange)
+            if task.conversation is not None:
+                self._shelf.add(task.conversation, [{"role": "assistant", "content": job.text}])
         finally:
             self._in_flight -= 1
 
@@ -168,8 +186,13 @@ class Simulated:
         kept = self._responses.kept.get(name)
         if kept is None:
             raise _No(404, f"Response with id '{name}' not found.")
-        if (request.method, rest) in (("GET", ""), ("POST", "cancel")):
-            await exchange.respond(200, JSON_HEADERS, kept.document)
+        if (request.method, rest) == ("POST", "cancel") and _now() < kept.done_at and not kept.cancelled:
+            kept.cancelled = True
+            self.count.completion_tokens -= kept.job.completion_tokens
+        if (request.method, rest) == ("GET", "") and "stream=true" in request.target:
+            await self._again(kept.job, kept.done_at, exchange)
+        elif (request.method, rest) in (("GET", ""), ("POST", "cancel")):
+            await exchange.respond(200, JSON_HEADERS, self._responses.document(kept, _now()))
         elif (request.method, rest) == ("GET", "input_items"):
             await exchange.respond(200, JSON_HEADERS, self._responses.inputs(kept))
         elif (request.method, rest) == ("DELETE", ""):
@@ -178,6 +201,25 @@ class Simulated:
             await exchange.respond(200, JSON_HEADERS, msgspec.json.encode(gone))
         else:
             raise _No(404, f"no such path {request.path}")
+
+    async def _again(self, job: Job, done_at: float, exchange: Exchange) -> None:
+        """The stream of a response that was made, or is being made."""
+        await asyncio.sleep(max(0.0, done_at - _now()))
+        await exchange.start(200, SSE_HEADERS)
+        await exchange.send(self._responses.opening(job))
+        for piece, _ in job.pieces:
+            await exchange.send(self._responses.piece(job, piece))
+        await exchange.end(self._responses.closing(job, job.completion_tokens))
+
+    async def _about_kept(self, request: Request, exchange: Exchange) -> None:
+        """What is asked about stored chat completions and conversations."""
+        root = CONVERSATIONS if request.path.startswith(CONVERSATIONS) else CHATS
+        say = self._shelf.of_conversations if root == CONVERSATIONS else self._shelf.of_completions
+        parts = [part for part in request.path.removeprefix(root).split("/") if part]
+        found = _read(lambda body: say(request.method, parts, body), request.body)
+        if found is None:
+            raise _No(404, f"no such object {request.path}")
+        await exchange.respond(200, JSON_HEADERS, msgspec.json.encode(found))
 
     def _faults(self, request: Request, task: Task, number: int) -> Faults:
         """What is to go wrong, by the header or behind the model's name."""
@@ -214,10 +256,11 @@ class Simulated:
             token_seconds=self._pace.step_seconds(max(1, self._in_flight)) / self._speed,
             first_token_seconds=self._pace.first_token_seconds / self._speed,
             reports=not faults.no_usage,
+            mark=self._mark,
         )
 
     async def _whole(self, tongue: Tongue, job: Job, faults: Faults, exchange: Exchange) -> None:
-        await asyncio.sleep(job.first_token_seconds + job.completion_tokens * job.token_seconds)
+        await asyncio.sleep(job.seconds)
         body = GARBAGE if faults.garbage else tongue.whole(job)
         if faults.error:
             body = simulated_openai.refusal(500, "simulated error")
@@ -245,8 +288,8 @@ class Simulated:
                 sent += 1
             await exchange.end(tongue.closing(job, written))
         finally:
-            # A client that left is billed for what was written until then, as providers do.
-            self._book(job, written)
+            # A client that left is billed for what was written until then, as providers do; in the background for all.
+            self._book(job, job.completion_tokens if job.task.background else written)
 
     def _book(self, job: Job, written: int) -> None:
         self.count.requests += 1
@@ -262,6 +305,10 @@ async def _send(body: bytes, faults: Faults, exchange: Exchange) -> None:
     await exchange.start(200, [*JSON_HEADERS, (b"content-length", b"%d" % len(body))])
     await exchange.send(body[: len(body) // 2])
     exchange.abort()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _read(read: Callable[[bytes], _Read], body: bytes) -> _Read:

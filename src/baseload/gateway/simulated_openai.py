@@ -57,6 +57,7 @@ class _Chat(msgspec.Struct):
     tools: list[_Tool] = msgspec.field(default_factory=list)
     tool_choice: str | _Choice | None = None
     response_format: _Format | None = None
+    store: bool | None = None
 
 
 class _Prompt(msgspec.Struct):
@@ -105,6 +106,7 @@ class Chat:
             usage_asked=asked.stream_options is not None and asked.stream_options.include_usage,
             tool=_forced(asked),
             document=_document(asked.response_format),
+            kept=asked.store is True,
         )
 
     def whole(self, job: Job) -> bytes:
@@ -145,7 +147,7 @@ class Chat:
         return data(msgspec.json.encode({**self._envelope(job, "chat.completion.chunk"), "choices": [choice]}))
 
     def _envelope(self, job: Job, kind: str) -> dict[str, object]:
-        name = f"chatcmpl-simulated-{job.model}-{job.number}"
+        name = f"chatcmpl-simulated-{job.model}-{job.mark}{job.number}"
         return {"id": name, "object": kind, "created": job.created, "model": job.model}
 
 

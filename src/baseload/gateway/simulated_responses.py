@@ -35,17 +35,21 @@ class _Asked(msgspec.Struct):
     stream: bool = False
     store: bool | None = None
     previous_response_id: str | None = None
+    conversation: str | None = None
+    background: bool = False
     tools: list[_Tool] = msgspec.field(default_factory=list)
     tool_choice: str | _Choice | None = None
     text: _Text | None = None
 
 
-class Kept(msgspec.Struct, frozen=True):
-    """A response that is kept: its document, and what was put in."""
+class Kept(msgspec.Struct):
+    """A response that is kept: the job, what was put in, and when it is done. `cancelled` before that."""
 
-    document: bytes
+    job: Job
     input: str | list[object]
     tokens: int
+    done_at: float
+    cancelled: bool = False
 
 
 class Responses:
@@ -68,18 +72,30 @@ class Responses:
             tool=_forced(asked),
             document=json_of(wanted.schema) if wanted is not None and wanted.type == "json_schema" else None,
             follows=asked.previous_response_id,
+            conversation=asked.conversation,
             kept=asked.store is not False,
+            background=asked.background,
         )
 
-    def keep(self, job: Job, body: bytes) -> None:
-        """Keep a response that was made, unless its request forbade it."""
+    def keep(self, job: Job, body: bytes, done_at: float = 0.0) -> None:
+        """Keep a response that is made by `done_at`, unless its request forbade it."""
         if not job.task.kept:
             return
         if len(self.kept) >= MOST_KEPT:
             self.kept.pop(next(iter(self.kept)))
         put = msgspec.json.decode(body, type=_Asked).input
         tokens = job.prompt_tokens + job.completion_tokens
-        self.kept[self.name(job)] = Kept(self.whole(job), put, tokens)
+        self.kept[self.name(job)] = Kept(job, put, tokens, done_at)
+
+    def document(self, kept: Kept, now: float) -> bytes:
+        """A response as it stands."""
+        if kept.cancelled or now < kept.done_at:
+            return self.waiting(kept.job, "cancelled" if kept.cancelled else "in_progress")
+        return self.whole(kept.job)
+
+    def waiting(self, job: Job, status: str = "queued") -> bytes:
+        """A response that is not done."""
+        return msgspec.json.encode(self._envelope(job, status) | {"output": [], "usage": None})
 
     def inputs(self, kept: Kept) -> bytes:
         """GET /v1/responses/{id}/input_items."""
@@ -89,7 +105,7 @@ class Responses:
         return msgspec.json.encode({"object": "list", "data": items, "has_more": False})
 
     def name(self, job: Job) -> str:
-        return f"resp_simulated_{self._model}_{job.created}_{job.number}"
+        return f"resp_simulated_{self._model}_{job.mark}{job.number}"
 
     def whole(self, job: Job) -> bytes:
         return msgspec.json.encode(self._response(job, job.completion_tokens))
@@ -156,6 +172,7 @@ class Responses:
             "model": job.model,
             "parallel_tool_calls": True,
             "previous_response_id": job.task.follows,
+            "background": job.task.background,
             "store": job.task.kept,
             "temperature": 1.0,
             "tool_choice": "auto",

@@ -42,7 +42,9 @@ class Task:
     tool: Tool | None = None
     document: str | None = None
     follows: str | None = None
+    conversation: str | None = None
     kept: bool = False
+    background: bool = False  # it is answered at once and worked on after that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,12 @@ class Job:
     first_token_seconds: float
     token_seconds: float
     reports: bool = True  # whether it says what it consumed
+    mark: str = ""  # of its upstream: no two give their objects one name
+
+    @property
+    def seconds(self) -> float:
+        """How long it takes."""
+        return self.first_token_seconds + self.completion_tokens * self.token_seconds
 
     @property
     def model(self) -> str:

@@ -84,18 +84,20 @@ class Target:
         more: Headers = (),
         known: dict[str, Any] | None = None,
         prompt: bytes = b"",
+        replica: str = "",
         within: float | None = None,
         on_sent: Callable[[], None] = lambda: None,
         on_again: Callable[[], None] = lambda: None,
     ) -> Answer:
         """Send a request and wait for the head of its answer, `within` so many seconds when that is less than the
         upstream's own timeouts. `more` are headers of this request alone; the others are the same for all requests of
-        which `known` is the same. `prompt` is how its prompt begins. Raises AttemptFailed."""
+        which `known` is the same. `prompt` is how its prompt begins; `replica` the only server that will do, by its
+        base URL, where that keeps what is asked for. Raises AttemptFailed."""
         now = self._clock.time_ns()
-        replica = self._take(prompt, now)
+        server = self._take(prompt, now, replica)
         self._under_way += 1
         credential = self._credentials.pick(now)
-        client = self._clients[replica.url]
+        client = self._clients[server.url]
         try:
             if known is None:
                 every = self._headers(credential, [*headers, *more])
@@ -108,13 +110,14 @@ class Target:
                 sending = client.send_message(message, within=within, on_sent=on_sent, on_again=on_again)
             answer = await sending
         except BaseException as error:
-            self._give(replica)
+            self._give(server)
             if isinstance(error, AttemptFailed) and not isinstance(error, DeadlinePassed):
-                self._broke(replica)
+                self._broke(server)
             raise
-        answer.on_let_go = partial(self._give, replica)
+        answer.on_let_go = partial(self._give, server)
         answer.hidden = credential.secret
-        self._learn(replica, credential, answer)
+        answer.replica = server.url if self.upstream.replicas else ""
+        self._learn(server, credential, answer)
         return answer
 
     def _opening(
@@ -137,7 +140,7 @@ class Target:
     def _theirs(self, headers: Headers) -> Headers:
         return [field for field in headers if field[0] not in self._named] if self._named else headers
 
-    def _take(self, prompt: bytes, now_ns: int) -> Replica:
+    def _take(self, prompt: bytes, now_ns: int, only: str = "") -> Replica:
         """The replica for a request, with its place taken. Raises NoRoom."""
         slots, pool = self._slots, self.upstream.pool
         if len(self.replicas) == 1 and pool.replica_slots is None:
@@ -146,7 +149,10 @@ class Target:
         while True:
             for each in self.replicas:
                 each.in_flight = slots.busy(self._counter(each))
-            replica = choose(self.replicas, prompt, pool, now_ns)
+            able = [each for each in self.replicas if each.url == only] if only else self.replicas
+            replica = choose(able, prompt, pool, now_ns)
+            if replica is None and not able:
+                raise NoRoom(f"{self.upstream.name}: the replica that keeps it, {only}, is no longer one")
             if replica is None:
                 raise NoRoom(f"{self.upstream.name}: every replica has {pool.replica_slots} requests in flight")
             if slots.take(self._counter(replica), pool.replica_slots):

@@ -50,6 +50,7 @@ class Answer:
         self.until_close = connection.until_close  # nothing but the close of the connection says that it is whole
         self.on_let_go: Callable[[], None] | None = None  # called once, when whoever reads it is done
         self.hidden = b""  # our key there: an error that quotes it is not passed on with it
+        self.replica = ""  # which server of a pool it is from, by its base URL
         self._connection = connection
 
     def header(self, name: bytes) -> bytes:

@@ -118,9 +118,9 @@ class Forbidden(msgspec.Struct, frozen=True):
 
 def forbidden(key: ClientKey, facts: Facts) -> Forbidden | None:
     """What keeps a key from a request; None when it may be served."""
-    if not key.allows(facts.operation):
-        message = f"The key `{key.title}` may not be used for {facts.operation}. It may for: {_listed(key.scopes)}."
-        return Forbidden(message, "key_scope")
+    obstacle = misused(key, facts.operation)
+    if obstacle is not None:
+        return obstacle
     if not key.may_name(facts.model):
         message = f"The key `{key.title}` may not ask for `{facts.model}`. It may for: {', '.join(key.models)}."
         return Forbidden(message, "key_model", "model")
@@ -128,6 +128,14 @@ def forbidden(key: ClientKey, facts: Facts) -> Forbidden | None:
         message = f"The key `{key.title}` may not send data to {facts.residency}. It may to: {_listed(key.residency)}."
         return Forbidden(message, "key_residency", "x-baseload-residency")
     return None
+
+
+def misused(key: ClientKey, operation: Operation) -> Forbidden | None:
+    """What keeps a key from an endpoint, whatever is asked there; None when it may be used for it."""
+    if key.allows(operation):
+        return None
+    message = f"The key `{key.title}` may not be used for {operation}. It may for: {_listed(key.scopes)}."
+    return Forbidden(message, "key_scope")
 
 
 def claimed(facts: Facts, key: ClientKey) -> Facts:

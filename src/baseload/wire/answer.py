@@ -79,7 +79,7 @@ class Answered(msgspec.Struct, frozen=True):
 
     `provider_usd` is what the provider says it charges, where it says so. `made` is the id of an object that the
     upstream keeps: what follows up on it has to go to the same upstream. `service_tier` is the tier that it says
-    processed it, empty for the standard one.
+    processed it, empty for the standard one. `pending`: the upstream has only begun, and says no more by now.
     """
 
     usage: Usage | None
@@ -87,6 +87,7 @@ class Answered(msgspec.Struct, frozen=True):
     provider_usd: Decimal | None = None
     made: str | None = None
     service_tier: str = ""
+    pending: bool = False
 
 
 class _Document(msgspec.Struct):

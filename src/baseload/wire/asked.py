@@ -21,7 +21,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A request. `input_tokens` is an estimate; `places` says where in `body` each value stands, `end` where its
     closing brace does. `cost_asked`: the answer is to say what it cost. `dropped` names what was for the gateway alone
     or for nobody, and is not in `body`. `follows` names what an upstream keeps and this request builds on: only that
-    upstream can serve it."""
+    upstream can serve it. `background`: the upstream is to answer at once and work on after that."""
 
     body: bytes
     operation: Operation = Operation.CHAT
@@ -37,6 +37,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     cost_asked: bool = False
     dropped: tuple[str, ...] = ()
     follows: str | None = None
+    background: bool = False
 
 
 def labels(texts: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ import msgspec
 
 from baseload.wire import sse
 from baseload.wire.answer import Answered, decoded, read_answer, text_length, tokens_in
-from baseload.wire.asked import Asked, labels, tag
+from baseload.wire.asked import Asked, Operation, labels, tag
 from baseload.wire.body import Fields as FieldValues
 from baseload.wire.body import check_entries, inner_places, places, read_body, rebuilt, splice
 from baseload.wire.passage import Fields
@@ -118,7 +118,8 @@ class Passage:
         return rewrite(self._asked, model)
 
     def read(self, answer: bytes) -> Answered | None:
-        return read_answer(answer)
+        found = read_answer(answer)
+        return msgspec.structs.replace(found, made=sse.name_in(answer)) if found is not None and self._stored else found
 
     def whole(self, answer: bytes) -> bytes:
         return answer
@@ -128,7 +129,14 @@ class Passage:
         return answer
 
     def stream(self) -> sse.Relay:
-        return sse.Relay(hide_usage=not self._asked.usage_asked)
+        kind = sse.NamedRelay if self._stored else sse.Relay
+        return kind(hide_usage=not self._asked.usage_asked)
+
+    @property
+    def _stored(self) -> bool:
+        """Whether the upstream is to keep a chat completion, which it does when it is told to."""
+        start, end = self._asked.places.get("store", (0, 0))
+        return self._asked.body[start:end] == b"true" and self._asked.operation is Operation.CHAT
 
 
 def _usage_edit(asked: Asked) -> tuple[int, int, bytes]:

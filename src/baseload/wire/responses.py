@@ -15,12 +15,11 @@ from baseload.wire import openai, sse
 from baseload.wire.answer import Answered, complaint, decoded, text_length, tier_in, tokens_in, usage_in, usd_in
 from baseload.wire.asked import Asked, Operation, tag
 from baseload.wire.body import check_entries, places, read_body, splice
-
-MAX_ID = 256
-"""The longest name of a kept answer that is remembered."""
+from baseload.wire.sse import MAX_ID
 
 _FILES = (b'"input_image"', b'"input_file"')
 _OPENING = ("response.created", "response.queued", "response.in_progress")
+_PENDING = ("queued", "in_progress")
 _ENDING = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -110,6 +109,7 @@ def read(body: bytes) -> Asked:
         input_tokens=_input_tokens(document),
         tags=tags,
         follows=_follows(document),
+        background=bool(document.background),
     )
 
 
@@ -190,7 +190,8 @@ def read_answer(answer: bytes, *, keeps: bool) -> Answered | None:
     items = [decoded(_ITEM, bytes(each)) for each in decoded(_ITEMS, bytes(document.output)) or ()]
     written = tokens_in(sum(item.length for item in items if item is not None))
     tier = tier_in(bytes(document.service_tier))
-    return Answered(usage, written, usd_in(raw), _kept(document.id, keeps), tier)
+    pending = document.status in _PENDING
+    return Answered(usage, written, usd_in(raw), _kept(document.id, keeps), tier, pending)
 
 
 def _kept(name: str, keeps: bool) -> str | None:

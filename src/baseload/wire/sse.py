@@ -24,6 +24,9 @@ from baseload.wire.answer import (
 )
 from baseload.wire.events import LATE_LINE_FEED, Splitter, payload
 
+MAX_ID = 256
+"""The longest name of something kept that is remembered."""
+
 _NO_CHOICES = (b"null", b"[]")
 
 
@@ -35,11 +38,16 @@ class _Chunk(msgspec.Struct):
     x_groq: msgspec.Raw = msgspec.Raw(b"")
 
 
+class _Named(msgspec.Struct):
+    id: str = ""
+
+
 class _Groq(msgspec.Struct):
     usage: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
+_NAMED = msgspec.json.Decoder(_Named)
 _GROQ = msgspec.json.Decoder(_Groq)
 
 
@@ -49,7 +57,7 @@ class Reader:
     def __init__(self) -> None:
         self.usage: Usage | None = None
         self.provider_usd: Decimal | None = None
-        self.made: str | None = None  # a chat completion is not kept
+        self.made: str | None = None  # what the upstream keeps of it: nothing, unless it is told to
         self.service_tier = ""  # as the stream says; empty for the standard one
         self.done = False
         self.failed = False  # the upstream reported an error inside the stream ...
@@ -136,3 +144,17 @@ class Relay(Reader):
                 self._last_hidden = self._read(data) and self._hide_usage
         if not self._last_hidden:
             (self._held if self.done else out).append(event)
+
+
+class NamedRelay(Relay):
+    """The stream of a completion that its upstream keeps: each chunk says its name."""
+
+    def _read(self, data: bytes) -> bool:
+        self.made = self.made or name_in(data)
+        return super()._read(data)
+
+
+def name_in(answer: bytes) -> str | None:
+    """The name that an answer, or a chunk of one, gives itself; None when it gives none that could be kept."""
+    found = decoded(_NAMED, answer)
+    return found.id if found is not None and 0 < len(found.id) <= MAX_ID else None

@@ -1,7 +1,7 @@
 // The official OpenAI client for Node, unmodified, once through what it can ask. Prints what it got as one JSON document.
 import OpenAI from "openai";
 
-const [baseURL, failing] = process.argv.slice(2);
+const [baseURL, failing, hanging] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey: "client-key", maxRetries: 0 });
 const messages = [{ role: "user", content: "What is a base load?" }];
 const parameters = {
@@ -51,17 +51,22 @@ found.kinds = [];
 for await (const event of events) found.kinds.push(event.type);
 found.streamed = (await events.finalResponse()).output_text;
 
-const abort = new AbortController();
 const broken = new OpenAI({ baseURL: failing, apiKey: "client-key", maxRetries: 0 });
 try {
   await broken.chat.completions.create({ model: "auto", messages });
 } catch (error) {
   found.error = { name: error.constructor.name, status: error.status, message: error.message, id: error.requestID };
 }
+// Aborted while its answer stands still: Node's fetch (undici 6.24) never settles a read whose abort meets the body's end.
+const abort = new AbortController();
+const endless = new OpenAI({ baseURL: hanging, apiKey: "client-key", maxRetries: 0 });
+found.aborted = 0;
 try {
-  const pending = client.chat.completions.create({ model: "auto", messages, stream: true }, { signal: abort.signal });
-  for await (const event of await pending) abort.abort();
-  found.aborted = abort.signal.aborted;
+  const pending = endless.chat.completions.create({ model: "auto", messages, stream: true }, { signal: abort.signal });
+  for await (const event of await pending) {
+    found.aborted += 1;
+    abort.abort();
+  }
 } catch (error) {
   found.aborted = error.constructor.name;
 }
