@@ -98,9 +98,13 @@ def with_wishes(asked: Asked, request: Request) -> Asked:
     return msgspec.structs.replace(asked, cost_asked=True, usage_asked=True)
 
 
-def along(head: Head, defaults: Headers = ()) -> Headers:
-    """The client's own headers that go upstream with its request, before those that a dialect asks for by default. Its
-    id and its trace are not among them: those are each request's own."""
+def along(request: Request, defaults: Headers = ()) -> Headers:
+    """The client's own headers that go upstream with its request, before those that a dialect asks for by default."""
+    return [*steady(request.head, defaults), *numbered(request)]
+
+
+def steady(head: Head, defaults: Headers = ()) -> Headers:
+    """Those of them that are the same for every request with that head."""
     found = said(head).along
     if defaults:
         named = {name for name, _ in found}
@@ -109,7 +113,7 @@ def along(head: Head, defaults: Headers = ()) -> Headers:
 
 
 def numbered(request: Request) -> Headers:
-    """What goes upstream with this request alone: its id, and the trace that its client follows."""
+    """Those of them that are this request's own: its id, and the trace that its client follows."""
     found = [(REQUEST_ID, request.id)] if request.id else []
     if said(request.head).traced:
         found.append((TRACEPARENT, request.header(TRACEPARENT) or b""))

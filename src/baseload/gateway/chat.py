@@ -20,7 +20,7 @@ import msgspec
 from baseload.clock import Clock
 from baseload.errors import BadInput, LedgerUnavailable
 from baseload.gateway import refusals
-from baseload.gateway.asking import along, facts_of, numbered, with_wishes
+from baseload.gateway.asking import facts_of, numbered, steady, with_wishes
 from baseload.gateway.budgets import Budgets
 from baseload.gateway.counting import count
 from baseload.gateway.ending import Ending, succeeds
@@ -254,7 +254,7 @@ class Chat:
         target = job.snapshot.targets[attempt.route.upstream]
         sending = target.send(
             over.path,
-            along(job.request.head, over.headers),
+            steady(job.request.head, over.headers),
             body,
             more=self._more(job, attempt),
             known=job.request.head.known,

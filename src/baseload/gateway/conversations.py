@@ -47,9 +47,7 @@ async def create(
     left_out = state.observed().unhealthy
     trouble = ""
     for name in sorted(names, key=lambda each: each in left_out):
-        sending = targets[name].send(
-            CONVERSATIONS.removeprefix("/v1"), [*along(request.head), *numbered(request)], request.body
-        )
+        sending = targets[name].send(CONVERSATIONS.removeprefix("/v1"), along(request), request.body)
         try:
             with await sending as answer:
                 body, status = await answer.read(), answer.status

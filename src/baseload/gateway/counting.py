@@ -10,7 +10,7 @@ import msgspec
 
 from baseload.errors import BadInput
 from baseload.gateway import answers
-from baseload.gateway.asking import along, numbered
+from baseload.gateway.asking import along
 from baseload.gateway.ending import succeeds
 from baseload.gateway.http import JSON, Exchange
 from baseload.gateway.job import Job
@@ -48,7 +48,7 @@ async def _asked(job: Job) -> bytes | None:
             return None
         sending = target.send(
             over.path,
-            [*along(job.request.head, over.headers), *numbered(job.request)],
+            along(job.request, over.headers),
             over.body(first.model),
             within=job.left(),
         )

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from baseload.gateway import answers, conversations, listing
-from baseload.gateway.asking import RESIDENCY, along, numbered
+from baseload.gateway.asking import RESIDENCY, along
 from baseload.gateway.background import Background
 from baseload.gateway.endpoints import CHATS, CONVERSATIONS, RESPONSES
 from baseload.gateway.http import Exchange, Request
@@ -128,7 +128,7 @@ class Following:
         try:
             sending = target.send(
                 request.target.removeprefix("/v1"),
-                [*along(request.head), *numbered(request)],
+                along(request),
                 request.body,
                 method=request.method,
                 replica=kept.replica,
