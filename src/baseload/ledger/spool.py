@@ -21,10 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from zlib import crc32
 
-import msgspec
-
 from baseload.errors import LedgerUnavailable
-from baseload.ledger.begun import BegunFile, Place
+from baseload.ledger.begun import BegunFile, Half, Place, encoded
 from baseload.load.calls import Call
 
 log = logging.getLogger(__name__)
@@ -73,7 +71,6 @@ class Spool:
         self.written: dict[str, int] = {}
         self._fsync = fsync
         self._segment_bytes = segment_bytes
-        self._encode = msgspec.json.Encoder().encode
         self._next = 0
         self._size = 0
         self._name = self._path = ""  # of the current segment
@@ -99,12 +96,12 @@ class Spool:
     def append(self, call: Call, begun: Place | None = None) -> None:
         """Write one call down with one `write`, after which it is under way no more. Raises LedgerUnavailable, and then
         leaves no half of it behind."""
-        self._append(call)
+        self._append(call, begun.half if begun is not None else None)
         if begun is not None:
             self._take_out(begun)
 
-    def _append(self, call: Call) -> None:
-        body = self._encode(call)
+    def _append(self, call: Call, half: Half | None) -> None:
+        body = encoded(call, half)
         line = b"%08x %b\n" % (crc32(body), body)
         for _ in range(TRIES):
             self._write(call.id, line)
