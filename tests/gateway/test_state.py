@@ -19,7 +19,7 @@ from baseload.gateway.state import GatewayState
 from baseload.gateway.target import Targets
 from baseload.load.facts import Bucket, Facts
 from baseload.policy.expect import UNSEEN_OUTPUT_TOKENS
-from baseload.policy.policy import Policy
+from baseload.policy.policy import Policy, Route
 from baseload.units import NANOSECONDS_PER_SECOND
 from baseload.upstreams import Circuit, Pool, Upstream
 from baseload.usage import Usage
@@ -64,6 +64,10 @@ rows = st.builds(
 )
 
 
+def estimate_of(state: GatewayState, on: Route, asked: Facts) -> int | None:
+    return state.estimates(state.snapshot, asked)(on, asked)
+
+
 @given(
     schedule=st.lists(rows, min_size=1, max_size=3).map(tuple),
     prompt=st.integers(0, 5000),
@@ -73,7 +77,7 @@ rows = st.builds(
 def test_the_estimate_is_the_price_to_a_nanodollar(schedule, prompt: int, cap: int, hours: int) -> None:
     offered = Offer("u", "m", SOURCE, schedule)
     state, asked = state_of(offered), facts(prompt, cap, NOON + timedelta(hours=hours))
-    estimate = state.estimates(state.snapshot)(state.snapshot.policy.routes[0], asked)
+    estimate = estimate_of(state, state.snapshot.policy.routes[0], asked)
     when = NOON + timedelta(hours=hours)
     if offered.row(when) is None:
         assert estimate is None
@@ -85,12 +89,12 @@ def test_the_estimate_is_the_price_to_a_nanodollar(schedule, prompt: int, cap: i
 @pytest.mark.parametrize("half", [Rates(input=None, output=Decimal(1)), Rates(input=Decimal(1), output=None)])
 def test_half_a_price_is_no_estimate(half: Rates) -> None:
     state = state_of(Offer("u", "m", SOURCE, (PriceRow(half),)))
-    assert state.estimates(state.snapshot)(state.snapshot.policy.routes[0], facts()) is None
+    assert estimate_of(state, state.snapshot.policy.routes[0], facts()) is None
 
 
 def test_an_offer_that_nobody_prices_is_no_estimate() -> None:
     state = state_of(offer(0))
-    assert state.estimates(state.snapshot)(route(9, offer="x/y"), facts()) is None
+    assert estimate_of(state, route(9, offer="x/y"), facts()) is None
 
 
 def test_cached_rates_follow_the_minute() -> None:
@@ -101,7 +105,7 @@ def test_cached_rates_follow_the_minute() -> None:
     state = state_of(Offer("u", "m", SOURCE, rows))
     at = [NOON, NOON + timedelta(seconds=29), NOON + timedelta(seconds=30), NOON]
     first = state.snapshot.policy.routes[0]
-    assert [state.estimates(state.snapshot)(first, facts(at=when)) for when in at] == [1e6, 1e6, 2e6, 1e6]
+    assert [estimate_of(state, first, facts(at=when)) for when in at] == [1e6, 1e6, 2e6, 1e6]
 
 
 async def test_slots_are_counted_by_upstream() -> None:

@@ -6,6 +6,7 @@ two together on generated offers. What it cannot price it leaves to `price`, whi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -79,11 +80,25 @@ class Tariff:
         raise BadInput(f"{prompt} tokens are no length of a prompt", remedy="Count from 0.")
 
 
+_NOT_FOUND = (-1, None, None)
+
+
 class Tariffs:
     """The tariffs of offers at this minute, remembered by a name of each."""
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[int, Offer, Tariff | None]] = {}
+        self._all: tuple[int, Mapping[str, Offer], dict[str, Tariff | None]] = (-1, {}, {})
+
+    def of_all(self, offers: Mapping[str, Offer], at_ns: int) -> Mapping[str, Tariff | None]:
+        """What holds in the minute of a moment, by the names of offers; without those that turn within it."""
+        minute = at_ns // _MINUTE_NS
+        known, of, found = self._all
+        if known != minute or of is not offers:
+            held = {name: self.at(name, offer, at_ns) for name, offer in offers.items()}
+            found = {name: tariff for name, tariff in held.items() if self._found.get(name, _NOT_FOUND)[0] == minute}
+            self._all = (minute, offers, found)
+        return found
 
     def at(self, name: str, offer: Offer, at_ns: int) -> Tariff | None:
         """What holds at a moment, in nanoseconds since the epoch; None when the offer has no price then."""

@@ -156,7 +156,7 @@ class Chat:
             facts,
             snapshot.policy,
             now,
-            self._state.estimates(snapshot),
+            self._state.estimates(snapshot, facts),
             policy_version=snapshot.version,
             id=name,
             sieve=snapshot.sieve,

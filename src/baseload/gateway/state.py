@@ -183,13 +183,20 @@ class GatewayState:
         seconds = self.service.seconds(route.upstream) or 0.0
         return (self.lines.length(route.upstream) + snapshot.targets[route.upstream].waiting + 1) * seconds / limit
 
-    def estimates(self, snapshot: Snapshot) -> Estimate:
-        """Nano-dollars a request is likely to cost on a route; None when its offer has no price."""
-        offers, at, likely = snapshot.offers, self.tariffs.at, self.answers.likely
+    def estimates(self, snapshot: Snapshot, of: Facts) -> Estimate:
+        """Nano-dollars that a request is likely to cost on a route; None when its offer has no price. Prepared for one
+        request: good for others of the same moment."""
+        offers, tariffs, likely = snapshot.offers, self.tariffs, self.answers.likely
+        held, tokens = tariffs.of_all(offers, of.at_ns), likely(of)
 
         def estimate(route: Route, facts: Facts) -> int | None:
-            offer = offers.get(route.offer)
-            tariff = at(route.offer, offer, facts.at_ns) if offer is not None else None
-            return tariff.expected(facts.input_tokens, likely(facts)) if tariff is not None else None
+            name = route.offer
+            if name in held:
+                tariff = held[name]
+            else:
+                tariff = tariffs.at(name, offers[name], of.at_ns) if name in offers else None
+            if tariff is None:
+                return None
+            return tariff.expected(facts.input_tokens, tokens if facts is of else likely(facts))
 
         return estimate
