@@ -93,6 +93,16 @@ class Exchange:
         """Send a piece of the body. Returns when the send buffer has room, so a slow client slows the caller."""
         await self._connection.write(self._frame(data))
 
+    def put(self, data: bytes) -> bool:
+        """Send a piece of the body without waiting; False when the send buffer is full: wait for `room`, then."""
+        if self._chunked and data:
+            return self._connection.put(b"%x\r\n%b\r\n" % (len(data), data))
+        return self._connection.put(self._frame(data))
+
+    async def room(self) -> None:
+        """Wait while the client leaves too much unread."""
+        await self._connection.room()
+
     async def end(self, data: bytes = b"") -> None:
         """Send the last piece, if any, and the mark that says the body is whole."""
         self.ended = True
@@ -193,10 +203,19 @@ class Connection(asyncio.Protocol):
 
     async def write(self, data: bytes) -> None:
         """Hand bytes to the transport; waits while the client leaves too much unread."""
+        if not self.put(data):
+            await self.room()
+
+    def put(self, data: bytes) -> bool:
+        """Hand bytes to the transport; whether it would take more."""
         if self.gone or not data:
-            return
+            return True
         self._transport.write(data)
-        if self._full:
+        return not self._full
+
+    async def room(self) -> None:
+        """Wait while the client leaves too much unread."""
+        if self._full and not self.gone:
             self._room = self._loop.create_future()
             await self._room
 
