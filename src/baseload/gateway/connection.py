@@ -60,6 +60,34 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """One connection to an upstream: one request at a time."""
 
+    __slots__ = (
+        "_began",
+        "_bodiless",
+        "_buffered",
+        "_busy",
+        "_ended",
+        "_failure",
+        "_has_body",
+        "_has_head",
+        "_head_bytes",
+        "_loop",
+        "_parser",
+        "_parts",
+        "_paused",
+        "_reusable",
+        "_sink",
+        "_transport",
+        "_unread",
+        "_waiter",
+        "client",
+        "deadline",
+        "headers",
+        "lost",
+        "on_body",
+        "status",
+        "until_close",
+    )
+
     def __init__(self, client: Owner) -> None:
         self.client = client
         self.lost = False

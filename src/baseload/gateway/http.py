@@ -75,8 +75,9 @@ class Exchange:
         self.started = self.ended = True
         await self._connection.write(head if nothing or self._request.method == "HEAD" else head + body)
 
-    async def start(self, status: int, headers: Headers) -> None:
-        """Send the head. Without a content-length in `headers` the body is chunked; on HTTP/1.0 it ends by closing."""
+    async def start(self, status: int, headers: Headers, first: bytes = b"") -> None:
+        """Send the head, and with it the `first` piece of the body, if any. Without a content-length in `headers` the
+        body is chunked; on HTTP/1.0 it ends by closing."""
         self._bodiless = self._request.method == "HEAD" or status in _BODILESS
         declared = next((value for name, value in headers if name == b"content-length"), None)
         if declared is not None and not self._bodiless:
@@ -87,7 +88,7 @@ class Exchange:
             self._chunked = not self._bodiless
         head = self._head(status, headers, b"transfer-encoding: chunked\r\n" if self._chunked else b"")
         self.started = True
-        await self._connection.write(head)
+        await self._connection.write(head + self._frame(first))
 
     async def send(self, data: bytes) -> None:
         """Send a piece of the body. Returns when the send buffer has room, so a slow client slows the caller."""

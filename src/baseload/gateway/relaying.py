@@ -111,8 +111,7 @@ class Relaying:
             flow.take(data)
         while not (ended or relay.done):
             if flow.opens and not exchange.started:
-                await _start(back)
-                exchange.put(flow.opening())
+                await _start(back, flow.opening())
             await exchange.room()
             ended = await answer.pump(flow.take)
         if answer.until_close and not relay.done:
@@ -138,10 +137,10 @@ class Relaying:
             self._stored.remember(made, back.attempt.route.upstream, back.job.owner)
 
 
-async def _start(back: Back) -> None:
-    """Send the head of a stream, once."""
+async def _start(back: Back, opening: bytes = b"") -> None:
+    """Send the head of a stream, once, and what has come of it."""
     if not back.exchange.started:
-        await back.exchange.start(back.answer.status, _ours(back))
+        await back.exchange.start(back.answer.status, _ours(back), opening)
 
 
 def _ours(back: Back, *, new: bool = False) -> list[tuple[bytes, bytes]]:

@@ -26,6 +26,8 @@ _PLAIN = re.compile(rb"(?:event:.*+\n)?data: ?(.*+)\n\n")
 class Splitter:
     """Pieces in, whole events out."""
 
+    __slots__ = ("_half_ended", "_rest", "clean")
+
     def __init__(self) -> None:
         self.clean = True  # what is fed now is the beginning of an event
         self._rest = bytearray()
@@ -37,9 +39,9 @@ class Splitter:
         Raises BadInput when one event is longer than `EVENT_BYTES`.
         """
         if self.clean and data.endswith(b"\n\n") and b"\r" not in data:
-            *events, rest = data.split(b"\n\n")
+            *whole, rest = data.split(b"\n\n")
             if not rest:
-                return [each + b"\n\n" for each in events]
+                return [each + b"\n\n" for each in whole]
         searched = 0
         if self._rest:
             searched = max(0, len(self._rest) - 3)
