@@ -44,9 +44,10 @@ class Place:
         await exchange.respond(200, [], b"slow")
 
     async def serve_stream(self, _: Request, exchange: Exchange) -> None:
-        await exchange.start(200, [(b"content-type", b"text/plain")])
-        for part in (b"one", b"", b"two"):
-            await exchange.send(part)
+        await exchange.start(200, [(b"content-type", b"text/plain")], b"one")
+        for part in (b"", b"two"):
+            assert exchange.put(part)
+            await exchange.room()
             await asyncio.sleep(0)
         await exchange.end(b"three")
 

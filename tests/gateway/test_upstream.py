@@ -333,6 +333,121 @@ async def test_a_slow_reader_stops_the_socket(meet) -> None:
         assert len(await answer.read()) == 50_000_000
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def one_by_one(*pieces: bytes, close: bool = False) -> Callable[[Peer], Speak]:
+    """Read requests, and to each write the pieces with a pause before every one; then wait for the client, or close."""
+
+    def speak(peer: Peer) -> Speak:
+        async def speaking(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            for _ in range(2 - close):
+                await peer.request(reader)
+                for piece in pieces:
+                    await asyncio.sleep(0.01)
+                    writer.write(piece)
+            if close:
+                writer.close()
+
+        return speaking
+
+    return speak
+
+
+class TestPump:
+    """A body that is handed over in the turn of the event loop that reads it."""
+
+    async def test_every_piece_in_order_then_the_end(self, meet) -> None:
+        peer, client = await meet(
+            one_by_one(CHUNKED, b"1\r\na\r\n", b"1\r\nb\r\n1\r\nc\r\n", b"2\r\nd", b"e\r\n0\r\n\r\n")
+        )
+        for _ in range(2):
+            came: list[bytes] = []
+            with await client.send("GET", "/x", []) as answer:
+                assert await answer.pump(lambda data, came=came: not came.append(data))
+            assert came == [b"a", b"bc", b"d", b"e"]
+        assert peer.connections == 1
+
+    async def test_what_comes_while_nobody_pumps_waits_for_the_next_call(self, meet) -> None:
+        _, client = await meet(one_by_one(CHUNKED, b"1\r\na\r\n", b"1\r\nb\r\n", b"1\r\nc\r\n0\r\n\r\n"))
+        came: list[bytes] = []
+        with await client.send("GET", "/x", []) as answer:
+            assert not await answer.pump(lambda data: came.append(data) is not None)
+            await asyncio.sleep(0.05)
+            assert came == [b"a"]
+            assert not await answer.pump(lambda data: came.append(data) is not None)
+            assert await answer.pump(lambda data: came.append(data) is not None)
+        assert came == [b"a", b"bc"]
+
+    async def test_a_sink_that_takes_no_more_stops_the_socket(self, meet) -> None:
+        sent = taken = 0
+
+        def speak(peer: Peer) -> Speak:
+            async def speaking(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                nonlocal sent
+                await peer.request(reader)
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n")
+                while sent < 50_000_000:
+                    writer.write(b"x" * 100_000)
+                    await writer.drain()
+                    sent += 100_000
+
+            return speaking
+
+        def sink(data: bytes) -> bool:
+            nonlocal taken
+            taken += len(data)
+            return taken % 3 != 0  # it says so every now and then
+
+        _, client = await meet(speak)
+        with await client.send("GET", "/x", []) as answer:
+            assert not await answer.pump(lambda _: False)
+            await asyncio.sleep(0.3)  # longer than the idle timeout: it is the reader who is slow, not the upstream
+            assert sent < 16_000_000
+            before = sent
+            while not await answer.pump(sink):
+                pass
+        assert before < sent == 50_000_000
+
+    async def test_what_the_sink_raises_is_raised_by_who_pumps(self, meet) -> None:
+        def sink(data: bytes) -> bool:
+            raise LookupError(data)
+
+        peer, client = await meet(one_by_one(CHUNKED, b"1\r\na\r\n", b"1\r\nb\r\n"))
+        with pytest.raises(LookupError, match="a"), await client.send("GET", "/x", []) as answer:
+            await answer.pump(sink)
+        await asyncio.wait_for(peer.closed.wait(), 0.5)
+
+    @pytest.mark.parametrize(
+        ("tail", "says"), [(b"", "closed inside the answer"), (b"1\r\nb\r\nzz\r\n", "not valid HTTP")]
+    )
+    async def test_a_break_comes_after_what_had_come(self, meet, tail: bytes, says: str) -> None:
+        _, client = await meet(one_by_one(CHUNKED, b"1\r\na\r\n", tail, close=True))
+        came: list[bytes] = []
+        with await client.send("GET", "/x", []) as answer, pytest.raises(AttemptFailed, match=says):
+            await answer.pump(lambda data: not came.append(data))
+        assert b"".join(came) == (b"ab" if tail else b"a")
+
+    async def test_an_answer_that_ends_by_closing(self, meet) -> None:
+        _, client = await meet(one_by_one(b"HTTP/1.1 200 OK\r\n\r\n", b"a", b"b", close=True))
+        came: list[bytes] = []
+        with await client.send("GET", "/x", []) as answer:
+            assert await answer.pump(lambda data: not came.append(data))
+        assert came == [b"a", b"b"]
+
+    async def test_silence(self, meet) -> None:
+        _, client = await meet(one_by_one(CHUNKED, b"1\r\na\r\n"))
+        answer = await client.send("GET", "/x", [])
+        with pytest.raises(AttemptFailed, match=r"no byte of an answer within 0\.2 s"), answer:
+            await answer.pump(lambda _: True)
+
+    async def test_a_head_alone_is_no_first_byte(self, meet) -> None:
+        _, client = await meet(one_by_one(CHUNKED, b"1\r\n"), Timeouts(connect=0.3, first_byte=0.3, idle=0.1))
+        answer = await client.send("GET", "/x", [])
+        with pytest.raises(AttemptFailed, match=r"no first byte of an answer within 0\.3 s"), answer:
+            await answer.pump(lambda _: True)
+
+
 async def test_an_answer_too_long_to_hold(meet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream, "ANSWER_BYTES", 10)
     _, client = await meet(answers(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + b"x" * 20))

@@ -316,3 +316,24 @@ def test_nasty_events_are_relayed(nasty: bytes) -> None:
     made, early, late = relay(b"data: " + nasty + b"\n\n" + STREAM)
     assert early + late == b"data: " + nasty + b"\n\n" + STREAM
     assert made.usage == READ
+
+
+kept = st.sampled_from(["text", "thinking", "partial_json", "signature"])
+pieces = st.dictionaries(kept, st.text(max_size=12), max_size=3) | st.just({"text": None}) | st.just({"text": 7})
+
+
+@given(st.lists(pieces, max_size=5), st.booleans())
+def test_the_short_way_reads_what_the_long_one_reads(stream: list[dict[str, object]], escaped: bool) -> None:
+    def read(more: dict[str, object]) -> Relay:
+        said = [{"type": "content_block_delta", "index": 0, "delta": each | more} for each in stream]
+        return relay("".join(f"data: {json.dumps(each, ensure_ascii=escaped)}\n\n" for each in said).encode())[0]
+
+    short, long = read({}), read({"input": {}})  # a delta with that is not of the usual shape
+    for name in ("usage", "written_tokens", "began", "failed", "counted"):
+        assert getattr(short, name) == getattr(long, name)
+
+
+def test_an_event_of_the_usual_shape_is_passed_on_as_it_is() -> None:
+    made, data = Relay(), text("h\u00e9 ")
+    assert made.feed(data) is data
+    assert (made.written_tokens, made.began) == (1, True)

@@ -243,3 +243,24 @@ def test_any_split_relays_the_same_bytes_and_reads_the_same(data: bytes, cuts: l
     assert split_early == early
     for name in ("usage", "done", "failed", "complaint", "began", "made", "written_tokens"):
         assert getattr(split, name) == getattr(whole, name)
+
+
+kinds = st.sampled_from(["response.output_text.delta", "response.refusal.delta", "response.output_text.done", "x", ""])
+deltas = st.tuples(kinds, st.text(max_size=12) | st.none() | st.just([{"text": "in parts"}]))
+
+
+@given(st.lists(deltas, max_size=5), st.booleans())
+def test_the_short_way_reads_what_the_long_one_reads(stream: list[tuple[str, object]], escaped: bool) -> None:
+    def read(before: str) -> Relay:
+        said = (json.dumps({"type": kind, "delta": delta}, ensure_ascii=escaped)[1:] for kind, delta in stream)
+        return relay("".join(f"data: {{{before}{each}\n\n" for each in said).encode())[0]
+
+    short, long = read(""), read('"delta":7,')  # an event with that is not of the usual shape: the last one counts
+    for name in ("usage", "written_tokens", "began", "failed", "done"):
+        assert getattr(short, name) == getattr(long, name)
+
+
+def test_an_event_of_the_usual_shape_is_passed_on_as_it_is() -> None:
+    made = Relay(keeps=True)
+    assert made.feed(DELTA) is DELTA
+    assert (made.written_tokens, made.began) == (2, True)

@@ -232,3 +232,49 @@ def tiered(*tiers: object, inside: object = None) -> bytes:
 )
 def test_the_service_tier_of_a_stream(data: bytes, tier: str) -> None:
     assert relay(data)[0].service_tier == tier
+
+
+texts = st.text(max_size=12) | st.none()
+deltas = st.fixed_dictionaries(
+    {},
+    optional={
+        "role": st.just("assistant"),
+        "content": texts,
+        "refusal": texts,
+        "reasoning": texts,
+        "reasoning_content": texts,
+        "tool_calls": st.none() | st.just([{"index": 0, "function": {"arguments": "{}"}}]),
+    },
+)
+choices = st.fixed_dictionaries(
+    {"index": st.just(0)},
+    optional={"delta": deltas | st.none(), "text": texts, "finish_reason": st.just("stop"), "message": st.none()},
+)
+chunks = st.fixed_dictionaries(
+    {"choices": st.lists(choices, max_size=2)},
+    optional={
+        "service_tier": st.sampled_from([None, "default", "flex", 7]),
+        "usage": st.sampled_from([None, USAGE]),
+        "error": st.sampled_from([None, {"message": "no"}]),
+    },
+)
+
+
+@given(st.lists(chunks, max_size=5), st.booleans())
+def test_the_short_way_reads_what_the_long_one_reads(stream: list[dict[str, object]], escaped: bool) -> None:
+    def read(more: dict[str, object]) -> Relay:
+        data = "".join(f"data: {json.dumps(each | more, ensure_ascii=escaped)}\n\n" for each in stream)
+        return relay(data.encode(), hide=False)[0]
+
+    short, long = read({}), read({"x_groq": {}})  # a chunk with that is not of the usual shape
+    for name in ("usage", "written_tokens", "service_tier", "began", "failed", "complaint"):
+        assert getattr(short, name) == getattr(long, name)
+
+
+@pytest.mark.parametrize("more", [{}, {"usage": None}, {"service_tier": "default", "obfuscation": "x"}])
+def test_an_event_of_the_usual_shape_is_passed_on_as_it_is(more: dict[str, object]) -> None:
+    made, choice = Relay(hide_usage=True), {"index": 0, "delta": {"content": "h\u00e9 "}, "logprobs": None}
+    for _ in range(2):
+        data = b"data: %b\n\n" % json.dumps({"choices": [choice], **more}).encode()
+        assert made.feed(data) is data
+    assert made.written_tokens == 2

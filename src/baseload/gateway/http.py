@@ -75,8 +75,9 @@ class Exchange:
         self.started = self.ended = True
         await self._connection.write(head if nothing or self._request.method == "HEAD" else head + body)
 
-    async def start(self, status: int, headers: Headers) -> None:
-        """Send the head. Without a content-length in `headers` the body is chunked; on HTTP/1.0 it ends by closing."""
+    async def start(self, status: int, headers: Headers, first: bytes = b"") -> None:
+        """Send the head, and with it the `first` piece of the body, if any. Without a content-length in `headers` the
+        body is chunked; on HTTP/1.0 it ends by closing."""
         self._bodiless = self._request.method == "HEAD" or status in _BODILESS
         declared = next((value for name, value in headers if name == b"content-length"), None)
         if declared is not None and not self._bodiless:
@@ -87,11 +88,21 @@ class Exchange:
             self._chunked = not self._bodiless
         head = self._head(status, headers, b"transfer-encoding: chunked\r\n" if self._chunked else b"")
         self.started = True
-        await self._connection.write(head)
+        await self._connection.write(head + self._frame(first))
 
     async def send(self, data: bytes) -> None:
         """Send a piece of the body. Returns when the send buffer has room, so a slow client slows the caller."""
         await self._connection.write(self._frame(data))
+
+    def put(self, data: bytes) -> bool:
+        """Send a piece of the body without waiting; False when the send buffer is full: wait for `room`, then."""
+        if self._chunked and data:
+            return self._connection.put(b"%x\r\n%b\r\n" % (len(data), data))
+        return self._connection.put(self._frame(data))
+
+    async def room(self) -> None:
+        """Wait while the client leaves too much unread."""
+        await self._connection.room()
 
     async def end(self, data: bytes = b"") -> None:
         """Send the last piece, if any, and the mark that says the body is whole."""
@@ -198,10 +209,19 @@ class Connection(asyncio.Protocol):
 
     async def write(self, data: bytes) -> None:
         """Hand bytes to the transport; waits while the client leaves too much unread."""
+        if not self.put(data):
+            await self.room()
+
+    def put(self, data: bytes) -> bool:
+        """Hand bytes to the transport; whether it would take more."""
         if self.gone or not data:
-            return
+            return True
         self._transport.write(data)
-        if self._full:
+        return not self._full
+
+    async def room(self) -> None:
+        """Wait while the client leaves too much unread."""
+        if self._full and not self.gone:
             self._room = self._loop.create_future()
             await self._room
 

@@ -7,12 +7,14 @@ the same dialect the bytes are the upstream's own.
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 import msgspec
 
 from baseload.gateway import answers, refusals
 from baseload.gateway.encoding import is_plain, plain
 from baseload.gateway.ending import Ending, NoAnswer, succeeds
+from baseload.gateway.flow import Flow
 from baseload.gateway.http import Exchange
 from baseload.gateway.job import Job
 from baseload.gateway.meter import Meter, Try
@@ -28,9 +30,6 @@ from baseload.wire.costed import LastCount, events_with_cost, with_cost
 from baseload.wire.passage import Passage
 
 log = logging.getLogger(__name__)
-
-OPENING_BYTES = 64 * 1024
-"""Bytes of a stream that may wait for the model to begin before they are passed on all the same."""
 
 
 class Back(msgspec.Struct, frozen=True):
@@ -107,22 +106,21 @@ class Relaying:
         job, answer, exchange = back.job, back.answer, back.exchange
         _check_plain(answer)
         relay = job.relay = back.over.stream()
+        count = LastCount() if job.asked.cost_asked else None
+        flow = Flow(relay, exchange, count, partial(self._remember, back))
         data = await answer.next()
         self._meter.first_byte(back.attempt)  # not the head: that may come long before the model has begun
-        count = LastCount() if job.asked.cost_asked else None
-        opening = b""
-        while data:
-            events = relay.feed(data)
-            opening += events if count is None else count.feed(events)
-            self._remember(back, relay.made)  # known at its beginning: it may be cancelled by it
-            if relay.began or exchange.started or len(opening) > OPENING_BYTES:
-                await _start(back)
-                await exchange.send(opening)
-                opening = b""
-            data = b"" if relay.done else await answer.next()
+        ended = not data
+        if data:
+            flow.take(data)
+        while not (ended or relay.done):
+            if flow.opens and not exchange.started:
+                await _start(back, flow.opening())
+            await exchange.room()
+            ended = await answer.pump(flow.take)
         if answer.until_close and not relay.done:
             raise AttemptFailed("the connection closed before the stream was done", began=True)
-        tail = opening + (b"" if count is None else count.held) + relay.finish()
+        tail = flow.rest() + relay.finish()
         if not relay.began and not exchange.started:
             raise NoAnswer(f"the stream ended before the model began {relay.complaint}".strip(), began=True)
         await _start(back)
@@ -145,10 +143,10 @@ class Relaying:
             self._stored.remember(made, upstream, back.job.owner, kind=kind, replica=replica)
 
 
-async def _start(back: Back) -> None:
-    """Send the head of a stream, once."""
+async def _start(back: Back, opening: bytes = b"") -> None:
+    """Send the head of a stream, once, and what has come of it."""
     if not back.exchange.started:
-        await back.exchange.start(back.answer.status, _ours(back))
+        await back.exchange.start(back.answer.status, _ours(back), opening)
 
 
 def _ours(back: Back, *, new: bool = False) -> list[tuple[bytes, bytes]]:

@@ -16,7 +16,7 @@ from typing import Self
 from urllib.parse import SplitResult, urlsplit
 
 from baseload.errors import BadConfig
-from baseload.gateway.connection import AttemptFailed, Connection
+from baseload.gateway.connection import AttemptFailed, Connection, Sink
 from baseload.gateway.request import Headers
 from baseload.settings import Timeouts
 
@@ -63,6 +63,14 @@ class Answer:
         Raises AttemptFailed when the answer breaks or stalls.
         """
         return await self._connection.next()
+
+    async def pump(self, sink: Sink) -> bool:
+        """Hand what comes of the body to `sink` in the turn of the event loop that reads it: True at its clean end,
+        False when the sink takes no more; what comes then waits, up to a limit, for the next call.
+
+        Raises AttemptFailed when the answer breaks or stalls, and whatever the sink raises.
+        """
+        return await self._connection.pump(sink)
 
     async def read(self) -> bytes:
         """The rest of the body, whole."""

@@ -8,6 +8,7 @@ total so far with every `message_delta`.
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 
@@ -24,7 +25,7 @@ from baseload.wire.answer import (
     tier_in_usage,
     tokens_in,
 )
-from baseload.wire.events import LATE_LINE_FEED, Splitter, payload
+from baseload.wire.events import Passing
 
 _COUNTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
 _NULL = b"null"
@@ -107,6 +108,21 @@ class _Message(msgspec.Struct):
     usage: msgspec.Raw = msgspec.Raw(_NULL)
 
 
+class _Said(msgspec.Struct, gc=False):
+    text: str = ""
+    thinking: str = ""
+    partial_json: str = ""
+    input: None = None
+
+
+class _Delta(msgspec.Struct, gc=False):
+    """The usual event: a piece of what the model writes. It takes one decoding."""
+
+    type: Literal["content_block_delta"]
+    delta: _Said
+
+
+_DELTA = msgspec.json.Decoder(_Delta).decode
 _EVENT = msgspec.json.Decoder(Event)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _BLOCKS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -174,9 +190,7 @@ class Reader:
         if event.type in ("content_block_delta", "content_block_start"):
             self.began = True
             raw = bytes(event.delta) if event.type == "content_block_delta" else bytes(event.content_block)
-            length = _length(raw)
-            self._characters += length
-            self._deltas += length > 0
+            self._delivered(_length(raw))
         elif event.type == "message_delta":
             self.began = self.counted = True
             self._counts.add(bytes(event.usage))
@@ -192,34 +206,28 @@ class Reader:
             self.complaint = complaint(data)
         return event
 
+    def _delivered(self, length: int) -> None:
+        """A delta of so many characters came."""
+        self._characters += length
+        self._deltas += length > 0
 
-class Relay(Reader):
+
+class Relay(Reader, Passing):
     """A stream relayed as it is, read while it passes. `message_stop`, and whatever follows it, is held to the end."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._events = Splitter()
-        self._held: list[bytes] = []
+        Passing.__init__(self)
+        Reader.__init__(self)
 
-    def feed(self, data: bytes) -> bytes:
-        """What may be relayed now. Raises BadInput when one event is too long."""
-        out: list[bytes] = []
-        for event in self._events.feed(data):
-            self._event(event, out)
-        return b"".join(out)
-
-    def finish(self) -> bytes:
-        """What is left to relay once the upstream has ended its stream."""
-        if rest := self._events.rest():
-            self._event(rest, self._held)
-        held = b"".join(self._held)
-        self._held.clear()
-        return held
-
-    def _event(self, event: bytes, out: list[bytes]) -> None:
-        if event != LATE_LINE_FEED and (data := payload(event)):
+    def _read(self, data: bytes) -> bool:
+        try:
+            delta = _DELTA(data).delta
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._take(data)
-        (self._held if self.done else out).append(event)
+        else:
+            self.began = True
+            self._delivered(len(delta.text) + len(delta.thinking) + len(delta.partial_json))
+        return False
 
 
 def _length(raw: bytes) -> int:

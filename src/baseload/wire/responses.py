@@ -77,11 +77,19 @@ class _Event(msgspec.Struct):
     response: msgspec.Raw = msgspec.Raw(b"")
 
 
+class _Delta(msgspec.Struct, gc=False):
+    """The usual event: a piece of what the model writes. It takes one decoding."""
+
+    type: str
+    delta: str
+
+
 _BODY = msgspec.json.Decoder(_Body)
 _ITEM = msgspec.json.Decoder(_Item)
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _RESPONSE = msgspec.json.Decoder(_Response)
 _EVENT = msgspec.json.Decoder(_Event)
+_DELTA = msgspec.json.Decoder(_Delta).decode
 
 
 def read(body: bytes) -> Asked:
@@ -142,8 +150,20 @@ class Relay(sse.Relay):
         self._keeps = keeps
 
     def _read(self, data: bytes) -> bool:
+        try:
+            said = _DELTA(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._read_any(data)
+        if not said.type.endswith(".delta"):
+            return self._read_any(data)
+        self.began = True
+        self._delivered(len(said.delta))
+        return False
+
+    def _read_any(self, data: bytes) -> bool:
         event = decoded(_EVENT, data)
         if event is None:
+            self.done = self.done or data == b"[DONE]"
             return False  # not ours to judge
         kind = event.type
         if kind == "error":
@@ -152,9 +172,7 @@ class Relay(sse.Relay):
             self._take(kind, decoded(_RESPONSE, bytes(event.response)) or _Response())
         elif kind:
             self.began = True
-            length = text_length(bytes(event.delta)) if kind.endswith(".delta") else 0
-            self._characters += length
-            self._deltas += length > 0
+            self._delivered(text_length(bytes(event.delta)) if kind.endswith(".delta") else 0)
         return False
 
     def _take(self, kind: str, response: _Response) -> None:

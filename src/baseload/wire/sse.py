@@ -22,12 +22,13 @@ from baseload.wire.answer import (
     usage_in,
     usd_in,
 )
-from baseload.wire.events import LATE_LINE_FEED, Splitter, payload
+from baseload.wire.events import Passing
 
 MAX_ID = 256
 """The longest name of something kept that is remembered."""
 
 _NO_CHOICES = (b"null", b"[]")
+_NO_TIER = msgspec.Raw(b"null")
 
 
 class _Chunk(msgspec.Struct):
@@ -46,6 +47,31 @@ class _Groq(msgspec.Struct):
     usage: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class _Delta(msgspec.Struct, gc=False):
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    delta: _Delta | None = None
+    text: str | None = None
+    message: None = None
+
+
+class _Plain(msgspec.Struct, gc=False):
+    """A chunk of the usual shape: texts that the model wrote, and nothing else that is read. It takes one decoding."""
+
+    choices: list[_Choice]
+    usage: None = None
+    service_tier: msgspec.Raw = _NO_TIER
+    error: None = None
+    x_groq: None = None
+
+
+_PLAIN = msgspec.json.Decoder(_Plain).decode
 _CHUNK = msgspec.json.Decoder(_Chunk)
 _NAMED = msgspec.json.Decoder(_Named)
 _GROQ = msgspec.json.Decoder(_Groq)
@@ -79,6 +105,29 @@ class Reader:
 
     def _read(self, data: bytes) -> bool:
         """Take in usage and deltas of a chunk; whether it says the usage and nothing else."""
+        try:
+            plain = _PLAIN(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._read_any(data)
+        if not plain.choices:
+            return self._read_any(data)
+        self.began = True
+        length = 0
+        for choice in plain.choices:
+            delta = choice.delta
+            if delta is not None:
+                length += len(delta.content or "") + len(delta.refusal or "")
+                length += len(delta.reasoning_content or delta.reasoning or "")
+            length += len(choice.text or "")
+        if length:
+            self._characters += length
+            self._deltas += 1
+        if plain.service_tier is not _NO_TIER:
+            self._served(bytes(plain.service_tier))
+        return False
+
+    def _read_any(self, data: bytes) -> bool:
+        """The same for a chunk of any shape."""
         chunk = decoded(_CHUNK, data)
         if chunk is None:
             return False  # not ours to judge
@@ -88,12 +137,8 @@ class Reader:
         choices = bytes(chunk.choices)
         if choices not in _NO_CHOICES:
             self.began = True
-            length = choices_length(choices)
-            self._characters += length
-            self._deltas += length > 0
-        tier = bytes(chunk.service_tier)
-        if tier not in (b"null", self._tier):
-            self._tier, self.service_tier = tier, tier_in(tier)
+            self._delivered(choices_length(choices))
+        self._served(bytes(chunk.service_tier))
         counts = bytes(chunk.usage)
         if counts == b"null" and bytes(chunk.x_groq):  # Groq's place for it, unless it is asked for (read 2026-11)
             groq = decoded(_GROQ, bytes(chunk.x_groq))
@@ -107,43 +152,29 @@ class Reader:
             self.provider_usd = usd
         return choices == b"[]"
 
+    def _delivered(self, length: int) -> None:
+        """A delta of so many characters came."""
+        self._characters += length
+        self._deltas += length > 0
 
-class Relay(Reader):
+    def _served(self, tier: bytes) -> None:
+        """A chunk named the tier."""
+        if tier not in (b"null", self._tier):
+            self._tier, self.service_tier = tier, tier_in(tier)
+
+
+class Relay(Reader, Passing):
     """One stream. `hide_usage`: only we asked for the usage, so the chunk that holds nothing else is not relayed."""
 
     def __init__(self, *, hide_usage: bool) -> None:
-        super().__init__()
-        self._hide_usage = hide_usage
-        self._events = Splitter()
-        self._held: list[bytes] = []
-        self._last_hidden = False
+        Passing.__init__(self, hides=hide_usage)
+        Reader.__init__(self)
 
-    def feed(self, data: bytes) -> bytes:
-        """What may be relayed now. Raises BadInput when one event is too long."""
-        out: list[bytes] = []
-        for event in self._events.feed(data):
-            self._event(event, out)
-        return out[0] if len(out) == 1 else b"".join(out)
-
-    def finish(self) -> bytes:
-        """What is left to relay once the upstream has ended its stream: an unended event, the held `[DONE]`."""
-        if rest := self._events.rest():
-            self._event(rest, self._held)
-        held = b"".join(self._held)
-        self._held.clear()
-        return held
-
-    def _event(self, event: bytes, out: list[bytes]) -> None:
-        """Read one event and put it where it belongs: out, held back, or nowhere."""
-        if event != LATE_LINE_FEED:  # else it belongs where the event before went
-            data = payload(event)
-            self._last_hidden = False
-            if data == b"[DONE]":
-                self.done = True
-            elif data:
-                self._last_hidden = self._read(data) and self._hide_usage
-        if not self._last_hidden:
-            (self._held if self.done else out).append(event)
+    def _read_any(self, data: bytes) -> bool:
+        if data == b"[DONE]":
+            self.done = True
+            return False
+        return super()._read_any(data)
 
 
 class NamedRelay(Relay):
