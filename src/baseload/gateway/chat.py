@@ -74,8 +74,8 @@ class Chat:
         self._clock = clock
         self._stored = stored
         self.traces = False  # whether spans are made of calls
-        self.ending = self._ending = Ending(state, meter)
-        self._relaying = Relaying(state, meter, self._ending, stored)
+        self.ending = Ending(state, meter)
+        self._relaying = Relaying(state, meter, self.ending, stored)
 
     async def answer(
         self, operation: Operation, request: Request, exchange: Exchange, key: ClientKey | None = None
@@ -96,13 +96,13 @@ class Chat:
         try:
             await self._walk(job, exchange)
         except LedgerUnavailable:  # before anything of this attempt was sent
-            self._ending.unsent(job)
+            self.ending.unsent(job)
             await say(refusals.not_taken(), job.request, exchange)
         except asyncio.CancelledError:
-            self._ending.left(job)
+            self.ending.left(job)
             raise
         except Exception as error:  # the outermost edge of a call: what nobody foresaw must not lose it
-            self._ending.salvaged(job, error, exchange)
+            self.ending.salvaged(job, error, exchange)
             raise
 
     # Understand and decide.
@@ -223,9 +223,9 @@ class Chat:
             job.found_full(route)
             return False
         except (AttemptFailed, BadInput) as failure:
-            return self._ending.broken(job, attempt, failure, exchange)
+            return self.ending.broken(job, attempt, failure, exchange)
         except asyncio.CancelledError:
-            self._ending.abandoned(job, attempt)
+            self.ending.abandoned(job, attempt)
             raise
         finally:
             served = bool(job.record.attempts) and job.record.attempts[-1].status is Status.OK
@@ -299,7 +299,7 @@ class Chat:
         refused = spent or refusals.all_failed(job)
         slow = refused.status == HTTPStatus.GATEWAY_TIMEOUT
         ended = Status.REFUSED if spent is not None and not job.record.attempts else Status.FAILED
-        call = self._ending.write(job, Status.TIMEOUT if slow else ended)
+        call = self.ending.write(job, Status.TIMEOUT if slow else ended)
         await say(refused if call is not None else refusals.not_written(), job.request, exchange)
 
 
