@@ -34,7 +34,7 @@ from baseload.errors import BadInput, BaseloadError
 from baseload.gateway.http import JSON, Exchange, Request
 from baseload.gateway.keyfile import Minted, mint
 from baseload.gateway.keys import KeyRing, is_loopback, tokens
-from baseload.policy.keys import ClientKey, Label, Moment, Scope, public
+from baseload.policy.keys import ClientKey, Grants, Label, public
 from baseload.settings import Settings, masked
 
 log = logging.getLogger(__name__)
@@ -47,18 +47,10 @@ _NO_STORE = (b"cache-control", b"no-store")
 _Document = TypeVar("_Document", bound=msgspec.Struct)
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body that asks for a key."""
+class Wanted(Grants, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body that asks for a key, which has a name."""
 
     name: Annotated[Label, msgspec.Meta(min_length=1)]
-    team: Label = ""
-    project: Label = ""
-    customer: Label = ""
-    tags: dict[Label, Label] = msgspec.field(default_factory=dict)
-    models: tuple[str, ...] = ()
-    residency: frozenset[str] = frozenset()
-    scopes: frozenset[Scope] = frozenset()
-    expires: Moment | None = None
 
 
 class Rotation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
