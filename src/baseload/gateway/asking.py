@@ -64,6 +64,7 @@ def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int, default
         tags=tags,
         residency=residency,
         operation=asked.operation,
+        longest_tokens=asked.longest_tokens,
         deadline_seconds=deadline,
         request_id=request_id,
         trace=trace,
