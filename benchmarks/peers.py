@@ -6,6 +6,7 @@ them sends anything home: TensorZero's usage analytics are switched off.
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import venv
@@ -73,10 +74,16 @@ def vllm_router(programs: Path, up: int, port: int, folder: Path) -> list[str]:
     return [str(programs / "vllm-router"), *_router(up, port, folder)]
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 def _router(up: int, port: int, folder: Path) -> list[str]:
     workers = ["--worker-urls", f"http://127.0.0.1:{up}"]
     where = ["--host", "127.0.0.1", "--port", str(port), "--log-dir", str(folder), "--log-level", "error"]
-    counted = ["--prometheus-host", "127.0.0.1", "--prometheus-port", str(port + 1)]
+    counted = ["--prometheus-host", "127.0.0.1", "--prometheus-port", str(free_port())]
     return [*workers, *where, *counted, "--policy", "round_robin"]
 
 

@@ -38,6 +38,7 @@ import uvloop
 from benchmarks import peers
 from benchmarks.frame import Figure, run
 from benchmarks.gateway import ANSWER, CHUNK, LAST, QUESTION, cpu_seconds, until_idle
+from benchmarks.peers import free_port
 from benchmarks.traffic import at_rate, message, percentile, saturate, spread, stream, upstream
 
 RATE = 1_500
@@ -87,12 +88,6 @@ def tree(pid: int) -> tuple[int, ...]:
     for each in found:
         found += [child for child, parent in parents.items() if parent == each]
     return tuple(found)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 @contextmanager

@@ -38,7 +38,8 @@ from baseload.gateway.upstream import Answer, AttemptFailed, Client
 from baseload.ledger.hot import FILE
 from baseload.settings import Timeouts
 from benchmarks.frame import Figure, run
-from benchmarks.proxies import free_port, process, tree
+from benchmarks.peers import free_port
+from benchmarks.proxies import process, tree
 
 MINUTES = 30.0
 AT_ONCE, PER_SECOND = 24, 150
