@@ -261,7 +261,7 @@ def _workers(supervisor: int) -> list[_Seen]:
 
 
 def measure(quick: bool, minutes: float = MINUTES) -> Iterator[Figure]:
-    seconds = 4.0 if quick else minutes * 60
+    seconds = 2.0 if quick else minutes * 60
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         upstream = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.soak", "--upstream"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
