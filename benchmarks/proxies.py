@@ -3,8 +3,10 @@
 Each stands in turn between the same load and the same upstream, with one worker. nginx relays with `proxy_pass` and
 meters nothing; where it is not installed its figures are left out, and said so on stderr. The gateway has four routes,
 keys off, prices and the ledger on; its CPU is the worker's, and what supervisor and drain take stands beside it.
+`--peers FOLDER` installs TensorZero, smg (SGLang's router) and vLLM's router there, each in an environment of its own,
 `--litellm PYTHON` names the interpreter of an environment with LiteLLM in it, `--portkey FOLDER` one in which
-`npm install @portkey-ai/gateway` was run: both with one worker and nothing that they write down.
+`npm install @portkey-ai/gateway` was run: all with one process and nothing that they write down. The three routers and
+gateways of `--peers` are compiled and use as many threads as there are cores; none of them prices or keeps a call.
 
 Latency is what a proxy adds to the same requests without one, at a fixed rate. The events of streams come 20 a second
 in each. Everything runs on one machine, so with two cores the load takes its share of what the proxy could have.
@@ -28,18 +30,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 import uvloop
 
+from benchmarks import peers
 from benchmarks.frame import Figure, run
 from benchmarks.gateway import ANSWER, CHUNK, LAST, QUESTION, cpu_seconds, until_idle
+from benchmarks.peers import free_port
 from benchmarks.traffic import at_rate, message, percentile, saturate, spread, stream, upstream
 
 RATE = 1_500
 STREAMS = (600, 1_000)
 STREAMED = QUESTION[:-1] + b',"stream":true}'
-WARM_SECONDS = 60.0
+WARM_SECONDS = 120.0
 """How long a proxy may take to start."""
 
 
@@ -52,6 +57,12 @@ class Proxy:
     pids: tuple[int, ...] = ()
     beside: tuple[int, ...] = ()
     headers: bytes = b""
+    path: bytes = b"/v1/chat/completions"
+    model: bytes = b"auto"
+
+    def request(self, body: bytes) -> bytes:
+        """A request as it is asked."""
+        return message(body.replace(b'"auto"', b'"%b"' % self.model, 1), self.headers, self.path)
 
     @property
     def cpu(self) -> float:
@@ -77,12 +88,6 @@ def tree(pid: int) -> tuple[int, ...]:
     for each in found:
         found += [child for child, parent in parents.items() if parent == each]
     return tuple(found)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 @contextmanager
@@ -216,7 +221,7 @@ def _whole(proxies: list[Proxy], seconds: float, found: _Found) -> dict[str, flo
     """One round of whole answers as fast as they go; answers per second by name."""
     cpu, speed = {}, {}
     for proxy in proxies:
-        request = message(QUESTION, proxy.headers)
+        request = proxy.request(QUESTION)
         before, beside = proxy.cpu, sum(map(cpu_seconds, proxy.beside))
         speed[proxy.name] = uvloop.run(saturate(proxy.port, request, seconds))
         answers = speed[proxy.name] * seconds
@@ -239,7 +244,7 @@ def _latency(proxies: list[Proxy], seconds: float, rate: float, found: _Found) -
     """One round at a fixed rate. The first is no proxy: what the others add to it is measured."""
     direct: dict[str, float] = {}
     for proxy in proxies:
-        took = uvloop.run(at_rate(proxy.port, message(QUESTION, proxy.headers), rate, seconds))
+        took = uvloop.run(at_rate(proxy.port, proxy.request(QUESTION), rate, seconds))
         for name, value in spread(took):
             if not proxy.pids:
                 direct[name] = value
@@ -253,7 +258,7 @@ def _streams(proxies: list[Proxy], streams: int, seconds: float, idle: dict[str,
     cpu: dict[str, float] = {}
     for proxy in proxies:
         during, before = [], proxy.cpu
-        request = message(STREAMED, proxy.headers)
+        request = proxy.request(STREAMED)
         came = uvloop.run(
             stream(proxy.port, request, streams, seconds, lambda p=proxy, d=during: d.append(p.megabytes))
         )
@@ -274,7 +279,66 @@ def _streams(proxies: list[Proxy], streams: int, seconds: float, idle: dict[str,
         found.add(f"{name}: baseload / nginx, an event", cpu["baseload"] / max(cpu["nginx"], 1e-9), "ratio")
 
 
-def _standing(stack: ExitStack, up: int, litellm: str | None, portkey: str | None) -> Iterator[Proxy]:
+@contextmanager
+def _router(name: str, programs: Path, up: int, folder: str) -> Iterator[Proxy]:
+    port = free_port()
+    with process(peers.ROUTERS[name](programs, up, port, Path(folder)), port, folder) as pid:
+        yield Proxy(name, port, tree(pid))
+
+
+@contextmanager
+def _tensorzero(programs: Path, up: int, folder: str) -> Iterator[Proxy]:
+    command = peers.tensorzero(programs, up, Path(folder))
+    environment = {**os.environ, **peers.NO_ANALYTICS}
+    with (
+        (Path(folder) / "log").open("wb") as log,
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, cwd=folder) as started,
+    ):
+        try:
+            base = next((line for line in started.stdout if line.startswith(b"http://")), b"").decode().strip()
+            if not base:
+                raise RuntimeError(f"TensorZero does not start: {(Path(folder) / 'log').read_text()[-500:]}")
+            url = urlsplit(base)
+            path = f"{url.path.rstrip('/')}/chat/completions".encode()
+            yield Proxy("tensorzero", url.port, (started.pid,), path=path, model=b"tensorzero::model_name::m")
+        finally:
+            started.kill()
+
+
+def _answers(proxy: Proxy) -> bool:
+    """Whether it has an answer within a while: some look for their servers only after they listen."""
+    until = time.monotonic() + WARM_SECONDS
+    while time.monotonic() < until:
+        with contextlib.suppress(RuntimeError, OSError):
+            if uvloop.run(saturate(proxy.port, proxy.request(QUESTION), 0.2)):
+                return True
+        time.sleep(1.0)
+    return False
+
+
+def _peers(stack: ExitStack, up: int, place: Path) -> Iterator[Proxy]:
+    """Those that a registry has, installed where they are not."""
+    for name in ("tensorzero", *peers.ROUTERS):
+        programs = peers.environment(name, place)
+        if programs is None:
+            continue
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        make = _tensorzero(programs, up, folder) if name == "tensorzero" else _router(name, programs, up, folder)
+        try:
+            proxy = stack.enter_context(make)
+        except RuntimeError as error:
+            sys.stderr.write(f"{name} does not start, its figures are left out: {error}\n")
+            continue
+        if _answers(proxy):
+            sys.stderr.write(f"{name} {peers.version(name, programs)}\n")
+            yield proxy
+        else:
+            sys.stderr.write(f"{name} does not answer, its figures are left out\n")
+
+
+def _standing(
+    stack: ExitStack, up: int, litellm: str | None, portkey: str | None, place: Path | None
+) -> Iterator[Proxy]:
     """Every proxy that can be had here."""
     yield stack.enter_context(_baseload(up, stack.enter_context(tempfile.TemporaryDirectory())))
     if shutil.which("nginx") or Path("/usr/sbin/nginx").exists():
@@ -285,15 +349,19 @@ def _standing(stack: ExitStack, up: int, litellm: str | None, portkey: str | Non
         yield stack.enter_context(_litellm(litellm, up, stack.enter_context(tempfile.TemporaryDirectory())))
     if portkey:
         yield stack.enter_context(_portkey(portkey, up, stack.enter_context(tempfile.TemporaryDirectory())))
+    if place is not None:
+        yield from _peers(stack, up, place)
 
 
-def measure(quick: bool, litellm: str | None = None, portkey: str | None = None) -> Iterator[Figure]:
+def measure(
+    quick: bool, litellm: str | None = None, portkey: str | None = None, place: Path | None = None
+) -> Iterator[Figure]:
     rounds, seconds, rate, stream_seconds = (1, 0.5, 200, 1.0) if quick else (3, 3.0, RATE, 4.0)
     found, idle = _Found(), {}
     with _upstream(stream_seconds) as direct, ExitStack() as stack:
-        proxies = list(_standing(stack, direct.port, litellm, portkey))
+        proxies = list(_standing(stack, direct.port, litellm, portkey, place))
         for proxy in proxies:
-            uvloop.run(saturate(proxy.port, message(QUESTION, proxy.headers), 0.5))  # the first requests load and learn
+            uvloop.run(saturate(proxy.port, proxy.request(QUESTION), 0.5))  # the first requests load and learn
             idle[proxy.name] = proxy.megabytes
             found.add(f"idle: {proxy.name}", idle[proxy.name], "MB")
         for _ in range(rounds):
@@ -320,5 +388,6 @@ if __name__ == "__main__":
         parser = argparse.ArgumentParser(add_help=False)
         parser.add_argument("--litellm")
         parser.add_argument("--portkey")
+        parser.add_argument("--peers", type=Path)
         asked, sys.argv[1:] = parser.parse_known_args()
-        run(__doc__, lambda quick: measure(quick, asked.litellm, asked.portkey))
+        run(__doc__, lambda quick: measure(quick, asked.litellm, asked.portkey, asked.peers and asked.peers.resolve()))

@@ -38,7 +38,8 @@ from baseload.gateway.upstream import Answer, AttemptFailed, Client
 from baseload.ledger.hot import FILE
 from baseload.settings import Timeouts
 from benchmarks.frame import Figure, run
-from benchmarks.proxies import free_port, process, tree
+from benchmarks.peers import free_port
+from benchmarks.proxies import process, tree
 
 MINUTES = 30.0
 AT_ONCE, PER_SECOND = 24, 150
@@ -75,10 +76,15 @@ class _Load:
         patient = Timeouts(connect=5.0, first_byte=30.0, idle=30.0)
         self.client = Client(f"http://127.0.0.1:{self.port}", patient)
 
+    def sent(self) -> None:
+        """A request that is understood is on its way: it must be a call."""
+        self.calls += 1
+
     async def post(self, path: str, body: dict[str, object], read: Callable[[Answer], Awaitable[object]]) -> object:
         """One request of a client; `read` takes of its answer what it likes."""
         try:
-            with await self.client.send("POST", path, JSON, msgspec.json.encode(body)) as answer:
+            sending = self.client.send("POST", path, JSON, msgspec.json.encode(body), on_sent=self.sent)
+            with await sending as answer:
                 self.answered[answer.status] += 1
                 return await read(answer)
         except AttemptFailed:
@@ -105,18 +111,15 @@ def _chat(model: str, **more: object) -> dict[str, object]:
 
 
 async def _plain(load: _Load, model: str, number: int) -> None:
-    load.calls += 1
     await load.post("/v1/chat/completions", _chat(model, stream=number % 2 == 0), _whole)
 
 
 async def _leaving(load: _Load, _: str, number: int) -> None:
-    load.calls += 1
     await load.post("/v1/chat/completions", _chat("slow", stream=True, metadata={"n": str(number)}), _first)
 
 
 async def _gone(load: _Load, _: str, __: int) -> None:
     """A client that leaves before there is an answer."""
-    load.calls += 1
     asking = asyncio.create_task(load.post("/v1/chat/completions", _chat("slow"), _whole))
     await asyncio.sleep(0.02)
     asking.cancel()
@@ -134,13 +137,11 @@ async def _refused(load: _Load, _: str, number: int) -> None:
 
 
 async def _translated(load: _Load, _: str, number: int) -> None:
-    load.calls += 1
     body = {"model": "auto", "max_tokens": 20, "messages": [{"role": "user", "content": TEXT}]}
     await load.post("/v1/messages", body | {"stream": number % 2 == 0}, _whole)
 
 
 async def _kept(load: _Load, _: str, number: int) -> None:
-    load.calls += 1
     body = {"model": "real", "input": TEXT, "max_output_tokens": 20, "background": number % 2 == 0}
     made = await load.post("/v1/responses", body, _whole)
     with contextlib.suppress(msgspec.DecodeError, KeyError, TypeError):
@@ -150,7 +151,6 @@ async def _kept(load: _Load, _: str, number: int) -> None:
 
 
 async def _embedded(load: _Load, _: str, __: int) -> None:
-    load.calls += 1
     await load.post("/v1/embeddings", {"model": "real", "input": [TEXT, "two"]}, _whole)
 
 
@@ -261,7 +261,7 @@ def _workers(supervisor: int) -> list[_Seen]:
 
 
 def measure(quick: bool, minutes: float = MINUTES) -> Iterator[Figure]:
-    seconds = 4.0 if quick else minutes * 60
+    seconds = 2.0 if quick else minutes * 60
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         upstream = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.soak", "--upstream"], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -20,6 +20,12 @@ EVENTS_PER_SECOND = 20
 _SLOTS = 50  # the streams of one tick of a millisecond, of the fifty between two events of a stream
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\n%b\r\n"
 _STREAM = _HEAD % (b"text/event-stream", b"x-accel-buffering: no\r\ntransfer-encoding: chunked\r\n")
+_MODEL = b'{"object":"list","data":[{"id":"auto","object":"model","created":1,"owned_by":"bench"}]}'
+_SAID = {
+    path: _HEAD % (b"application/json", b"content-length: %d\r\n" % len(body)) + body
+    for path, body in {b"/v1/models": _MODEL, b"/health": b"{}"}.items()
+}
+_NOTHING = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
 _STAMP = re.compile(rb'"content":"t(\d{16})"')
 
 
@@ -30,7 +36,7 @@ class _Upstream(asyncio.Protocol):
         self._answer = _HEAD % (b"application/json", b"content-length: %d\r\n" % len(answer)) + answer
         self._begin = begin
         self._parser = httptools.HttpRequestParser(self)
-        self._body = b""
+        self._body = self._asked = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -38,10 +44,16 @@ class _Upstream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
 
+    def on_url(self, url: bytes) -> None:
+        self._asked = url
+
     def on_body(self, body: bytes) -> None:
         self._body += body
 
     def on_message_complete(self) -> None:
+        if self._parser.get_method() == b"GET":  # what routers ask of a server before they send it anything
+            self._transport.write(_SAID.get(self._asked, _NOTHING))
+            return
         streams, self._body = b'"stream":true' in self._body.replace(b" ", b""), b""
         if streams:
             self._transport.write(_STREAM)
@@ -107,9 +119,9 @@ class _Asker(asyncio.Protocol):
         self._answered(self)
 
 
-def message(body: bytes, headers: bytes = b"") -> bytes:
+def message(body: bytes, headers: bytes = b"", path: bytes = b"/v1/chat/completions") -> bytes:
     """A request as it goes over the wire."""
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    head = b"POST %b HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n" % path
     return head + headers + b"content-length: %d\r\n\r\n" % len(body) + body
 
 

@@ -306,18 +306,22 @@ def parse_address(listen: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+NO_CONFIGURATION = "Write one with `baseload init`, or name one that is there."
+"""What to do where a configuration is missing."""
+
+
 def read_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
     """Read and check a configuration file. Raises BadConfig naming the file, the field and the remedy."""
-    return parse_settings(read_document(path), environment, origin=str(path))
+    return parse_settings(read_document(path, missing=NO_CONFIGURATION), environment, origin=str(path))
 
 
-def read_document(path: Path) -> object:
-    """What a YAML file holds, unchecked. Raises BadConfig naming the file and the remedy."""
+def read_document(path: Path, *, missing: str = "Name a file that is there.") -> object:
+    """What a YAML file holds, unchecked; `missing` is the remedy where there is none. Raises BadConfig naming the file
+    and the remedy."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        remedy = "Name a file that is there. `baseload init` writes a configuration."
-        raise BadConfig(f"there is no {path}", remedy=remedy) from error
+        raise BadConfig(f"there is no {path}", remedy=missing) from error
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfig(f"cannot read {path}: {error}", remedy="Name a file that can be read.") from error
     try:
@@ -385,7 +389,7 @@ class Place(msgspec.Struct, frozen=True):
 
 def read_place(path: Path, environment: Mapping[str, str] = os.environ) -> Place:
     """Where a configuration keeps its data; the rest of it is not looked at. Raises BadConfig."""
-    document = read_document(path)
+    document = read_document(path, missing=NO_CONFIGURATION)
     found = document if isinstance(document, dict) else {}
     wanted = {name: found[name] for name in Place.__struct_fields__ if name in found}
     place = _converted(wanted, environment, Place, str(path))

@@ -103,6 +103,27 @@ def test_a_full_pool_overflows_and_an_ended_call_makes_room():
     assert (found.total.own_now_nanousd, found.total.own_then_nanousd) == (0, 3 * POOL)
 
 
+def test_a_call_waits_for_a_slot_as_long_as_its_route_lets_it():
+    calls = [metered(f"c{number}", seconds=0.001 * number, lasts=4) for number in range(7)]
+    routes = {wait: replay(calls, policy(_patient(wait), route("cheap")), OFFERS).routes_then for wait in (0, 3, 5, 9)}
+    assert routes[0] == routes[3] == {"pool": 2, "cheap": 5}
+    assert routes[5] == {"pool": 4, "cheap": 3}, "two wait for four seconds; the next would for eight"
+    assert routes[9] == {"pool": 6, "cheap": 1}
+
+
+def _patient(wait_seconds: float) -> Route:
+    return route("pool", "own/pool", own=True, slots=2, wait_seconds=wait_seconds)
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)), max_size=30), st.integers(1, 4))
+@settings(deadline=None)
+def test_with_a_patient_route_a_pool_carries_no_less_and_with_endless_patience_everything(spans, slots):
+    calls = [metered(f"c{number}", seconds=at, lasts=lasts) for number, (at, lasts) in enumerate(spans)]
+    pools = [route("pool", "own/pool", own=True, slots=slots, wait_seconds=wait) for wait in (0, 3_600)]
+    hasty, patient = (replay(calls, policy(pool, route("cheap")), OFFERS).routes_then for pool in pools)
+    assert patient.get("pool", 0) == len(calls) >= hasty.get("pool", 0)
+
+
 def test_a_slower_pool_holds_its_slots_longer():
     calls = [metered(f"c{number}", seconds=number, lasts=0.5) for number in range(6)]
     quick = replay(calls, policy(POOL_ROUTE, route("cheap")), OFFERS)

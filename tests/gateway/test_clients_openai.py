@@ -212,6 +212,17 @@ class TestOther:
         call = bench.spool.calls[0]
         assert (call.usage, call.cost_nanousd) == (Usage(input_tokens=3), 3_000)
 
+    async def test_a_batch_fits_where_its_longest_text_fits(self, bench: Bench) -> None:
+        _, gateway = await bench.before_simulated(changes={"context_tokens": 40})
+        client, text = gateway.client(), "word " * 30  # 38 tokens by our estimate
+        batch = {"embeddings": {"input": [text] * 50}, "completions": {"prompt": [text] * 50, "max_tokens": 2}}
+        for kind, asked in batch.items():
+            assert await getattr(client, kind).create(model="real", **asked)
+        longer = {"embeddings": {"input": ["x", text * 2]}, "completions": {"prompt": [text, text], "max_tokens": 3}}
+        for kind, asked in longer.items():
+            with pytest.raises(openai.BadRequestError, match="tokens of context, has 40"):
+                await getattr(client, kind).create(model="real", **asked)
+
     async def test_embeddings_have_no_output_price_and_need_none(self, bench: Bench) -> None:
         _, gateway = await bench.before_simulated()
         rates = Rates(input=Decimal("0.02"), output=None)

@@ -213,6 +213,9 @@ class TestKeys:
         with pytest.raises(openai.PermissionDeniedError, match="u0 keeps this in eu"):
             await client.chat.completions.retrieve(name, extra_headers={"x-baseload-residency": "us"})
         assert await client.chat.completions.retrieve(name, extra_headers={"x-baseload-residency": "eu"})
+        for region, names in (("us", []), ("eu", [name])):
+            listed = await client.chat.completions.list(extra_headers={"x-baseload-residency": region})
+            assert [each.id for each in listed.data] == names
         ring = gateway.gateway.keys
         for changes in ({"residency": frozenset({"us"})}, {"scopes": frozenset({Scope.EMBEDDINGS})}):
             changed = msgspec.structs.replace(made.key, **changes)

@@ -116,3 +116,11 @@ def test_tools_stand_before_the_messages_and_nothing_is_read_when_nothing_is_wan
     read = openai.read(asked(tools=[{"type": "function", "function": {"name": "f"}}]))
     assert beginning(read, 1_000).startswith(b'[{"type":"function"')
     assert beginning(read, 0) == b""
+
+
+def test_a_prompt_leaves_nothing_behind_however_many_there_are():
+    replicas = [Replica(f"http://{n}/v1") for n in range(4)]
+    before = [{name: getattr(each, name) for name in Replica.__slots__} for each in replicas]
+    chosen = {choose(replicas, b"prompt %d" % number, Pool(), 0) for number in range(10_000)}
+    assert chosen == set(replicas)
+    assert [{name: getattr(each, name) for name in Replica.__slots__} for each in replicas] == before

@@ -18,7 +18,7 @@ from tests.gateway.conftest import Bench, Running, ask, plain, question, route
 
 from baseload.errors import AddressTaken, BadConfig
 from baseload.gateway.server import Gateway
-from baseload.load.facts import Operation
+from baseload.load.facts import Bucket, Operation
 from baseload.policy.policy import AUTO, Policy
 from baseload.settings import Limits
 
@@ -84,7 +84,7 @@ class TestModels:
         gateway = await bench.gateway(up.url, routes=routes, aliases=dict(AUTO))
         client = gateway.client()
         listed = {model.id: model.model_dump() for model in (await client.models.list()).data}
-        assert [*listed] == ["auto", "auto:economy", "auto:standard", "auto:flagship", "real", "chat-large"]
+        assert [*listed] == ["auto:economy", "real", "chat-large"], "what no route serves is not offered"
         assert listed["auto:economy"]["bucket"] == "bandwidth"
         assert listed["chat-large"]["routes"] == ["r0"]
         for name in ("auto:economy", "chat-large"):
@@ -180,6 +180,16 @@ async def test_all_bodies_together_are_bounded(bench: Bench) -> None:
     half[1].close()
     await asyncio.sleep(0.05)
     assert gateway.gateway._server.room.held == 0
+
+
+async def test_the_list_of_models_holds_what_some_route_serves(bench: Bench) -> None:
+    up = await bench.upstream()
+    served, off = {Bucket.JUDGMENT: 0.9}, {Bucket.BANDWIDTH: 0.0}
+    routes = (route(0, success=served), route(0, name="off", model="off", success=off))
+    aliases = {"auto": Bucket.JUDGMENT, "auto:flagship": Bucket.FLAGSHIP, "auto:economy": Bucket.BANDWIDTH}
+    gateway = await bench.gateway(up.url, routes=routes, aliases=aliases)
+    assert [each.id for each in (await gateway.client().models.list()).data] == ["auto", "real"]
+    assert (await get(f"{gateway.url}/v1/models/auto:flagship")).status_code == 404
 
 
 async def test_health(gateway: Running, bench: Bench) -> None:

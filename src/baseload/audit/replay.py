@@ -1,13 +1,14 @@
 """The same calls, decided again under another policy: what they would have cost. Pure.
 
 Calls arrive at the times at which they arrived. Each takes the first route that `decide` answers with, holds a slot of
-its upstream from its own start to its own end, and consumes what it consumed. So an own pool that is full overflows
-here as it does in the gateway.
+its upstream from its own start to its own end, after its turn in the line where the route lets it wait
+(`wait_seconds`), and consumes what it consumed. So an own pool that is full overflows here as it does in the gateway.
 """
 
 from __future__ import annotations
 
 import heapq
+from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -138,7 +139,8 @@ class _Runner:
         self._routes = {route.name: route for route in policy.routes}
         self._pricers = {route.offer: Pricer(offers[route.offer]) for route in policy.routes if route.offer in offers}
         self._service_seconds = service_seconds
-        self._slots = _Slots()
+        self._patient = tuple(route for route in policy.routes if route.wait_seconds and route.slots)
+        self._slots = _Slots(frozenset(route.upstream for route in self._patient))
         self._answers = _Answers()
         self._total = _Sum()
         self._buckets: dict[Bucket, _Sum] = {}
@@ -152,20 +154,29 @@ class _Runner:
         facts = call.facts
         self._slots.free(facts.at_ns)
         self._answers.hear(facts.at_ns)
-        state = State(in_flight=self._slots.in_flight)
+        state = State(in_flight=self._slots.in_flight, waits=self._waits(facts.at_ns))
         decision = decide(facts, self._policy, state, self._estimate, policy_version=self._version, id=call.id)
         now, own_now = call.cost_nanousd, _own(call)
         if not decision.routes:
             self._refused.add(now, 0, own_now, 0)
             return
         route = self._routes[decision.routes[0].route]
-        self._slots.take(route.upstream, self._end(call, route))
+        self._slots.take(route.upstream, self._end(call, route), route.slots, facts.at_ns)
         self._answers.expect(call)
         then = self._price(call, route)
         own_then = (then or 0) if route.offer.startswith(f"{OWN}/") else 0
         for each in (self._total, self._buckets.setdefault(facts.bucket, _Sum())):
             each.add(now, then, own_now, own_then)
         self._count(call, route)
+
+    def _waits(self, at_ns: int) -> dict[str, float]:
+        """Seconds until a slot is free, of each upstream where a call has to wait and its route lets it. The gateway
+        can only estimate that; here the ends of the calls before are known."""
+        return {
+            route.upstream: wait / NANOSECONDS_PER_SECOND
+            for route in self._patient
+            if (wait := self._slots.wait_ns(route.upstream, route.slots, at_ns))
+        }
 
     def result(self) -> Replay:
         """What came of it."""
@@ -213,21 +224,36 @@ class _Runner:
 
 
 class _Slots:
-    """Requests in flight by upstream."""
+    """Requests in flight by upstream, those that stand in line for a slot among them; of `patient` upstreams their ends
+    are kept in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, patient: frozenset[str]) -> None:
         self.in_flight: dict[str, int] = {}
         self._ends: list[tuple[int, str]] = []
+        self._lines: dict[str, list[int]] = {upstream: [] for upstream in patient}
 
-    def take(self, upstream: str, end_ns: int) -> None:
+    def take(self, upstream: str, end_ns: int, slots: int | None, at_ns: int) -> None:
+        """One more, which ends later by as long as it waits for its slot."""
+        end_ns += self.wait_ns(upstream, slots, at_ns)
         self.in_flight[upstream] = self.in_flight.get(upstream, 0) + 1
         heapq.heappush(self._ends, (end_ns, upstream))
+        if upstream in self._lines:
+            insort(self._lines[upstream], end_ns)
+
+    def wait_ns(self, upstream: str, slots: int | None, at_ns: int) -> int:
+        """How long until a slot is free for one more; 0 when one is, or nobody waits there."""
+        ends = self._lines.get(upstream)
+        if not ends or slots is None or len(ends) < slots:
+            return 0
+        return max(0, ends[len(ends) - slots] - at_ns)
 
     def free(self, at_ns: int) -> None:
         """Give back the slots of everything that ended by now."""
         while self._ends and self._ends[0][0] <= at_ns:
-            _, upstream = heapq.heappop(self._ends)
+            end_ns, upstream = heapq.heappop(self._ends)
             self.in_flight[upstream] -= 1
+            if upstream in self._lines:
+                self._lines[upstream].remove(end_ns)
 
 
 @dataclass(slots=True)

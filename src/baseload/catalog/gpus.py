@@ -71,6 +71,20 @@ class OwnLease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     note: str = ""
 
 
+FIGURES = (
+    "node_factor",
+    "capital_rate",
+    "life_years",
+    "residual_share",
+    "maintenance_share_per_year",
+    "watts_per_card",
+    "pue",
+    "electricity_usd_per_kwh",
+    "colocation_usd_per_kw_month",
+)
+"""What owning a card depends on besides its price, by the names of the cost model's table."""
+
+
 class Hardware(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Machines of your own, or that you could buy: `count` cards of `gpu`, at `purchase_usd` a card.
 
@@ -97,18 +111,7 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def figures(self) -> dict[str, Decimal]:
         """The figures that are given, by their names in the cost model's table."""
-        names = (
-            "node_factor",
-            "capital_rate",
-            "life_years",
-            "residual_share",
-            "maintenance_share_per_year",
-            "watts_per_card",
-            "pue",
-            "electricity_usd_per_kwh",
-            "colocation_usd_per_kw_month",
-        )
-        given = {name: figure for name in names if (figure := getattr(self, name)) is not None}
+        given = {name: figure for name in FIGURES if (figure := getattr(self, name)) is not None}
         return {"card_usd": self.purchase_usd, **given}
 
 

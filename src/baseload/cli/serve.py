@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from baseload.settings import Settings
 
 SCHEMA = "baseload.serve/1"
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 (what people write, not what we bind)
 
 
 def command(
@@ -34,13 +35,11 @@ def command(
     from baseload.gateway.keys import KeyRing, check_open
     from baseload.gateway.logs import write_logs
     from baseload.home import demo_home
-    from baseload.settings import read_settings
+    from baseload.settings import NO_CONFIGURATION, read_settings
 
     if not config.exists():
-        raise BadConfig(
-            f"there is no {config}",
-            remedy=f"Write one with `baseload init`, or name one with --config; the demo leaves one in {demo_home()}.",
-        )
+        remedy = f"{NO_CONFIGURATION} The demo leaves one in {demo_home()}."
+        raise BadConfig(f"there is no {config}", remedy=remedy)
     settings = read_settings(config)
     given = {name: value for name, value in {"listen": listen, "workers": workers}.items() if value is not None}
     settings = msgspec.structs.replace(settings, **given)
@@ -65,6 +64,19 @@ def check_host(listen: str) -> None:
             f"cannot listen on {listen}: no address is known for {host!r}",
             remedy="Write an address of this machine: 127.0.0.1 for itself alone, 0.0.0.0 for every network.",
         ) from error
+
+
+def reachable(host: str, port: int) -> tuple[str, str]:
+    """The base address for this machine, and for others where it listens on every network: nobody can ask 0.0.0.0.
+
+    >>> reachable("127.0.0.1", 8790)
+    ('http://127.0.0.1:8790', '')
+    """
+    import socket
+
+    if host not in _EVERYWHERE:
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}", ""
+    return f"http://{_EVERYWHERE[host]}:{port}", f"http://{socket.gethostname()}:{port}"
 
 
 async def _serve(settings: Settings, config: Path, *, console: bool, run: str, as_json: bool) -> None:
@@ -103,12 +115,13 @@ async def _serve(settings: Settings, config: Path, *, console: bool, run: str, a
 
 def _announce(served: Serving, *, as_json: bool) -> None:
     """One line per listener, or one JSON document."""
-    console = served.url if served.console else None
+    here, there = reachable(served.host, served.port)
+    console = here if served.console else None
     if as_json:
         print_json(
             {
                 "schema": SCHEMA,
-                "gateway": f"{served.url}/v1",
+                "gateway": f"{here}/v1",
                 "console": console,
                 "policy": served.policy,
                 "recovered_calls": served.recovered,
@@ -116,9 +129,11 @@ def _announce(served: Serving, *, as_json: bool) -> None:
             }
         )
         return
-    say(f"gateway  {served.url}/v1  (policy {served.policy})")
+    say(f"gateway  {here}/v1  (policy {served.policy})")
     if console is not None:
         say(f"console  {console}")
+    if there:
+        say(f"others   {there}/v1  (it listens on {served.host}: every network of this machine)")
     if served.recovered:
         say(f"recovered {how_many(served.recovered, 'call')} of a process that had died")
-    hint(f"export OPENAI_BASE_URL={served.url}/v1 and use any OpenAI client; Ctrl-C stops")
+    hint(f"export OPENAI_BASE_URL={here}/v1 and use any OpenAI client; Ctrl-C stops")

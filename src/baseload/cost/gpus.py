@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from baseload.catalog.entries import Lease, LeaseKind
-from baseload.catalog.gpus import GpuOffer
+from baseload.catalog.gpus import FIGURES, GpuOffer
 from baseload.cost.model import annuity
 from baseload.errors import BadInput
 from baseload.ranges import Range
@@ -22,18 +22,7 @@ from baseload.units import HOURS_PER_MONTH, MONTHS_PER_YEAR, SECONDS_PER_HOUR, S
 MINUTES_PER_HOUR = SECONDS_PER_HOUR // SECONDS_PER_MINUTE
 # Figures of an owned machine that make it cheaper when they rise.
 _FALLING = frozenset({"life_years", "residual_share"})
-OWNING = (
-    "card_usd",
-    "node_factor",
-    "capital_rate",
-    "life_years",
-    "residual_share",
-    "maintenance_share_per_year",
-    "watts_per_card",
-    "pue",
-    "electricity_usd_per_kwh",
-    "colocation_usd_per_kw_month",
-)
+OWNING = ("card_usd", *FIGURES)
 
 
 @dataclass(frozen=True, slots=True)

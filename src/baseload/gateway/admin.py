@@ -4,6 +4,9 @@
     POST   /admin/keys                 make one: {"name": ..., "team": ..., "models": [...], "expires": ...}
     POST   /admin/keys/NAME/rotate     another secret: {"grace_hours": 24}
     DELETE /admin/keys/NAME            revoke one
+    GET    /admin/upstreams            upstreams and their replicas, as the worker that answers sees them
+    POST   /admin/upstreams/NAME/drain    send a replica nothing new: {"replica": "http://10.0.0.7:8000/v1"}
+    POST   /admin/upstreams/NAME/undrain  put it to work again
     POST   /admin/reload               read the configuration again
     GET    /admin/config               what is set, secrets masked
     GET    /admin/budgets[/NAME]       where budgets stand
@@ -31,10 +34,11 @@ from urllib.parse import unquote
 import msgspec
 
 from baseload.errors import BadInput, BaseloadError
+from baseload.gateway.draining import Draining
 from baseload.gateway.http import JSON, Exchange, Request
 from baseload.gateway.keyfile import Minted, mint
 from baseload.gateway.keys import KeyRing, is_loopback, tokens
-from baseload.policy.keys import ClientKey, Label, Moment, Scope, public
+from baseload.policy.keys import ClientKey, Grants, Label, public
 from baseload.settings import Settings, masked
 
 log = logging.getLogger(__name__)
@@ -47,18 +51,16 @@ _NO_STORE = (b"cache-control", b"no-store")
 _Document = TypeVar("_Document", bound=msgspec.Struct)
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body that asks for a key."""
+class Wanted(Grants, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body that asks for a key, which has a name."""
 
     name: Annotated[Label, msgspec.Meta(min_length=1)]
-    team: Label = ""
-    project: Label = ""
-    customer: Label = ""
-    tags: dict[Label, Label] = msgspec.field(default_factory=dict)
-    models: tuple[str, ...] = ()
-    residency: frozenset[str] = frozenset()
-    scopes: frozenset[Scope] = frozenset()
-    expires: Moment | None = None
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body that names a server of a pool."""
+
+    replica: str
 
 
 class Rotation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,9 +81,10 @@ class _No(Exception):
 class Admin:
     """Answers what stands below /admin. `reload` is set by whoever can read the configuration again."""
 
-    def __init__(self, settings: Settings, ring: KeyRing, reload: Reload | None = None) -> None:
+    def __init__(self, settings: Settings, ring: KeyRing, draining: Draining, reload: Reload | None = None) -> None:
         self.settings = settings
         self.reload = reload
+        self._draining = draining
         self._ring = ring
 
     async def answer(self, request: Request, exchange: Exchange) -> None:
@@ -138,11 +141,16 @@ class Admin:
                 return 200, {"schema": "baseload.key/1", "key": await self._revoke(name)}
             case method, ["budgets", *rest] if len(rest) <= 2:
                 return 200, await self._budgets(method, rest, request)
+            case "GET", ["upstreams"]:
+                return 200, self._upstreams()
+            case "POST", ["upstreams", name, ("drain" | "undrain") as what]:
+                await asyncio.to_thread(self._draining.set, name, _body(request, Server).replica, on=what == "drain")
+                return 200, self._upstreams()
             case "POST", ["reload"]:
                 return 200, await self._reloaded()
             case "GET", ["config"]:
                 return 200, {"schema": "baseload.config/1", "config": masked(self.settings)}
-        remedy = "Use GET or POST /admin/keys, /admin/budgets, POST /admin/reload or GET /admin/config."
+        remedy = "Use /admin/keys, /admin/budgets, /admin/upstreams, POST /admin/reload or GET /admin/config."
         raise _No(404, "unknown_path", f"{request.method} {request.path} is not possible", remedy)
 
     async def _budgets(self, method: str, rest: list[str], request: Request) -> object:
@@ -170,6 +178,10 @@ class Admin:
         log.info("budget %s was changed: %s", rest[0], method)
         [status] = await asyncio.to_thread(book.statuses, now, rest[0])
         return {"schema": "baseload.budget/1", "budget": status.shown(now)}
+
+    def _upstreams(self) -> Mapping[str, object]:
+        now = self.settings.clock.time_ns()
+        return {"schema": "baseload.upstream.list/1", "upstreams": self._draining.shown(now)}
 
     def _listed(self) -> Mapping[str, object]:
         now = datetime.now(UTC)

@@ -85,6 +85,7 @@ def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int, default
         tags=tags,
         residency=headers.residency,
         operation=asked.operation,
+        longest_tokens=asked.longest_tokens,
         deadline_seconds=policy.deadline_seconds if headers.deadline_seconds is None else headers.deadline_seconds,
         request_id=headers.request_id,
         trace=headers.trace,

@@ -67,7 +67,11 @@ class Credentials:
 
     def all_rest(self, now_ns: int) -> bool:
         """Whether there is no key at this moment that the upstream would take."""
-        return all(each.rests_until_ns > now_ns for each in self._all)
+        return self.resting(now_ns) == len(self._all)
+
+    def resting(self, now_ns: int) -> int:
+        """How many keys rest at this moment."""
+        return sum(each.rests_until_ns > now_ns for each in self._all)
 
     def headers(self) -> Headers:
         """Every header that carries a key: what may never be seen outside."""

@@ -87,7 +87,8 @@ class Following:
         if obstacle is not None:
             await say(forbidden(obstacle), request, exchange)
         elif request.path == CHATS:
-            await listing.answer(self._state, self._stored, request, exchange, owner)
+            shelf = listing.Shelf(self._state, self._stored, owner, lambda at: not self._elsewhere(at, request, key))
+            await listing.answer(shelf, request, exchange)
         elif request.path == CONVERSATIONS and request.method == "POST":
             await conversations.create(self._state, self._stored, request, exchange, key)
         elif request.path == CONVERSATIONS:

@@ -7,7 +7,7 @@ knows whose they are, and each completion from the upstream that keeps it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from urllib.parse import parse_qs, quote
 
@@ -56,13 +56,22 @@ class _Wanted(msgspec.Struct, frozen=True):
         return named and all(has.get(name) == value for name, value in self.metadata.items())
 
 
-async def answer(state: GatewayState, stored: Stored, request: Request, exchange: Exchange, owner: str) -> None:
+class Shelf(msgspec.Struct, frozen=True):
+    """What one key has stored, and where: `may` says whether it may be read at an upstream."""
+
+    state: GatewayState
+    stored: Stored
+    owner: str
+    may: Callable[[str], bool]
+
+
+async def answer(shelf: Shelf, request: Request, exchange: Exchange) -> None:
     """Serve `GET /v1/chat/completions`."""
     wanted = _wanted(request)
     if isinstance(wanted, Refused):
         await say(wanted, request, exchange)
         return
-    found, more = await _page(state, stored, owner, wanted)
+    found, more = await _page(shelf, wanted)
     names = [name for name, _ in found]
     body = {
         "object": "list",
@@ -74,16 +83,16 @@ async def answer(state: GatewayState, stored: Stored, request: Request, exchange
     await exchange.respond(200, identified([JSON], request), msgspec.json.encode(body))
 
 
-async def _page(
-    state: GatewayState, stored: Stored, owner: str, wanted: _Wanted
-) -> tuple[list[tuple[str, bytes]], bool]:
+async def _page(shelf: Shelf, wanted: _Wanted) -> tuple[list[tuple[str, bytes]], bool]:
     """The completions of a page, and whether there are more."""
     found: list[tuple[str, bytes]] = []
     after, looked, gate = wanted.after, 0, asyncio.Semaphore(AT_ONCE)
     while looked < MOST_LOOKED_AT:
         most = MOST if wanted.chooses else wanted.limit + 1 - len(found)
-        names = stored.names(owner, Kind.COMPLETION, after=after, oldest_first=wanted.oldest_first, most=most)
-        documents = await asyncio.gather(*(_fetched(state, stored, name, owner, gate) for name in names))
+        names = shelf.stored.names(
+            shelf.owner, Kind.COMPLETION, after=after, oldest_first=wanted.oldest_first, most=most
+        )
+        documents = await asyncio.gather(*(_fetched(shelf, name, gate) for name in names))
         for name, document in zip(names, documents, strict=True):
             if document is not None and wanted.takes(_read(document)):
                 found.append((name, document))
@@ -95,11 +104,12 @@ async def _page(
     return found, True
 
 
-async def _fetched(state: GatewayState, stored: Stored, name: str, owner: str, gate: asyncio.Semaphore) -> bytes | None:
-    """One completion as its upstream tells it; None when that one does not answer, or keeps it no longer."""
-    kept = stored.find(name, owner, Kind.COMPLETION)
-    target = state.snapshot.targets.get(kept.upstream) if kept is not None else None
-    if kept is None or target is None:
+async def _fetched(shelf: Shelf, name: str, gate: asyncio.Semaphore) -> bytes | None:
+    """One completion as its upstream tells it; None when that one does not answer, keeps it no longer, or may
+    not be asked."""
+    kept = shelf.stored.find(name, shelf.owner, Kind.COMPLETION)
+    target = shelf.state.snapshot.targets.get(kept.upstream) if kept is not None else None
+    if kept is None or target is None or not shelf.may(kept.upstream):
         return None
     path = f"{CHATS.removeprefix('/v1')}/{quote(name, safe='')}"
     try:
@@ -109,7 +119,7 @@ async def _fetched(state: GatewayState, stored: Stored, name: str, owner: str, g
     except AttemptFailed:
         return None
     if reply.status == HTTPStatus.NOT_FOUND:
-        stored.forget(name)
+        shelf.stored.forget(name)
     return body if reply.status == HTTPStatus.OK and _read(body).id else None
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from baseload.gateway.state import Snapshot
 from baseload.load.facts import Bucket, Operation
-from baseload.policy.policy import Route
+from baseload.policy.policy import Policy, Route
 from baseload.wire.carried import carries
 from baseload.wire.passage import Dialect
 
@@ -48,11 +48,17 @@ class Model(msgspec.Struct, frozen=True):
 
 
 def models(snapshot: Snapshot, when: datetime) -> tuple[Model, ...]:
-    """Every name, aliases first, with the price that holds at an aware UTC datetime."""
+    """Every name that some route serves, aliases first, with the price that holds at an aware UTC datetime."""
     policy = snapshot.policy
-    aliases = (_alias(alias, bucket, snapshot) for alias, bucket in policy.aliases.items())
-    names = (name for name in policy.models if name not in policy.aliases)
+    served = {bucket for route in policy.routes for bucket, share in route.success.items() if share}
+    aliases = (_alias(alias, bucket, snapshot) for alias, bucket in policy.aliases.items() if bucket in served)
+    names = (name for name in policy.models if name not in policy.aliases and _is_served(name, policy))
     return (*aliases, *(_model(name, snapshot, when) for name in names))
+
+
+def _is_served(name: str, policy: Policy) -> bool:
+    """Whether a route of that name serves tasks of any bucket."""
+    return any(share for route in policy.routes if route.is_named(name) for share in route.success.values())
 
 
 def listed(found: tuple[Model, ...], dialect: Dialect = Dialect.OPENAI) -> bytes:

@@ -17,6 +17,7 @@ from baseload.gateway.budgets import Budgets
 from baseload.gateway.chat import Chat
 from baseload.gateway.control import ControlPlane
 from baseload.gateway.door import Door
+from baseload.gateway.draining import Draining
 from baseload.gateway.endpoints import CONVERSATIONS, ENDPOINTS, MODELS, dialect_of
 from baseload.gateway.following import Following
 from baseload.gateway.health import PATHS, WorkerState, of_one
@@ -72,7 +73,8 @@ class Gateway:
         self._chat.ending.goes_on = self.background.keep
         self._following = Following(self._state, self._stored, self.background)
         self.keys = KeyRing(settings)
-        self.admin = Admin(settings, self.keys)
+        self._draining = Draining(settings.directory, targets)
+        self.admin = Admin(settings, self.keys, self._draining)
         self._door = Door(settings)
         self._control: ControlPlane | None = None
         self._server: Server | None = None
@@ -87,6 +89,7 @@ class Gateway:
         except OSError as error:
             raise taken(host, port, error) from error
         self._state.targets.start()
+        self._draining.start()
         self._budgets.start()
         self.background.start()
         return self._server.address
@@ -161,6 +164,7 @@ class Gateway:
         await self.background.close()
         self.meter.close()
         await self._budgets.close()
+        self._draining.stop()
         self._state.targets.close()
         self._stored.close()
         if self._control is not None:

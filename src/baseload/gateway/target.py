@@ -226,6 +226,10 @@ class Target:
         """Requests that its engines work on, by their own account."""
         return sum(each.running for each in self.engines.values())
 
+    def resting(self, now_ns: int) -> int:
+        """How many of its keys rest after a refusal."""
+        return self._credentials.resting(now_ns)
+
     def drain(self, url: str, *, on: bool = True) -> bool:
         """Send a replica nothing more while what it has comes to its end; False when there is none of that URL."""
         found = [each for each in self.replicas if each.url == url]

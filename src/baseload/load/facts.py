@@ -43,6 +43,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `json_schema`, `vision`. `residency` empty means no constraint, and so do `residencies`, the regions that the
     client's key allows. `deadline_seconds` None means no deadline. `keeper` is the upstream
     that keeps what the request builds on, and the only one that can serve it; empty when it builds on nothing.
+    `longest_tokens` is what has to fit into a context where several inputs are read one by one; 0: all of them.
     """
 
     at_ns: int
@@ -60,3 +61,4 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     request_id: str = ""
     trace: str = ""
     keeper: str = ""
+    longest_tokens: int = 0

@@ -122,7 +122,7 @@ def asked_as(facts: Facts, model: str, policy: Policy) -> Facts:
 def _obstacle(route: Route, facts: Facts, state: State) -> str | None:
     """What rules out at this moment a route that may serve such requests, None when it is admissible."""
     if route.context_tokens is not None:
-        wanted = facts.input_tokens + (facts.output_cap or 0)
+        wanted = (facts.longest_tokens or facts.input_tokens) + (facts.output_cap or 0)
         if wanted > route.context_tokens:
             return f"{TOO_LONG} {wanted} tokens of context, has {route.context_tokens}"
     if route.upstream in state.unhealthy:

@@ -41,7 +41,21 @@ class Scope(StrEnum):
 _CHATS = frozenset((Operation.CHAT, Operation.RESPONSES, Operation.MESSAGES, Operation.COUNT_TOKENS))
 
 
-class ClientKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Grants(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Whom a key stands for and what it may do: what is said when one is asked for."""
+
+    name: Label = ""
+    team: Label = ""
+    project: Label = ""
+    customer: Label = ""
+    tags: dict[Label, Label] = msgspec.field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    residency: frozenset[str] = frozenset()
+    scopes: frozenset[Scope] = frozenset()
+    expires: Moment | None = None
+
+
+class ClientKey(Grants, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A client's key, without its secret: `baseload key create` makes one and shows the secret once.
 
     `prefix` is the part of the key that may be seen, `hash` the SHA-256 of all of it. `name`, `team`, `project` and
@@ -53,16 +67,7 @@ class ClientKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
 
     prefix: Prefix
     hash: Hash
-    name: Label = ""
-    team: Label = ""
-    project: Label = ""
-    customer: Label = ""
-    tags: dict[Label, Label] = msgspec.field(default_factory=dict)
-    models: tuple[str, ...] = ()
-    residency: frozenset[str] = frozenset()
-    scopes: frozenset[Scope] = frozenset()
     created: Moment | None = None
-    expires: Moment | None = None
     disabled: bool = False
     former_hash: Hash | None = None
     former_until: Moment | None = None

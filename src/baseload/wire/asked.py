@@ -21,7 +21,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A request. `input_tokens` is an estimate; `places` says where in `body` each value stands, `end` where its
     closing brace does. `cost_asked`: the answer is to say what it cost. `dropped` names what was for the gateway alone
     or for nobody, and is not in `body`. `follows` names what an upstream keeps and this request builds on: only that
-    upstream can serve it. `background`: the upstream is to answer at once and work on after that."""
+    upstream can serve it. `background`: the upstream is to answer at once and work on after that.
+    `longest_tokens` is the longest of several inputs that are read one by one, 0 where all of it is read together."""
 
     body: bytes
     operation: Operation = Operation.CHAT
@@ -38,6 +39,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     dropped: tuple[str, ...] = ()
     follows: str | None = None
     background: bool = False
+    longest_tokens: int = 0
 
 
 def labels(texts: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ import msgspec
 from baseload.wire import openai
 from baseload.wire.answer import tokens_in
 from baseload.wire.asked import Asked, Operation, tag
-from baseload.wire.body import inner_places, places, read_body
+from baseload.wire.body import Fields, inner_places, places, read_body
 
 Prompt = str | list[str | int | list[int]]
 """A text, texts, the tokens of a text, the tokens of texts."""
@@ -41,21 +41,36 @@ def read(body: bytes) -> Asked:
     document, fields = read_body(body, _BODY, remedy="Send one JSON object with `model` and `prompt`.")
     if document.stream_options is not None:
         inner_places(bytes(fields["stream_options"]))
-    standing, end = places(body, fields)
-    tags: dict[str, str] = {}
-    if document.user:
-        tag("user", document.user, tags)
-    return Asked(
-        body=body,
-        operation=Operation.COMPLETIONS,
-        places=standing,
-        end=end,
-        model=document.model,
+    suffix = prompt_tokens(document.suffix or "")
+    return msgspec.structs.replace(
+        read_prompts(body, fields, Operation.COMPLETIONS, document.model, document.prompt or "", document.user),
         stream=bool(document.stream),
         usage_asked=document.stream_options is not None and bool(document.stream_options.include_usage),
         output_cap=document.max_tokens,
+        input_tokens=prompt_tokens(document.prompt or "") + suffix,
+    )
+
+
+def read_prompts(
+    body: bytes, fields: Fields, operation: Operation, model: str, prompt: Prompt, user: str | None
+) -> Asked:
+    """What a request of one prompt or many asks for, whatever is made of them."""
+    standing, end = places(body, fields)
+    tags: dict[str, str] = {}
+    if user:
+        tag("user", user, tags)
+    return Asked(
+        body=body,
+        operation=operation,
+        places=standing,
+        end=end,
+        model=model,
+        stream=False,
+        usage_asked=True,
+        output_cap=0,
         needs=frozenset(),
-        input_tokens=prompt_tokens(document.prompt or "") + prompt_tokens(document.suffix or ""),
+        input_tokens=prompt_tokens(prompt),
+        longest_tokens=longest_tokens(prompt),
         tags=tags,
     )
 
@@ -75,6 +90,17 @@ def prompt_tokens(prompt: Prompt) -> int:
     if isinstance(prompt, str):
         return tokens_in(len(prompt.encode()))
     return sum(_entry_tokens(each) for each in prompt)
+
+
+def longest_tokens(prompt: Prompt) -> int:
+    """An estimate of the tokens in the longest of several prompts; 0 where there is one.
+
+    >>> longest_tokens(["1234", "12345678"]), longest_tokens([[1], [2, 3, 4]]), longest_tokens([1, 2, 3])
+    (2, 3, 0)
+    """
+    if isinstance(prompt, str) or len(prompt) < 2 or isinstance(prompt[0], int):
+        return 0
+    return max(_entry_tokens(each) for each in prompt)
 
 
 def _entry_tokens(entry: str | int | list[int]) -> int:

@@ -11,9 +11,9 @@ import msgspec
 
 from baseload.wire import openai
 from baseload.wire.answer import Answered, decoded, usage_in, usd_in
-from baseload.wire.asked import Asked, Operation, tag
-from baseload.wire.body import places, read_body, splice
-from baseload.wire.completions import Prompt, prompt_tokens
+from baseload.wire.asked import Asked, Operation
+from baseload.wire.body import read_body, splice
+from baseload.wire.completions import Prompt, read_prompts
 
 
 class _Body(msgspec.Struct):
@@ -34,23 +34,7 @@ _DOCUMENT = msgspec.json.Decoder(_Document)
 def read(body: bytes) -> Asked:
     """What the body of POST /v1/embeddings asks for. Raises BadBody naming the field at fault and the remedy."""
     document, fields = read_body(body, _BODY, remedy="Send one JSON object with `model` and `input`.")
-    standing, end = places(body, fields)
-    tags: dict[str, str] = {}
-    if document.user:
-        tag("user", document.user, tags)
-    return Asked(
-        body=body,
-        operation=Operation.EMBEDDINGS,
-        places=standing,
-        end=end,
-        model=document.model,
-        stream=False,
-        usage_asked=True,
-        output_cap=0,
-        needs=frozenset(),
-        input_tokens=prompt_tokens(document.input),
-        tags=tags,
-    )
+    return read_prompts(body, fields, Operation.EMBEDDINGS, document.model, document.input, document.user)
 
 
 class Passage(openai.Passage):
