@@ -31,7 +31,7 @@ START_SECONDS = 60.0
 
 def config(directory: Path, ports: dict[str, int], port: int, workers: int, store: str, caps: float) -> dict[str, Any]:
     """A configuration with two upstreams, and budgets of which some are spent within the run; `caps` is how much of
-    them, about 1 for each minute that the run takes."""
+    them, about 1 for each five minutes that the run takes."""
     routes = [
         {
             "name": name,
