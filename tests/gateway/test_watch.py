@@ -166,7 +166,7 @@ def test_a_reset_begins_anew(tmp_path: Path) -> None:
     spend(tmp_path, 7 * 10**9, "one")
     book = BudgetBook(tmp_path, "", (budget(per=Per.DAY, usd=Decimal(10)),))
     assert book.statuses(NOON, "acme")[0].spent == 7 * 10**9
-    assert book.reset("acme", NOON).spent == 0
+    assert book.reset("acme", NOON)[0].spent == 0
     spend(tmp_path, 10**9, "two")
     assert book.statuses(NOON)[0].spent == 10**9
     with pytest.raises(BadInput):
