@@ -369,6 +369,8 @@ async def test_each_customer_has_a_cap_of_its_own_and_the_rest_share_one(bench: 
         return [(await post(gateway, headers=headers)).status_code for _ in range(times)]
 
     assert await ask("acme", 3) == [200, 200, 429]
+    refused = await post(gateway, headers={"x-baseload-tag-customer": "acme"})
+    assert refused.json()["error"]["message"].startswith("acme[acme] has spent ")
     assert await ask("web", 1) == [200]
     assert await ask("third", 1) + await ask("fourth", 2) + await ask("third", 1) == [200, 200, 429, 429]
     assert await ask("", 4) == [200] * 4, "a request without the tag is not counted"

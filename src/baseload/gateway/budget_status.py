@@ -19,11 +19,8 @@ from baseload.ledger.accounts import Account, Place
 from baseload.ledger.held import reserved
 from baseload.ledger.leases import Leases
 from baseload.ledger.spool import spool_folder
-from baseload.policy.budget import EACH, Budget, Per, Unit, Window, window
+from baseload.policy.budget import EACH, Budget, Per, Unit, Window, value_of, window
 from baseload.units import usd
-
-OTHERS = "(others)"
-"""What the account is called that values share which have none."""
 
 
 class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,12 +121,10 @@ def _new(place: Place, budget: Budget) -> Account:
 
 
 def _status(budget: Budget, span: Window, account: Account, held: Mapping[Place, int]) -> BudgetStatus:
-    name, between, value = account.place[0].partition(EACH)
-    del name
     return BudgetStatus(
         budget=budget,
         account=account.place[0],
-        value=(OTHERS if value == EACH else value) if between else None,
+        value=value_of(account.place[0]),
         span=span,
         limit=budget.limit,
         spent=account.spent,

@@ -179,16 +179,19 @@ class Watch:
         settings = self._status.loaded.settings
         longest = settings.alerts.idle_minutes * SECONDS_PER_MINUTE * NANOSECONDS_PER_SECOND
         for upstream in settings.upstreams if longest else ():
+            if upstream.kind != "own":
+                continue
             hourly = hourly_usd(self._status.loaded, upstream.name)
             since = max(self._telling.last_ns.get(upstream.name, 0), self._began_ns)
-            if hourly is None or now_ns - since < longest or self._idle.get(upstream.name) == since:
+            if now_ns - since < longest or self._idle.get(upstream.name) == since:
                 continue
             self._idle[upstream.name] = since
-            burnt = hourly * Decimal(now_ns - since) / (SECONDS_PER_HOUR * NANOSECONDS_PER_SECOND)
-            message = (
-                f"own pool {upstream.name} has served nothing since {from_ns(since):%Y-%m-%d %H:%M} UTC: it costs "
-                f"${hourly:,.2f} an hour, ${burnt:,.2f} so far"
-            )
+            message = f"own pool {upstream.name} has served nothing since {from_ns(since):%Y-%m-%d %H:%M} UTC: "
+            if hourly is None:
+                message += "what it costs is not known; state its deployment and usd_per_gpu_hour"
+            else:
+                burnt = hourly * Decimal(now_ns - since) / (SECONDS_PER_HOUR * NANOSECONDS_PER_SECOND)
+                message += f"it costs ${hourly:,.2f} an hour, ${burnt:,.2f} so far"
             yield Alert(about="idle", name=upstream.name, message=message, at=from_ns(now_ns).isoformat())
 
     async def _send(self, webhook: str, alert: Alert) -> None:

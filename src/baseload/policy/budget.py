@@ -387,6 +387,18 @@ def said(budget: Budget, amount: int) -> str:
     return f"${Decimal(f'{exact:.3g}'):f}"
 
 
+OTHERS = "(others)"
+"""What the account is called that values share which have none."""
+
+
+def value_of(account: str) -> str | None:
+    """The value of a tag that an account is for; None for the account of a whole budget."""
+    _, between, value = account.partition(EACH)
+    if not between:
+        return None
+    return OTHERS if value == EACH else value
+
+
 class Standing(NamedTuple):
     """Where a budget stands in a window: its cap, what was spent, and what calls under way may yet spend."""
 
@@ -404,11 +416,10 @@ _NOW = {
 }
 
 
-def refusal(budget: Budget, standing: Standing, need: int, span: Window, zone: tzinfo) -> str:
-    """Why a request is refused, and what to do next."""
-    spent = (
-        f"{budget.name} has spent {said(budget, standing.spent)} of {said(budget, standing.limit)} {_NOW[budget.per]}"
-    )
+def refusal(budget: Budget, standing: Standing, need: int, span: Window, zone: tzinfo, title: str = "") -> str:
+    """Why a request is refused, and what to do next. `title` names the value of a budget that has a cap for each."""
+    used = f"{said(budget, standing.spent)} of {said(budget, standing.limit)} {_NOW[budget.per]}"
+    spent = f"{title or budget.name} has spent {used}"
     if standing.spent + need <= standing.limit:
         spent += f", calls under way may spend {said(budget, standing.reserved)} more"
     verb = "cost" if budget.unit is Unit.USD else "take"
