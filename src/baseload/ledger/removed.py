@@ -8,9 +8,10 @@ is, and is charged to no budget again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, LargeBinary, Table, Text, delete, insert, select, update
+from sqlalchemy import BigInteger, Column, Connection, LargeBinary, Select, Table, Text, delete, insert, select, update
 
 from baseload.ledger.query import Answers
 from baseload.ledger.tables import attempts, calls, metadata
@@ -38,11 +39,19 @@ def take_out(connection: Connection, hour_ns: int, ids: Sequence[str], lake: str
 
 def known(connection: Connection, ids: Iterable[str]) -> set[str]:
     """Those of the ids that calls had which were taken out."""
-    if connection.execute(select(hours.c.hour_ns).limit(1)).first() is None:
+    return _known(lambda query: connection.execute(query).all(), ids)
+
+
+def told(store: Answers, ids: Iterable[str]) -> set[str]:
+    """The same, of a store that is only read."""
+    return _known(store.rows, ids)
+
+
+def _known(rows: Callable[[Select[Any]], Sequence[Any]], ids: Iterable[str]) -> set[str]:
+    if not rows(select(hours.c.hour_ns).limit(1)):
         return set()
     digests = {_digest(each): each for each in ids}
-    found = connection.execute(select(names.c.digest).where(names.c.digest.in_(list(digests))))
-    return {digests[bytes(row.digest)] for row in found}
+    return {digests[bytes(row.digest)] for row in rows(select(names.c.digest).where(names.c.digest.in_(list(digests))))}
 
 
 def by_hour(store: Answers) -> dict[int, int]:
