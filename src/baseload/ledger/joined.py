@@ -22,10 +22,7 @@ def joined(store: Answers, read: Read, where: Filter) -> Iterator[Call]:
     """Every call that the filter lets through, in time order. Raises LedgerUnavailable when the lake cannot be read, or
     calls left the hot store while it was."""
     hours = [hour for hour in removed.by_hour(store) if _touches(hour, where)]
-    if not hours:
-        yield from read(where)
-        return
-    lakes = [lake_at(Path(), address) for address in removed.lakes(store)]
+    lakes = [lake_at(Path(), address) for address in removed.lakes(store)] if hours else []
     at = where.since_ns
     for hour in hours:
         if at is None or at < hour:
