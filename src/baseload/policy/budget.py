@@ -264,6 +264,9 @@ class Dearest(NamedTuple):
 
     def of(self, input_tokens: int, output_tokens: int, answers: int) -> int:
         """Nano-dollars at the most; a prompt that is shorter than its bound may fall into any tier below."""
+        if len(self.tiers) == 1:
+            _, read, write, request = self.tiers[0]
+            return -(-(input_tokens * read + output_tokens * answers * write) // PICO_PER_NANO) + request + ROUNDING
         most = request = 0
         for above, read, write, each in self.tiers:
             if input_tokens > above:
@@ -330,10 +333,13 @@ def bounds(demand: Demand, route: Route, operation: Operation, known: int | None
 def most(demand: Demand, route: Route, operation: Operation, prices: Dearest | None) -> tuple[int, int | None]:
     """What one attempt on a route may take at the most: tokens, and nano-dollars; None where a price is missing."""
     reads, writes = bounds(demand, route, operation, prices.context if prices is not None else None)
-    tokens = min(reads + writes * demand.answers, MOST_OF_ONE)
-    if prices is None:
-        return tokens, None
-    return tokens, min(prices.of(reads, writes, demand.answers), MOST_OF_ONE)
+    tokens = reads + writes * demand.answers
+    nanousd = prices.of(reads, writes, demand.answers) if prices is not None else None
+    if tokens > MOST_OF_ONE:
+        tokens = MOST_OF_ONE
+    if nanousd is not None and nanousd > MOST_OF_ONE:
+        nanousd = MOST_OF_ONE
+    return tokens, nanousd
 
 
 def worst(budget: Budget, found: tuple[int, int | None], route: Route) -> int | None:
