@@ -1,7 +1,7 @@
 # The verbs. `make` alone shows them. Needs make and Python 3.11 or newer; everything else goes into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench docs lock browser node
+.PHONY: help setup run test check bench docs lock browser node spark
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -26,7 +26,7 @@ setup: $(READY)
 run: $(READY)
 	@$(VENV)/bin/baseload demo $(ARGS)
 
-test: $(READY) browser node
+test: $(READY) browser node spark
 	@$(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: $(READY)
@@ -99,6 +99,33 @@ $(NODE_READY): $(NODE)/package-lock.json
 	@npm ci --prefix $(NODE) --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
+# A ledger is asked through a real Spark, too. It is large (480 MB) and comes as source only, so it has a lock file of
+# its own, checked in the same way, and only the tests wait for it. Java runs it.
+SPARK_READY := $(VENV)/.spark
+
+spark: $(SPARK_READY)
+
+$(SPARK_READY): requirements-spark.lock $(READY)
+	@command -v java >/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    echo "Installing Java, which runs the Spark of the tests" >&2; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends default-jre-headless >/dev/null; \
+	  else \
+	    echo "A ledger is tested with a real Spark: install Java 17 or newer" \
+	      "(on Debian: sudo apt-get install default-jre-headless), then run make test again." >&2; \
+	    exit 1; \
+	  fi; \
+	}
+	@echo "Installing Spark, with which a ledger is asked (480 MB)" >&2
+	@sed -n '/^setuptools==/,/[^\\]$$/p' requirements-spark.lock > $(VENV)/setuptools.lock
+	@$(PY) -m uv pip install --quiet --no-config --no-deps --require-hashes --only-binary :all: -r $(VENV)/setuptools.lock \
+	  || $(PY) -m pip install -qq --no-deps --require-hashes --only-binary :all: -r $(VENV)/setuptools.lock
+	@$(PY) -m uv pip install --quiet --no-config --no-deps --require-hashes --no-build-isolation -r requirements-spark.lock \
+	  || $(PY) -m pip install -qq --no-deps --require-hashes --no-build-isolation -r requirements-spark.lock
+	@touch $@
+
 lock: $(READY)
 	@$(PY) -m uv pip compile pyproject.toml --extra dev --extra fast --extra lake --extra otel --extra postgres --universal --python-version 3.11 --generate-hashes \
 	  --no-config --no-emit-index-url --no-header --no-annotate --quiet $(ARGS) -o requirements.lock
+	@printf 'pyspark\nsetuptools\n' | $(PY) -m uv pip compile - --universal --python-version 3.11 --generate-hashes \
+	  --no-config --no-emit-index-url --no-header --no-annotate --quiet $(ARGS) -o requirements-spark.lock

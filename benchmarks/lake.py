@@ -17,8 +17,8 @@ from pathlib import Path
 
 from baseload.ledger import wide
 from baseload.ledger.ask import Question, ask
-from baseload.ledger.lake import HOUR_NS, Lake, duck, quoted
-from baseload.ledger.manifest import Manifest, Segment, Sums
+from baseload.ledger.duck import duck
+from baseload.ledger.lake import HOUR_NS, Lake, lake_at
 from benchmarks.frame import Figure, run
 
 FIRST_NS = 1_793_491_200_000_000_000  # 2026-11-01
@@ -29,7 +29,7 @@ WHOLE = Question()
 # What the question reads varies; what it does not read is there and short.
 _MADE = {
     "id": "printf('%016x', hash(i))",
-    "at_ns": "{hour_ns} + i * {step_ns}",
+    "at_ns": "{hour_ns} + (i % {each}) * {step_ns}",
     "final": "true",
     "number": "1",
     "team": "'team-' || (hash(i) % 40)",
@@ -48,29 +48,17 @@ _MADE = {
 
 
 def made(directory: Path, calls: int) -> Lake:
-    """A lake of so many calls."""
-    lake = Lake(directory)
+    """A lake of so many calls, sealed hour by hour as a gateway's hours are."""
+    lake = lake_at(directory)
     each = calls // HOURS
     with duck() as connection:
         for number in range(HOURS):
             hour_ns = FIRST_NS + number * HOUR_NS
-            path = Path(f"dt={number // 24:02d}") / f"hour={number % 24:02d}" / "0.parquet"
-            (lake.folder / path).parent.mkdir(parents=True)
-            columns = ", ".join(
-                f"cast({_MADE.get(name, 'null').format(hour_ns=hour_ns, step_ns=HOUR_NS // each)} as {kind}) as {name}"
-                for name, kind in wide.COLUMNS.items()
-            )
-            connection.execute(
-                f"copy (select {columns} from range({each}) as calls(i)) to {quoted(lake.folder / path)} "
-                "(format parquet, compression zstd)"
-            )
-            sums = Sums(calls=each, rows=each, unpriced=0, tokens=0, cost_nanousd=0, provider_nanousd=0)
-            last = lake.manifest.last
-            segment = Segment(
-                number=number, hour_ns=hour_ns, path=str(path), sha256="", sums=sums, upto={}, previous=last
-            )
-            lake.manifest.append(segment.signed())
-    lake.manifest = Manifest(lake.folder)
+            known = {"hour_ns": hour_ns, "each": each, "step_ns": HOUR_NS // each}
+            values = {name: _MADE.get(name, "null").format(**known) for name in wide.COLUMNS}
+            columns = ", ".join(f"cast({values[name]} as {kind}) as {name}" for name, kind in wide.COLUMNS.items())
+            rows = f"(select {columns} from range({number * each}, {(number + 1) * each}) as calls(i))"
+            lake.add(connection, hour_ns, hour_ns + HOUR_NS, rows)
     return lake
 
 

@@ -2,8 +2,9 @@
 
     python -m benchmarks.ledger [--quick] [--json]
 
-A spool is filled, then drained as after a crash: read, checked, written in groups, synced, deleted. A core's rate is by
-the processor time of the drain alone; the clock's is what this machine had left beside everything else on it.
+A spool is filled, then drained as after a crash: read, checked, written in groups, synced, deleted; into SQLite, and
+into a PostgreSQL beside it (of the tests, with fsync on). A core's rate is by the processor time of the drain alone, in
+which a server's own processes are not; the clock's is what this machine had left beside everything else on it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests.postgres_server import Server
 
 from baseload.ledger.drain import recover
 from baseload.ledger.hot import open_store
@@ -63,11 +66,11 @@ def calls(count: int) -> Iterator[Call]:
         )
 
 
-def ingested(count: int) -> tuple[float, float, float]:
+def ingested(count: int, url: str = "") -> tuple[float, float, float]:
     """Calls for each second of the processor, and of the clock; and the drain beside the append, in processor time."""
     directory = Path(tempfile.mkdtemp(prefix="baseload-bench-"))
     try:
-        spool, store = Spool(directory), open_store(directory)
+        spool, store = Spool(directory), open_store(directory, url)
         made = list(calls(count))
         began = time.process_time()
         for call in made:
@@ -86,12 +89,19 @@ def ingested(count: int) -> tuple[float, float, float]:
 
 
 def measure(quick: bool) -> Iterator[Figure]:
-    count, rounds = (40_000, 3) if quick else (400_000, 5)
-    title = f"{count:,} calls into SQLite"
-    core, clock, beside = zip(*(ingested(count) for _ in range(rounds)), strict=True)
-    yield Figure(f"{title}, a core", statistics.median(core), "1/s", rounds)
-    yield Figure(f"{title}, by the clock", statistics.median(clock), "1/s", rounds)
-    yield Figure("drained / appended, processor time", statistics.median(beside), "ratio", rounds)
+    count, rounds = (20_000, 2) if quick else (400_000, 5)
+    server = Server(durable=True)
+    try:
+        server.start()
+        rates = [(ingested(count), ingested(count, server.database())) for _ in range(rounds)]  # in turn
+    finally:
+        server.close()
+    for place, name in enumerate(("SQLite", "PostgreSQL")):
+        core, clock, beside = zip(*(both[place] for both in rates), strict=True)
+        title = f"{count:,} calls into {name}"
+        yield Figure(f"{title}, a core", statistics.median(core), "1/s", rounds)
+        yield Figure(f"{title}, by the clock", statistics.median(clock), "1/s", rounds)
+        yield Figure(f"{name}: drained / appended, processor time", statistics.median(beside), "ratio", rounds)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ from benchmarks.traffic import at_rate, message, percentile, saturate, spread, s
 RATE = 1_500
 STREAMS = (600, 1_000)
 STREAMED = QUESTION[:-1] + b',"stream":true}'
-WARM_SECONDS = 120.0
+WARM_SECONDS = 240.0
 """How long a proxy may take to start."""
 
 

@@ -28,7 +28,10 @@ def _programs() -> Path:
 
 
 class Server:
-    def __init__(self) -> None:
+    """`durable`: what is committed is on the disk, as it is wherever a ledger is not thrown away after a test."""
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self._fsync = "on" if durable else "off"
         self.folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
         self._user = OTHER if os.geteuid() == 0 else None
         if self._user:
@@ -42,7 +45,7 @@ class Server:
 
     def start(self) -> None:
         command = [str(_programs() / "postgres"), "-D", str(self.folder / "data"), "-k", str(self.folder)]
-        command += ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=50"]
+        command += ["-c", "listen_addresses=", "-c", f"fsync={self._fsync}", "-c", "max_connections=50"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, user=self._user, cwd=self.folder, stdout=log, stderr=log, start_new_session=True

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SHARED = {"__main__", "frame", "peers", "traffic"}
+SHARED = {"__main__", "frame", "peers", "traffic", "usage_peers"}
 SUBJECTS = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in SHARED)
 
 

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCK = (ROOT / "requirements.lock").read_text()
+LOCK = "\n".join((ROOT / name).read_text().strip() for name in ("requirements.lock", "requirements-spark.lock"))
 
 # Put together from parts, so that this file does not name them either.
 FORBIDDEN = (

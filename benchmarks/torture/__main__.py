@@ -14,6 +14,7 @@ import asyncio
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -41,6 +42,7 @@ class Plan:
     askers: int = 32
     seed: int = 1
     kinds: tuple[str, ...] = tuple(EVERY)
+    least: int = 0  # answers that clients must have had whole, however long that takes
     spend: bool = True  # every cap to its end, then seal and verify the ledger
 
 
@@ -59,7 +61,7 @@ class Outcome:
 
 async def torture(plan: Plan) -> Outcome:
     """One run, from nothing to the verdict."""
-    stage = await asyncio.to_thread(Stage, plan.store, plan.workers, plan.seed, plan.seconds / 60)
+    stage = await asyncio.to_thread(Stage, plan.store, plan.workers, plan.seed, plan.seconds / 300)
     good = False
     try:
         outcome = await _run(plan, stage)
@@ -79,6 +81,7 @@ async def _run(plan: Plan, stage: Stage) -> Outcome:
     began = time.monotonic()
     await hands.carry_out(faults)
     await asyncio.sleep(max(0.0, began + plan.seconds - time.monotonic()))
+    await _until(lambda: askers.became["whole"] >= plan.least)
     await askers.stop()
     told = [*askers.told, *(await _spend_the_rest(plan, stage) if plan.spend else ())]
     errors = await asyncio.to_thread(_ended, stage, seal=plan.spend)
@@ -112,11 +115,15 @@ async def _spend_the_rest(plan: Plan, stage: Stage) -> list[Asked]:
     all_of_them = [Askers(stage.gateway.port, plan.seed, cut=False, teams=(team,)) for team in CAPPED]
     for askers in all_of_them:
         askers.start(3)
-    deadline = time.monotonic() + MOST_QUIET_SECONDS
-    while time.monotonic() < deadline and not all(_spent(askers) for askers in all_of_them):
-        await asyncio.sleep(0.5)
+    await _until(lambda: all(_spent(askers) for askers in all_of_them))
     await asyncio.gather(*(askers.stop() for askers in all_of_them))
     return [asked for askers in all_of_them for asked in askers.told]
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + MOST_QUIET_SECONDS
+    while time.monotonic() < deadline and not holds():  # noqa: ASYNC110 (what it waits for are others' answers)
+        await asyncio.sleep(0.2)
 
 
 def _spent(askers: Askers) -> bool:

@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -182,12 +181,3 @@ def _code(body: bytes) -> str:
         return str(error.get("code") or error.get("type") or "refused")
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
         return "refused"
-
-
-async def until(holds: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait for something. Raises TimeoutError that says what it was."""
-    deadline = time.monotonic() + seconds
-    while not await asyncio.to_thread(holds):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds:g} s for {what}")
-        await asyncio.sleep(0.05)

@@ -22,16 +22,16 @@ from benchmarks.torture.upstream import Storm
 
 # Every so many seconds on average, by kind; shorter runs have each at least once.
 EVERY = {
-    "worker killed": 3.0,
-    "gateway killed": 40.0,
-    "supervisor killed": 55.0,
-    "database locked": 25.0,
-    "database killed": 45.0,
-    "database frozen": 60.0,
-    "disk full": 35.0,
-    "clock jumped": 15.0,
-    "retry storm": 20.0,
-    "segment delivered twice": 10.0,
+    "worker killed": 10.0,
+    "gateway killed": 150.0,
+    "supervisor killed": 200.0,
+    "database locked": 40.0,
+    "database killed": 75.0,
+    "database frozen": 100.0,
+    "disk full": 60.0,
+    "clock jumped": 30.0,
+    "retry storm": 40.0,
+    "segment delivered twice": 20.0,
 }
 OF_POSTGRES = ("database killed", "database frozen")
 TROUBLE = ("gateway killed", "supervisor killed", "database locked", "disk full", "clock jumped", *OF_POSTGRES)

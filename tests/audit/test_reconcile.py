@@ -51,6 +51,26 @@ CASES = {
     "full": ([metered(0, "1", uncached_nanousd=whole)], [line(0, "1.50")], {Cause.CACHED: Decimal("0.50")}),
     "fewer calls": ([metered(0, "1")], [line(0, "2.00"), tokens(0, 2000)], {Cause.MISSING: Decimal("1.00")}),
     "same tokens": ([metered(0, "1")], [line(0, "1.10"), tokens(0, 1000)], {Cause.PRICE: Decimal("0.10")}),
+    "half by its words": (
+        [metered(0, "1.50")],
+        [line(0, "0.50"), line(0, "0.50", processing="batch")],
+        {Cause.BATCH: Decimal("-0.50")},
+    ),
+    "more on one day of days that agree": (
+        [metered(day, "1") for day in range(3)],
+        [line(0, "1"), line(1, "1.75"), line(2, "1")],
+        {Cause.MISSING: Decimal("0.75")},
+    ),
+    "less on one day of days that agree": (
+        [metered(day, "1") for day in range(3)],
+        [line(0, "1"), line(1, "0.40"), line(2, "1")],
+        {Cause.UNBILLED: Decimal("-0.60")},
+    ),
+    "more on the last day": (
+        [metered(day, "1") for day in range(3)],
+        [line(0, "1"), line(1, "1"), line(2, "1.75")],
+        {Cause.UNEXPLAINED: Decimal("0.75")},
+    ),
     "every day dearer": (
         [metered(day, "1") for day in range(3)],
         [line(day, "1.10") for day in range(3)],

@@ -26,6 +26,9 @@ from tests.gateway.conftest import (
 )
 
 from baseload.clock import SystemClock
+from baseload.errors import BadInput
+from baseload.gateway import shares
+from baseload.gateway.budget_book import BudgetBook
 from baseload.gateway.budgetfile import BudgetFile
 from baseload.gateway.http import Exchange, Request
 from baseload.ledger.accounts import Account
@@ -38,6 +41,12 @@ from baseload.policy.budget import Budget, Mode, Per
 
 # What the scripted upstream says costs 1 USD in, 5 out, 0.10 cached: 36 x 1000 + 64 x 100 + 20 x 5000.
 COST = 142_400
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine may be busy, and a second is the product's patience with the ledger."""
+    monkeypatch.setattr(shares, "ROUND_SECONDS", 20.0)
 
 
 def budget(**fields: object) -> Budget:
@@ -190,7 +199,7 @@ async def test_a_client_that_leaves_is_charged_what_came(bench: Bench, tmp_path:
 
     up = await bench.upstream(endless)
     gateway = await bench.gateway(up.url, data_dir=str(tmp_path), budgets=(budget(),))
-    stream = await gateway.client().chat.completions.create(**question(stream=True))
+    stream = await gateway.client().chat.completions.create(**question(stream=True, max_tokens=2_000))
     await anext(aiter(stream))
     await stream.close()
     await asyncio.wait_for(up.cancelled.wait(), 5)
@@ -285,6 +294,7 @@ async def test_without_the_ledger_a_gateway_spends_what_it_has_and_then_says_so(
     web = {"x-baseload-tag-team": "web"}
     assert (await post(gateway, headers=web)).status_code == 200
     await asyncio.sleep(0.1)  # until the share is filled
+    gateway.gateway._budgets._shares.round_seconds = 1.0
     with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         first = [(await post(gateway, headers=web)).status_code for _ in range(3)]
@@ -335,14 +345,81 @@ async def test_a_budget_set_at_run_time_counts_within_a_second_or_two(bench: Ben
     up = await bench.upstream()
     gateway = await bench.gateway(up.url, data_dir=str(tmp_path))
     assert (await post(gateway)).status_code == 200
-    BudgetFile(tmp_path).set(budget(requests=0))
+    book = BudgetBook(tmp_path, "", ())
+    book.set("acme", {"per": "total", "requests": 0})
     for _ in range(100):
         if (await post(gateway)).status_code == 429:
             break
         await asyncio.sleep(0.1)
-    BudgetFile(tmp_path).set(budget(requests=9))
+    book.set("acme", {"requests": 9})
     for _ in range(100):
         if (await post(gateway)).status_code == 200:
             break
         await asyncio.sleep(0.1)
-    BudgetFile(tmp_path).remove("acme")
+    book.remove("acme")
+
+
+async def test_each_customer_has_a_cap_of_its_own_and_the_rest_share_one(bench: Bench, tmp_path: Path) -> None:
+    up = await bench.upstream()
+    one = budget(requests=2, each="customer", values=2)
+    gateway = await bench.gateway(up.url, data_dir=str(tmp_path), budgets=(one,))
+
+    async def ask(customer: str, times: int) -> list[int]:
+        headers = {"x-baseload-tag-customer": customer} if customer else {}
+        return [(await post(gateway, headers=headers)).status_code for _ in range(times)]
+
+    assert await ask("acme", 3) == [200, 200, 429]
+    refused = await post(gateway, headers={"x-baseload-tag-customer": "acme"})
+    assert refused.json()["error"]["message"].startswith("acme[acme] has spent ")
+    assert await ask("web", 1) == [200]
+    assert await ask("third", 1) + await ask("fourth", 2) + await ask("third", 1) == [200, 200, 429, 429]
+    assert await ask("", 4) == [200] * 4, "a request without the tag is not counted"
+    assert await ask("web", 2) == [200, 429]
+    names = [one.account_of(value) for value in ("acme", "web", None)]
+    found = await at_rest(gateway, bench, tmp_path, *names)
+    assert [account.charged for account in found] == [2, 2, 2]
+    book = BudgetBook(tmp_path, "", (one,))
+    shown = {each.title: each.spent for each in book.statuses(1)}
+    assert shown == {"acme[acme]": 2, "acme[web]": 2, "acme[(others)]": 2}
+    assert {each.title: each.spent for each in book.reset("acme", 1, "web")}["acme[web]"] == 0
+    with pytest.raises(BadInput):
+        book.reset("acme", 1, "nobody")
+
+
+async def test_a_service_tier_without_a_price_is_no_way_around_a_cap(bench: Bench, tmp_path: Path) -> None:
+    async def dear(_: Request, exchange: Exchange) -> None:
+        body = msgspec.json.decode(completion()) | {"service_tier": "gold"}
+        await exchange.respond(200, [(b"content-type", b"application/json")], msgspec.json.encode(body))
+
+    up = await bench.upstream(dear)
+    gateway = await bench.gateway(up.url, data_dir=str(tmp_path), budgets=(budget(),))
+    assert (await post(gateway, service_tier="gold")).status_code == 403
+    assert up.seen == []
+    assert (await post(gateway)).status_code == 200
+    [call] = [each for each in bench.spool.calls if each.attempts]
+    assert call.cost_nanousd is None
+    size = len(msgspec.json.encode(question(max_tokens=20)))
+    [account] = await at_rest(gateway, bench, tmp_path, "acme usd/total")
+    assert account.charged >= size * 1_000 + 20 * 5_000, "it counts as its worst case"
+
+
+def test_a_cap_set_at_one_gateway_holds_at_the_other(tmp_path: Path) -> None:
+    """Two gateways with a ledger between them; here both in one folder, but for their copies."""
+    book = BudgetBook(tmp_path, "", ())
+    book.set("acme", {"per": "total", "requests": 3})
+    first = BudgetFile(tmp_path).read()
+    (tmp_path / "budgets.json").unlink()  # another machine has none
+    assert BudgetBook(tmp_path, "", ()).budgets == first
+    assert not BudgetFile(tmp_path).keep((), 1), "what is as new already stays"
+    book.set("web", {"per": "day", "usd": "1"})
+    assert [each.name for each in BudgetFile(tmp_path).read()] == ["acme", "web"]
+
+
+def test_budgets_of_an_older_copy_count_until_somebody_sets_one(tmp_path: Path) -> None:
+    (tmp_path / "budgets.json").write_text(
+        '{"schema": "baseload.budgets/1", "budgets": [{"name": "old", "per": "day", "usd": "1"}]}'
+    )
+    book = BudgetBook(tmp_path, "", ())
+    assert [each.name for each in book.budgets] == ["old"]
+    book.set("new", {"per": "day", "usd": "1"})
+    assert [each.name for each in book.budgets] == ["old", "new"]

@@ -8,11 +8,13 @@ from contextlib import closing
 from datetime import UTC
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.samples import call
 
-from baseload.gateway.shares import Share, Shares
+from baseload.errors import LedgerUnavailable
+from baseload.gateway.shares import CLOSE_TICKS, Share, Shares
 from baseload.ledger.held import reserved
 from baseload.ledger.hot import open_store
 from baseload.ledger.leases import Leases
@@ -116,3 +118,75 @@ async def test_a_holder_that_was_held_for_dead_begins_anew(tmp_path: Path) -> No
         [account] = Leases(store).standing([(BUDGET.account, 0)]).values()
     assert account.charged == 150
     assert account.free >= 0
+
+
+async def test_a_round_that_may_have_happened_is_sent_again_and_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger is lost after a commit and before the worker hears of it, twice in a row."""
+    workers = Workers(tmp_path, 2)
+    await workers.ask(0, 100, 0.5, 0)
+    shares, share = workers.shares[0], workers.one(0)
+    store = shares.leases()._store
+    failures = ["lost", "lost"]
+
+    def lost() -> None:
+        if failures:
+            raise LedgerUnavailable(failures.pop(), remedy="-")
+
+    monkeypatch.setattr(store, "_check_written", lost)
+    had = share.room
+    with pytest.raises(LedgerUnavailable):
+        await workers.ask(0, 900, 1.0, 0)
+    assert shares.trouble == "lost"
+    assert share.room <= 0 < had, "what it gave back in that round is not its own while nobody knows"
+    with pytest.raises(LedgerUnavailable):
+        await workers.ask(0, 900, 1.0, 0)
+    await workers.ask(0, 900, 1.0, 0)
+    assert not shares.trouble
+    with closing(open_store(tmp_path)) as other:
+        [account] = Leases(other).standing([(BUDGET.account, 0)]).values()
+    assert account.charged == 950
+    assert account.leased == share.room + share.reserved
+    for _ in range(5):
+        for each in workers.shares:
+            await each.tick(1)
+    await workers.ask(1, CAP - 950, 1.0, 0)
+    assert (workers.spent, workers.refused) == (CAP, [])
+    for each in workers.shares:
+        await each.close()
+
+
+async def test_what_could_not_be_written_down_is_forfeited_once(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, 1)
+    shares, share = workers.shares[0], workers.one(0)
+    assert await shares.wait([(share, 100)]) is None
+    ending = [(share, 100, 70)]
+    shares.closing("call", ending)
+    shares.stay(ending)
+    assert reserved(tmp_path / "spool") == {share.place: 100}
+    shares.settle(ending, written=False)
+    assert reserved(tmp_path / "spool") == {share.place: 70}, "until the ledger knows of it"
+    for _ in range(3):
+        await shares.tick(1)
+    assert reserved(tmp_path / "spool") == {}
+    await shares.close()
+    with closing(open_store(tmp_path)) as store:
+        [account] = Leases(store).standing([(BUDGET.account, 0)]).values()
+    assert (account.charged, account.leased, account.forfeited) == (0, 0, 70)
+
+
+async def test_a_share_that_nobody_uses_is_closed_and_opens_again(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, 1)
+    await workers.ask(0, 100, 1.0, 0)
+    shares, share = workers.shares[0], workers.one(0)
+    for _ in range(CLOSE_TICKS + 5):
+        for task in (shares._running, shares._next):
+            if task is not None:
+                await task
+        await shares.tick(1)
+    assert shares.open == {}
+    await workers.ask(0, 100, 1.0, 0)
+    assert list(shares.open.values()) == [share]
+    assert workers.spent == 200
+    await shares.close()

@@ -120,6 +120,15 @@ async def test_gpus_that_serve_nothing_are_told_of_with_what_they_burn(tmp_path:
     assert "$5.00 an hour, $2.58 so far" in str(came[0]["message"])
 
 
+async def test_gpus_whose_price_nobody_stated_are_told_of_too(tmp_path: Path) -> None:
+    pool = Upstream(name="u0", base_url="http://127.0.0.1:9/v1", kind="own")
+    async with webhook() as (address, came):
+        one, _, _ = watch(tmp_path, upstreams=(pool,), alerts=Alerts(webhook=address, idle_minutes=30))
+        await one.look(one._began_ns + 3_600 * 10**9)
+        await one.stop()
+    assert "what it costs is not known; state its deployment and usd_per_gpu_hour" in str(came[0]["message"])
+
+
 async def test_a_webhook_that_is_gone_stops_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     spend(tmp_path, 9 * 10**9, "one")
     alerts = Alerts(webhook="http://127.0.0.1:9/")
@@ -166,7 +175,7 @@ def test_a_reset_begins_anew(tmp_path: Path) -> None:
     spend(tmp_path, 7 * 10**9, "one")
     book = BudgetBook(tmp_path, "", (budget(per=Per.DAY, usd=Decimal(10)),))
     assert book.statuses(NOON, "acme")[0].spent == 7 * 10**9
-    assert book.reset("acme", NOON).spent == 0
+    assert book.reset("acme", NOON)[0].spent == 0
     spend(tmp_path, 10**9, "two")
     assert book.statuses(NOON)[0].spent == 10**9
     with pytest.raises(BadInput):

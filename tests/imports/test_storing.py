@@ -11,7 +11,9 @@ import pytest
 
 from baseload.errors import LedgerUnavailable
 from baseload.imports import storing
-from baseload.imports.sink import Ledger
+from baseload.imports.sink import DryRun, Ledger
+from baseload.ledger import removed
+from baseload.ledger.hot import open_store
 from baseload.ledger.rows import document
 from importing import calls
 from samples import attempt, call
@@ -30,6 +32,19 @@ def test_both_ways_keep_the_same_calls_and_tell_the_same(tmp_path):
     assert not list(tmp_path.rglob("*-wal"))
     one, other = (list(map(document, calls(tmp_path / str(apart)))) for apart in (1, 1_000))
     assert one == other
+
+
+def test_what_has_left_for_the_lake_is_new_to_nobody(tmp_path):
+    with Ledger(tmp_path) as sink:
+        assert sink.calls(FIRST) == (5, 0)
+    store = open_store(tmp_path)
+    with store.writing() as connection:
+        removed.take_out(connection, 0, ["c1", "c2"], str(tmp_path))
+    store.close()
+    with DryRun(tmp_path) as sink:
+        assert sink.calls([*FIRST, call("c9")]) == (1, 0)
+    with Ledger(tmp_path) as sink:
+        assert sink.calls([*FIRST, call("c9")]) == (1, 0)
 
 
 def test_an_error_comes_back_as_it_was(tmp_path):

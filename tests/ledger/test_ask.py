@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from baseload.clock import from_ns, to_ns
 from baseload.errors import BadInput, NotEnoughData
 from baseload.ledger.ask import Question, ask
-from baseload.ledger.lake import HOUR_NS, Lake
+from baseload.ledger.lake import HOUR_NS, lake_at
 from baseload.load.calls import Evidence
 from samples import FAILED, START_NS, attempt, call
 
@@ -48,7 +48,9 @@ def expected(calls, keys):
 
 
 def answered(question, lake, store):
-    return {line.keys: (line.counts["calls"], line.counts["cost_nanousd"]) for line in ask(question, Lake(lake), store)}
+    return {
+        line.keys: (line.counts["calls"], line.counts["cost_nanousd"]) for line in ask(question, lake_at(lake), store)
+    }
 
 
 @given(CALLS, st.integers(0, 12))
@@ -65,7 +67,7 @@ def test_the_answer_is_the_sum_of_the_calls_wherever_they_are(ledgers, drawn, se
         for place, (team, tries, seconds) in enumerate(drawn)
     ]
     store.record(calls[:sealed])
-    Lake(directory).seal(store, FAR)
+    lake_at(directory).seal(store, FAR)
     store.record(calls)
     question = Question(by=("team", "model"))
     assert answered(question, directory, store) == expected(
@@ -90,24 +92,24 @@ def test_days_on_which_clocks_change_have_23_and_25_hours(ledgers):
     for day, hours in ((datetime(2026, 3, 29, tzinfo=zone), 23), (datetime(2026, 10, 25, tzinfo=zone), 25)):
         first = to_ns(day)
         store.record(call(f"{day:%m%d}-{n}", seconds=(first - START_NS) // 10**9 + n * 3_600) for n in range(26))
-        Lake(ledgers.directory).seal(store, FAR + 10**18)
+        lake_at(ledgers.directory).seal(store, FAR + 10**18)
         until = to_ns(day.replace(day=day.day + 1))
-        found = ask(Question(by=("day",), zone=zone.key, since_ns=first), Lake(ledgers.directory), store)
+        found = ask(Question(by=("day",), zone=zone.key, since_ns=first), lake_at(ledgers.directory), store)
         assert found[0].counts["calls"] == hours
         each_hour = Question(by=("hour",), zone=zone.key, since_ns=first, until_ns=until)
-        assert [line.counts["calls"] for line in ask(each_hour, Lake(ledgers.directory), store)] == [1] * hours
+        assert [line.counts["calls"] for line in ask(each_hour, lake_at(ledgers.directory), store)] == [1] * hours
 
 
 def test_bounds_and_values_are_the_same_in_the_lake_and_beside_it(ledgers):
     store = ledgers.open()
     store.record(call(f"c{n}", attempt(cost=10**n), seconds=n * 1_800, tags={"team": "ab"[n % 2]}) for n in range(6))
-    lake = Lake(ledgers.directory)
+    lake = lake_at(ledgers.directory)
     since, until = START_NS + 1_800 * 10**9, START_NS + 5 * 1_800 * 10**9
     questions = [Question(since_ns=since, until_ns=until), Question(by=("team",), where={"team": "b"}, since_ns=since)]
     before = [ask(question, lake, store) for question in questions]
     lake.seal(store, FAR)
-    assert [ask(question, Lake(ledgers.directory), store) for question in questions] == before
-    assert [ask(question, Lake(ledgers.directory), None) for question in questions] == before
+    assert [ask(question, lake_at(ledgers.directory), store) for question in questions] == before
+    assert [ask(question, lake_at(ledgers.directory), None) for question in questions] == before
     assert [line.counts["cost_nanousd"] for line in before[0]] == [11_110]
     assert [(line.keys, line.counts["cost_nanousd"]) for line in before[1]] == [(("b",), 101_010)]
 
@@ -115,7 +117,7 @@ def test_bounds_and_values_are_the_same_in_the_lake_and_beside_it(ledgers):
 def test_a_failed_try_counts_and_its_call_is_of_the_last_one(ledgers):
     store = ledgers.open()
     store.record([call("a", FAILED, attempt(2, route="pool", cost=None))])
-    found = {line.keys[0]: line.counts for line in ask(Question(by=("upstream",)), Lake(ledgers.directory), store)}
+    found = {line.keys[0]: line.counts for line in ask(Question(by=("upstream",)), lake_at(ledgers.directory), store)}
     assert (found["api"]["calls"], found["api"]["failed"], found["api"]["attempts"]) == (0, 1, 1)
     assert (found["pool"]["calls"], found["pool"]["unpriced"], found["pool"]["cost_nanousd"]) == (1, 1, 0)
 
@@ -130,4 +132,4 @@ def test_what_cannot_be_asked_is_refused(fields):
 
 def test_where_there_is_nothing_nothing_is_answered(tmp_path):
     with pytest.raises(NotEnoughData, match="there is no ledger"):
-        ask(Question(), Lake(tmp_path), None)
+        ask(Question(), lake_at(tmp_path), None)

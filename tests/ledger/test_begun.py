@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from baseload.errors import LedgerUnavailable
 from baseload.ledger.begun import BLOCK_BYTES, FIRST_BYTES, BegunFile, begun_path, encoded, half_of, read_begun
 from baseload.ledger.drain import recover
+from baseload.ledger.held import Held
 from baseload.ledger.hot import open_store
 from baseload.ledger.spool import Spool, spool_folder
 from baseload.load.calls import Evidence, Status
@@ -113,6 +114,20 @@ def test_what_another_version_left_is_set_aside(tmp_path, store):
     assert recorded(tmp_path) == {"under way": ""}
     [damaged] = spool_folder(tmp_path).iterdir()
     assert msgspec.json.decode(damaged.read_bytes())["offset"] == BLOCK_BYTES
+
+
+def test_reservations_take_all_their_room_at_once(tmp_path):
+    """A page of a sparse file that finds no block on a full disk ends the process with SIGBUS."""
+    held = Held(tmp_path, "w")
+    assert held.path.stat().st_blocks * 512 >= held.path.stat().st_size
+    held.close()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (BLOCK_BYTES, limits[1]))
+    try:
+        with pytest.raises(LedgerUnavailable, match="cannot be made"):
+            Held(tmp_path, "another")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_without_room_nothing_is_kept_and_it_is_said(tmp_path, monkeypatch):

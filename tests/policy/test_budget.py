@@ -211,6 +211,12 @@ def test_a_tier_that_is_asked_for_and_has_no_price_is_none():
     assert dearest(replace(offer(), provider="own"), (NOON,), "priority") is not None, "hours cost what they cost"
 
 
+def test_what_a_request_only_names_is_as_long_as_the_book_says_that_a_prompt_can_be():
+    known = dearest(replace(offer(), context_tokens=200_000), (NOON,))
+    assert worst_of(budget(usd=None, tokens=5), Demand(10, cap=1, beyond=True), route(), known) == 200_001
+    assert worst_of(budget(usd=None, tokens=5), Demand(300_000, cap=1), route(), known) == 300_001
+
+
 def test_embeddings_answer_nothing():
     assert bounds(Demand(77), route(), Operation.EMBEDDINGS) == (77, 0)
 

@@ -26,6 +26,7 @@ _FITS = Decimal("0.005")
 # What must be left of the days' gaps under another clock for it to be believed.
 _CLOCK = Decimal("0.2")
 _NOTHING = Decimal(0)
+_BATCH = "batch"
 _UNUSED = Usage()
 
 
@@ -167,6 +168,18 @@ class _Cell:
     tokens: int = 0
     stated_tokens: int | None = None
     lines: list[Decimal] = field(default_factory=list)
+    batched: list[Decimal] = field(default_factory=list)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both sides say the same."""
+        return bool(self.lines and self.calls) and _near(self.metered, self.invoice)
+
+    @property
+    def halved(self) -> bool:
+        """Whether lines that the invoice calls batch are half of what they were metered at: no book need say so."""
+        whole = exact_sum((self.invoice, *self.batched))
+        return bool(self.batched) and _near(self.metered, whole)
 
     @property
     def invoice(self) -> Decimal:
@@ -200,9 +213,13 @@ class _Days:
         self.start = start
         self.invoiced: dict[str, list[Decimal]] = defaultdict(list)
         self.lines: dict[tuple[str, str], list[Decimal]] = defaultdict(list)
+        self.batched: dict[tuple[str, str], list[Decimal]] = defaultdict(list)
         for each in lines:
             if each.model and _usd(each) >= 0:
-                self.lines[self.of(each.start_ns), canonical(each.model)].append(_usd(each))
+                place = self.of(each.start_ns), canonical(each.model)
+                self.lines[place].append(_usd(each))
+                if each.processing == _BATCH:
+                    self.batched[place].append(_usd(each))
                 self.invoiced[self.of(each.start_ns)].append(_usd(each))
 
     def of(self, at_ns: int) -> str:
@@ -245,6 +262,7 @@ def _cells(
 
     for (day, model), lines in days.lines.items():
         cell(day, model).lines += lines
+        cell(day, model).batched += days.batched.get((day, model), [])
     for each in moved:
         cell(days.of(each.hour_ns + clock * HOUR_NS), canonical(each.model)).add(each)
     for said in stated:
@@ -265,18 +283,19 @@ def _causes(cells: Sequence[_Cell], lines: Sequence[Statement]) -> list[Explaine
             cause = Cause.CREDITS if money < 0 else Cause.OTHER
             parts[cause].append(money)
             seen[cause].append(each.item or each.model or "no words")
-    steady = _steady(cells)
+    steady, agreed = _steady(cells), _agreed(cells)
     for cell in cells:
         if cell.gap:
-            cause = _cause(cell, steady)
+            cause = _cause(cell, steady, cell.day < agreed.get(cell.model, ""))
             parts[cause].append(cell.gap)
             ratio = f" (x {cell.invoice / cell.metered:.3f})" if cause is Cause.PRICE and cell.metered else ""
             seen[cause].append(f"{cell.model} on {cell.day}{ratio}")
     return [Explained(cause, exact_sum(figures), _where(seen[cause])) for cause, figures in parts.items()]
 
 
-def _cause(cell: _Cell, steady: frozenset[str]) -> Cause:
-    """The one cause of a cell's gap, tried in the order of how sure its sign is."""
+def _cause(cell: _Cell, steady: frozenset[str], agreed_later: bool) -> Cause:
+    """The one cause of a cell's gap, tried in the order of how sure its sign is. `agreed_later`: on a later day both
+    sides are the same for this model, so that its price was not another one."""
     if not cell.lines:
         return Cause.UNBILLED
     if not cell.calls:
@@ -285,17 +304,33 @@ def _cause(cell: _Cell, steady: frozenset[str]) -> Cause:
         return Cause.ROUNDING
     if cell.unpriced:
         return Cause.UNPRICED
-    if cell.fits(cell.batch):
+    if cell.halved or cell.fits(cell.batch):
         return Cause.BATCH
     if cell.fits(cell.uncached):
         return Cause.CACHED
-    if cell.stated_tokens is not None:
-        share = Decimal(cell.tokens) / cell.stated_tokens if cell.stated_tokens else Decimal(2)
-        if share < 1 - _FITS and cell.gap > 0:
-            return Cause.MISSING
-        if abs(share - 1) <= _FITS:
-            return Cause.PRICE
-    return Cause.PRICE if cell.model in steady else Cause.UNEXPLAINED
+    if cell.model in steady:
+        return _by_tokens(cell) or Cause.PRICE
+    later = (Cause.MISSING if cell.gap > 0 else Cause.UNBILLED) if agreed_later else Cause.UNEXPLAINED
+    return _by_tokens(cell) or later
+
+
+def _by_tokens(cell: _Cell) -> Cause | None:
+    """What the provider's own count of tokens says; None where it counted none, or other ones than these."""
+    if cell.stated_tokens is None:
+        return None
+    share = Decimal(cell.tokens) / cell.stated_tokens if cell.stated_tokens else Decimal(2)
+    if share < 1 - _FITS and cell.gap > 0:
+        return Cause.MISSING
+    return Cause.PRICE if abs(share - 1) <= _FITS else None
+
+
+def _agreed(cells: Sequence[_Cell]) -> dict[str, str]:
+    """The last day on which both sides say the same, by model."""
+    found: dict[str, str] = {}
+    for cell in cells:
+        if cell.agrees:
+            found[cell.model] = max(cell.day, found.get(cell.model, ""))
+    return found
 
 
 def _steady(cells: Sequence[_Cell]) -> frozenset[str]:

@@ -1,8 +1,10 @@
-"""`baseload budget`: where every cap stands, and to set, remove or reset one. Acts (budgets.json, the ledger)."""
+"""`baseload budget`: where every cap stands, and to set, remove or reset one. Acts (the ledger, its copy)."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from baseload.gateway.budget_status import BudgetStatus
 
 DEFAULT_CONFIG = Path("baseload.yaml")
+MOST_ROWS = 20
+"""Values of one budget's tag that a table shows."""
 Json = Annotated[bool, typer.Option("--json", help="One JSON document, schema baseload.budget/1.")]
 Config = Annotated[Path, typer.Option("--config", "-c", help="The configuration that `baseload serve` runs on.")]
 Name = Annotated[str, typer.Argument(help="The budget's name.")]
@@ -34,14 +38,14 @@ def list_budgets(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
         say("no budgets: nothing limits what is spent")
         hint("baseload budget set NAME --usd 10 --per day")
         return
-    table("", ("name", "counts", "per", ">cap", ">spent", ">reserved", ">left", "mode"), [_row(each) for each in found])
+    _table(found)
 
 
 @app.command("show")
 def show(name: Name, config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
-    """One budget in its present window."""
+    """One budget in its present window; one for each value of a tag, at every value."""
     now = time.time_ns()
-    _say(_book(config).statuses(now, name)[0], now, json=json)
+    _say(_book(config).statuses(now, name), now, json=json)
 
 
 @app.command("set")
@@ -54,6 +58,10 @@ def set_budget(
     match: Annotated[
         list[str] | None, typer.Option(help="What it counts, as in team=web or upstream=openai; without any: all.")
     ] = None,
+    each: Annotated[
+        str | None, typer.Option(help="A tag, as in customer or key: one such cap for each of its values.")
+    ] = None,
+    values: Annotated[int | None, typer.Option(help="How many values have one; all others share one.")] = None,
     mode: Annotated[str | None, typer.Option(help="block, downgrade or warn.")] = None,
     zone: Annotated[str | None, typer.Option(help="Where its days begin, as in Europe/Berlin.")] = None,
     instead: Annotated[str | None, typer.Option(help="The model or alias that a downgrade asks for.")] = None,
@@ -68,6 +76,8 @@ def set_budget(
         "requests": requests,
         "per": per,
         "match": dict(_pair(each) for each in match) if match else None,
+        "each": each,
+        "values": values,
         "mode": mode,
         "zone": zone,
         "instead": instead,
@@ -76,7 +86,7 @@ def set_budget(
     book = _book(config)
     book.set(name, {field: value for field, value in given.items() if value is not None})
     now = time.time_ns()
-    _say(book.statuses(now, name)[0], now, json=json)
+    _say(book.statuses(now, name), now, json=json)
 
 
 @app.command("remove")
@@ -87,10 +97,15 @@ def remove(name: Name, config: Config = DEFAULT_CONFIG) -> None:
 
 
 @app.command("reset")
-def reset(name: Name, config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
+def reset(
+    name: Name,
+    value: Annotated[str | None, typer.Option(help="Only this value of its tag.")] = None,
+    config: Config = DEFAULT_CONFIG,
+    json: Json = False,
+) -> None:
     """Let a budget begin anew now: what was spent counts no more. The ledger keeps every call."""
     now = time.time_ns()
-    _say(_book(config).reset(name, now), now, json=json)
+    _say(_book(config).reset(name, now, value), now, json=json)
 
 
 def _book(config: Path) -> BudgetBook:
@@ -107,26 +122,49 @@ def _book(config: Path) -> BudgetBook:
     return BudgetBook(place.directory, place.store, place.budgets)
 
 
-def _say(status: BudgetStatus, now_ns: int, *, json: bool) -> None:
+def _say(statuses: tuple[BudgetStatus, ...], now_ns: int, *, json: bool) -> None:
+    first = statuses[0]
     if json:
-        print_json({"schema": "baseload.budget/1", "budget": status.shown(now_ns)})
+        document: dict[str, object] = {"schema": "baseload.budget/1", "budget": first.shown(now_ns)}
+        if first.budget.each:
+            document["values"] = [each.shown(now_ns) for each in statuses]
+        print_json(document)
         return
-    for field, value in status.shown(now_ns).items():
+    if len(statuses) > 1:
+        _table(statuses)
+        return
+    for field, value in first.shown(now_ns).items():
         said = value
         if isinstance(value, dict):
             said = ", ".join(f"{name}={found}" for name, found in value.items()) or "everything"
         say(f"{field:16}{'-' if said is None else said}")
 
 
+def _table(statuses: Sequence[BudgetStatus]) -> None:
+    """Of a budget with many values, those that have spent most."""
+    seen: Counter[str] = Counter()
+    rows = []
+    for each in statuses:
+        seen[each.budget.name] += 1
+        if seen[each.budget.name] <= MOST_ROWS:
+            rows.append(_row(each))
+    table("", ("name", "counts", "per", ">cap", ">spent", ">reserved", ">left", "mode"), rows)
+    for name, count in seen.items():
+        if count > MOST_ROWS:
+            hint(f"{count - MOST_ROWS:,} more values of {name}: baseload budget show {name} --json")
+
+
 def _row(status: BudgetStatus) -> tuple[str, ...]:
     from baseload.policy.budget import said
 
     budget = status.budget
-    counts = ", ".join(f"{name}={value}" for name, value in budget.match.items()) or "everything"
+    counts = ", ".join(f"{name}={value}" for name, value in budget.match.items())
+    if budget.each:
+        counts = ", ".join(filter(None, (counts, f"each {budget.each}")))
     amounts = (status.limit, status.spent, status.reserved, max(0, status.limit - status.spent))
     return (
-        budget.name,
-        counts,
+        status.title,
+        counts or "everything",
         budget.per.value,
         *(said(budget, amount) for amount in amounts),
         budget.mode.value,

@@ -163,7 +163,8 @@ class Admin:
                 found = await asyncio.to_thread(book.statuses, now, *names)
                 shown = [each.shown(now) for each in found]
                 if names:
-                    return {"schema": "baseload.budget/1", "budget": shown[0]}
+                    values = {"values": shown} if found[0].budget.each else {}
+                    return {"schema": "baseload.budget/1", "budget": shown[0], **values}
                 return {"schema": "baseload.budget.list/1", "budgets": shown}
             case "PUT", [name]:
                 await asyncio.to_thread(book.set, name, _fields(request))
@@ -176,7 +177,7 @@ class Admin:
                 remedy = "Use GET /admin/budgets, PUT or DELETE /admin/budgets/NAME, POST /admin/budgets/NAME/reset."
                 raise _No(404, "unknown_path", f"{method} {request.path} is not possible", remedy)
         log.info("budget %s was changed: %s", rest[0], method)
-        [status] = await asyncio.to_thread(book.statuses, now, rest[0])
+        status, *_ = await asyncio.to_thread(book.statuses, now, rest[0])
         return {"schema": "baseload.budget/1", "budget": status.shown(now)}
 
     def _upstreams(self) -> Mapping[str, object]:

@@ -1,20 +1,21 @@
 """The budgets of one ledger for those who look after them: seen, set, removed, begun anew. Acts (a file, the ledger).
 
-The admin API and `baseload budget` do the same through this. What is set holds at every worker on the data directory
-within a second or two; with several gateways on one database, set it at each, or in the configuration they share.
+The admin API and `baseload budget` do the same through this. What is set stands in the ledger: it holds at every worker
+of this gateway within a second or two, and within four at every other gateway on the same database.
 """
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
 
-from baseload.errors import BadInput, NotEnoughData
+from baseload.errors import BadInput, LedgerUnavailable, NotEnoughData
 from baseload.gateway.budget_status import BudgetStatus, statuses
 from baseload.gateway.budgetfile import BudgetFile, in_force
-from baseload.ledger.hot import open_store
+from baseload.ledger.definitions import Change, change_definitions, read_definitions
+from baseload.ledger.hot import HotStore, open_store
 from baseload.ledger.leases import Leases
 from baseload.policy.budget import Budget
 from baseload.settings import check_zone
@@ -32,7 +33,7 @@ class BudgetBook:
     @property
     def budgets(self) -> tuple[Budget, ...]:
         """Those in force."""
-        return in_force(self._configured, self.file.read())
+        return in_force(self._configured, self._set())
 
     def statuses(self, now_ns: int, name: str = "") -> tuple[BudgetStatus, ...]:
         """Where all of them stand, or one. Raises BadInput for a name that none has, LedgerUnavailable."""
@@ -40,7 +41,7 @@ class BudgetBook:
         if name and not budgets:
             raise self._unknown(name)
         try:
-            store = open_store(self._directory, self._store, read_only=True)
+            store = self._read_only()
         except NotEnoughData:
             return statuses(budgets, None, self._directory, now_ns)
         with closing(store):
@@ -60,24 +61,44 @@ class BudgetBook:
             remedy = "Give `per`, one of usd, tokens and requests, and what else docs/reference/settings.md says."
             raise BadInput(f"{name!r} cannot be a budget like that: {error}", remedy=remedy) from error
         check_zone(budget)
-        self.file.set(budget)
+        self._change(lambda all_: (*(each for each in all_ if each.name != name), budget))
         return budget
 
     def remove(self, name: str) -> bool:
         """Forget what was set: True when the configuration's own budget of that name is in force again. Raises BadInput
         when nothing was set."""
-        if all(budget.name != name for budget in self.file.read()):
+        if all(budget.name != name for budget in self._set()):
             where = "stands in the configuration alone" if self._known(name) else "is not there"
             raise BadInput(f"the budget {name!r} {where}", remedy="See them all: baseload budget list.")
-        self.file.remove(name)
+        self._change(lambda all_: tuple(each for each in all_ if each.name != name))
         return self._known(name)
 
-    def reset(self, name: str, now_ns: int) -> BudgetStatus:
-        """Let a budget begin anew in its present window: what was spent counts no more, what is reserved does."""
-        [before] = self.statuses(now_ns, name)
+    def reset(self, name: str, now_ns: int, value: str | None = None) -> tuple[BudgetStatus, ...]:
+        """Let a budget begin anew in its present window, for one value of its tag or for all: what was spent counts no
+        more, what is reserved does."""
+        places = [each.place for each in self.statuses(now_ns, name) if value is None or each.value == value]
+        if not places:
+            raise BadInput(
+                f"{name} has counted nothing for {value!r}", remedy=f"See its values: baseload budget show {name}."
+            )
         with closing(open_store(self._directory, self._store)) as store:
-            Leases(store).forgive([before.place])
-        return self.statuses(now_ns, name)[0]
+            Leases(store).forgive(places)
+        return self.statuses(now_ns, name)
+
+    def _set(self) -> tuple[Budget, ...]:
+        """What was set: as the ledger says, or this machine's copy where it says nothing or cannot be read."""
+        with suppress(NotEnoughData, LedgerUnavailable), closing(self._read_only()) as store:
+            found = read_definitions(store)
+            self.file.keep(found.budgets, found.version)
+        return self.file.read()
+
+    def _change(self, change: Change) -> None:
+        with closing(open_store(self._directory, self._store)) as store:
+            after = change_definitions(store, change, self.file.read())
+        self.file.keep(after.budgets, after.version)
+
+    def _read_only(self) -> HotStore:
+        return open_store(self._directory, self._store, read_only=True)
 
     def _known(self, name: str) -> bool:
         return any(budget.name == name for budget in self._configured)

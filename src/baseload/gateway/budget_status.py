@@ -19,14 +19,16 @@ from baseload.ledger.accounts import Account, Place
 from baseload.ledger.held import reserved
 from baseload.ledger.leases import Leases
 from baseload.ledger.spool import spool_folder
-from baseload.policy.budget import Budget, Per, Unit, Window, window
+from baseload.policy.budget import EACH, Budget, Per, Unit, Window, value_of, window
 from baseload.units import usd
 
 
 class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One budget in its present window. Amounts are nano-dollars, tokens or requests."""
+    """One budget in its present window, or one value of its tag there. Amounts are nano-dollars, tokens or requests."""
 
     budget: Budget
+    account: str
+    value: str | None = None
     span: Window
     limit: int
     spent: int
@@ -36,7 +38,12 @@ class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> Place:
-        return self.budget.account, self.span.start_ns
+        return self.account, self.span.start_ns
+
+    @property
+    def title(self) -> str:
+        """What people call it: `acme`, or `customers[acme]`."""
+        return self.budget.name if self.value is None else f"{self.budget.name}[{self.value}]"
 
     @property
     def free(self) -> int:
@@ -66,6 +73,7 @@ class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
             "unit": self.budget.unit.value,
             "per": self.budget.per.value,
             "match": self.budget.match,
+            **({"each": self.budget.each, "value": self.value} if self.budget.each else {}),
             "mode": self.budget.mode.value,
             "zone": self.budget.zone,
             **{name: self._amount(amount) for name, amount in amounts.items()},
@@ -82,12 +90,25 @@ class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
 def statuses(
     budgets: Sequence[Budget], leases: Leases | None, directory: Path, now_ns: int
 ) -> tuple[BudgetStatus, ...]:
-    """Where budgets stand; without `leases` nothing was ever spent. Raises LedgerUnavailable."""
+    """Where budgets stand, one that has a cap for each value at every value that there is, the most spent first;
+    without `leases` nothing was ever spent. Raises LedgerUnavailable."""
     spans = {budget.account: window(budget, now_ns, zone_of(budget)) for budget in budgets}
-    places = [(name, span.start_ns) for name, span in spans.items()]
-    found: Mapping[Place, Account] = leases.standing(places) if leases is not None and places else {}
-    held = reserved(spool_folder(directory)) if places else {}
-    return tuple(_status(budget, spans[budget.account], found, held) for budget in budgets)
+    single = [(budget.account, spans[budget.account].start_ns) for budget in budgets if not budget.each]
+    accounts: Mapping[Place, Account] = leases.standing(single) if leases is not None and single else {}
+    held = reserved(spool_folder(directory)) if budgets else {}
+    found: list[BudgetStatus] = []
+    for budget in budgets:
+        span = spans[budget.account]
+        if not budget.each:
+            place = (budget.account, span.start_ns)
+            found.append(_status(budget, span, accounts.get(place) or _new(place, budget), held))
+            continue
+        every = leases.family(budget.account + EACH, span.start_ns) if leases is not None else []
+        each = [_status(budget, span, account, held) for account in every]
+        found += sorted(each, key=lambda status: -status.spent)
+        if not each:
+            found.append(_status(budget, span, _new((budget.account, span.start_ns), budget), held))
+    return tuple(found)
 
 
 def zone_of(budget: Budget) -> tzinfo:
@@ -95,15 +116,19 @@ def zone_of(budget: Budget) -> tzinfo:
     return UTC if budget.zone == "UTC" else ZoneInfo(budget.zone)
 
 
-def _status(budget: Budget, span: Window, found: Mapping[Place, Account], held: Mapping[Place, int]) -> BudgetStatus:
-    place = (budget.account, span.start_ns)
-    account = found.get(place) or Account(place, budget.limit, 0, 0, 0, 0)
+def _new(place: Place, budget: Budget) -> Account:
+    return Account(place, budget.limit, 0, 0, 0, 0)
+
+
+def _status(budget: Budget, span: Window, account: Account, held: Mapping[Place, int]) -> BudgetStatus:
     return BudgetStatus(
         budget=budget,
+        account=account.place[0],
+        value=value_of(account.place[0]),
         span=span,
         limit=budget.limit,
         spent=account.spent,
-        reserved=held.get(place, 0),
+        reserved=held.get(account.place, 0),
         lent=account.leased,
         forfeited=account.forfeited,
     )

@@ -1,17 +1,18 @@
-"""Budgets that were set while the gateway runs, beside those of the configuration. Acts (a file).
+"""This machine's copy of the budgets that were set while the gateway runs. Acts (a file).
 
-    <data_dir>/budgets.json        {"schema": "baseload.budgets/1", "budgets": [...]}
+    <data_dir>/budgets.json        {"schema": "baseload.budgets/1", "version": 3, "budgets": [...]}
     <data_dir>/budgets.json.lock   held with flock while a change is made
 
-A budget there stands before the one of the same name in the configuration. Every worker looks once a second whether the
-file has changed.
+They are set in the ledger (`ledger/definitions.py`), which all gateways on it share. The copy is what workers look at
+once a second, and what counts while the ledger cannot be reached. A budget there stands before the one of the same name
+in the configuration.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +30,7 @@ Stamp = tuple[int, int, int] | None
 class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema: str
     budgets: tuple[Budget, ...]
+    version: int = 0
 
 
 def in_force(configured: tuple[Budget, ...], stored: tuple[Budget, ...]) -> tuple[Budget, ...]:
@@ -55,10 +57,27 @@ class BudgetFile:
 
     def read(self) -> tuple[Budget, ...]:
         """Every budget; none when there is no file. Raises BadConfig naming the file."""
+        return self._read().budgets
+
+    def keep(self, budgets: tuple[Budget, ...], version: int) -> bool:
+        """Keep what was set, unless something newer is kept already; whether it was. Raises BadConfig."""
+        try:
+            if self._read().version >= version:
+                return False
+            with self._locked():
+                if self._read().version >= version:
+                    return False
+                self._write(_Stored(SCHEMA, budgets, version))
+        except OSError as error:
+            remedy = "Give this user the right to write there, or name another data_dir."
+            raise BadConfig(f"cannot write {self.path}: {error.strerror}", remedy=remedy) from error
+        return True
+
+    def _read(self) -> _Stored:
         try:
             stored = msgspec.json.decode(self.path.read_bytes(), type=_Stored)
         except FileNotFoundError:
-            return ()
+            return _Stored(SCHEMA, ())
         except OSError as error:
             raise BadConfig(f"cannot read {self.path}: {error.strerror}", remedy="Make it readable.") from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -66,23 +85,7 @@ class BudgetFile:
         if stored.schema != SCHEMA:
             raise self._broken(f"its schema is {stored.schema!r}, not {SCHEMA!r}")
         check_budgets(stored.budgets)
-        return stored.budgets
-
-    def set(self, budget: Budget) -> None:
-        """Keep a budget, in place of the one of its name."""
-        self._change(lambda all_: (*(each for each in all_ if each.name != budget.name), budget))
-
-    def remove(self, name: str) -> None:
-        """Forget a budget: the configuration's own of that name, where there is one, is in force again."""
-        self._change(lambda all_: tuple(each for each in all_ if each.name != name))
-
-    def _change(self, change: Callable[[tuple[Budget, ...]], tuple[Budget, ...]]) -> None:
-        try:
-            with self._locked():
-                self._write(change(self.read()))
-        except OSError as error:
-            remedy = "Give this user the right to write there, or name another data_dir."
-            raise BadConfig(f"cannot write {self.path}: {error.strerror}", remedy=remedy) from error
+        return stored
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -94,10 +97,10 @@ class BudgetFile:
         finally:
             os.close(lock)
 
-    def _write(self, budgets: tuple[Budget, ...]) -> None:
+    def _write(self, stored: _Stored) -> None:
         """Whole or not at all."""
         half = self.path.with_name(FILE + ".half")
-        text = msgspec.json.format(msgspec.json.encode(_Stored(SCHEMA, budgets), order="deterministic"), indent=2)
+        text = msgspec.json.format(msgspec.json.encode(stored, order="deterministic"), indent=2)
         with half.open("wb") as file:
             file.write(text + b"\n")
             file.flush()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from baseload.gateway.shares import Ending, Share, Shares, Wanted
 from baseload.load.calls import Attempt, Charge
 from baseload.load.facts import Facts
-from baseload.policy.budget import Budget, Demand, Mode, actual, refusal, said
+from baseload.policy.budget import Budget, Demand, Mode, actual, refusal, said, value_of
 from baseload.policy.demand import demand_of
 from baseload.policy.policy import Route
 from baseload.wire.asked import Asked
@@ -44,7 +44,9 @@ class Short:
     @property
     def message(self) -> str:
         """For the client."""
-        return refusal(self.budget, self.share.standing(), self.need or 0, self.share.span, self.share.zone)
+        share, value = self.share, value_of(self.share.place[0])
+        title = "" if value is None else f"{self.budget.name}[{value}]"
+        return refusal(self.budget, share.standing(), self.need or 0, share.span, share.zone, title)
 
 
 class Hold:

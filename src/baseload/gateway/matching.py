@@ -120,16 +120,12 @@ class Matching:
 
     def of(self, snapshot: Snapshot, facts: Facts, route: Route, now_ns: int) -> Match:
         """What counts a request on a route, at prices of now."""
-        get = facts.tags.get
-        key = (route.name, facts.bucket, *[get(name) for name in self._tags])
+        key = (route.name, facts.bucket, *map(facts.tags.get, self._tags))
         found = self._known.get(key)
-        if (
-            found is not None
-            and found.start_ns <= facts.at_ns < found.end_ns
-            and found.start_ns <= now_ns < found.end_ns
-            and found.snapshot is snapshot
-        ):
-            return found
+        if found is not None and found.snapshot is snapshot:
+            start, end, at = found.start_ns, found.end_ns, facts.at_ns
+            if start <= at < end and start <= now_ns < end:
+                return found
         found = self._found(snapshot, facts, route, now_ns)
         if len(self._known) >= MOST_KNOWN:
             self._known.clear()

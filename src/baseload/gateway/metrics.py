@@ -94,7 +94,7 @@ BREAKER = Family(
 UNWRITTEN = Family(
     "baseload_unwritten_requests",
     "counter",
-    "Calls that could not be written to the ledger: their answers were withheld.",
+    "Calls that could not be written down when they ended: their answers were withheld, and they are tried again.",
 )
 BEHIND = Family("baseload_ledger_behind_bytes", "gauge", "Bytes in the spools that are not in the ledger yet.")
 LOST = Family(

@@ -183,7 +183,7 @@ class Table:
         good = os.fstat(self._fd).st_size == _SIZE and os.pread(self._fd, len(_MAGIC), 0) == _MAGIC
         if not good:
             os.ftruncate(self._fd, 0)
-            os.ftruncate(self._fd, _SIZE)
+            os.posix_fallocate(self._fd, 0, _SIZE)  # a page without a block kills who writes to it
             os.pwrite(self._fd, _MAGIC, 0)
         return mmap.mmap(self._fd, _SIZE)
 

@@ -30,6 +30,7 @@ from baseload.gateway.metrics import Metrics
 from baseload.gateway.port import reserved
 from baseload.gateway.reload import PATH, Report, Stamp, changed, keeping_fixed, stamp
 from baseload.gateway.run import Console, Serving, ledger_state, recovered
+from baseload.gateway.sealing import Sealing
 from baseload.gateway.telling import Telling
 from baseload.gateway.watch import Watch
 from baseload.gateway.worker import Orders
@@ -128,6 +129,9 @@ class Supervisor:
         watch = Watch(self._status.loaded, self._telling, self._status)
         self._stack.push_async_callback(watch.stop)
         watch.start()
+        sealing = Sealing(lambda: self._status.loaded.settings, settings.clock)
+        self._stack.push_async_callback(sealing.stop)
+        sealing.start()
         self._status.phase = "serving"
 
     async def stop(self) -> None:

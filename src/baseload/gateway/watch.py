@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from decimal import Decimal
@@ -29,6 +30,7 @@ from baseload.gateway.metrics import Samples
 from baseload.gateway.telling import Telling
 from baseload.gateway.upstream import AttemptFailed, Client
 from baseload.ledger.accounts import Place
+from baseload.ledger.definitions import read_definitions
 from baseload.ledger.hot import HotStore, open_store
 from baseload.ledger.leases import Leases
 from baseload.policy.budget import Budget, Per, Unit, said
@@ -40,6 +42,10 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 EXPIRE_LOOKS = 30
 """How many looks there are between two at leases that nobody has renewed."""
+MOST_SHOWN = 100
+"""Values of one budget's tag that the metrics show."""
+MOST_HEARD = 100_000
+"""What was told is remembered here; beyond so much of it the ledger is asked again."""
 KEPT_NS = 62 * HOURS_PER_DAY * SECONDS_PER_HOUR * NANOSECONDS_PER_SECOND
 """How long the accounts of minutes, hours and days are kept; those of months and totals stay."""
 _WEBHOOK = Timeouts(connect=3.0, first_byte=10.0, idle=10.0)
@@ -87,12 +93,18 @@ class Watch:
 
     def samples(self) -> Samples:
         """What the metrics say of budgets."""
-        usd = [each for each in self._found if each.budget.unit is Unit.USD]
+        seen: Counter[str] = Counter()
+        shown = []
+        for each in self._found:  # the most spent come first
+            seen[each.budget.name] += 1
+            if seen[each.budget.name] <= MOST_SHOWN:
+                shown.append(each)
+        usd = [each for each in shown if each.budget.unit is Unit.USD]
         return {
-            metrics.BUDGET_LIMIT: {(each.budget.name,): each.limit for each in usd},
-            metrics.BUDGET_SPENT: {(each.budget.name,): each.spent for each in usd},
-            metrics.BUDGET_RESERVED: {(each.budget.name,): each.reserved for each in usd},
-            metrics.BUDGET_USED: {(each.budget.name,): each.share for each in self._found},
+            metrics.BUDGET_LIMIT: {(each.title,): each.limit for each in usd},
+            metrics.BUDGET_SPENT: {(each.title,): each.spent for each in usd},
+            metrics.BUDGET_RESERVED: {(each.title,): each.reserved for each in usd},
+            metrics.BUDGET_USED: {(each.title,): each.share for each in shown},
         }
 
     async def _watch(self) -> None:
@@ -116,11 +128,15 @@ class Watch:
     def _budgets(self, now_ns: int) -> list[Alert]:
         """In a thread: where budgets stand, and what is to be told of them for the first time."""
         settings = self._status.loaded.settings
-        budgets = in_force(settings.budgets, BudgetFile(settings.directory).read())
-        if not budgets:
+        file = BudgetFile(settings.directory)
+        if settings.store or settings.budgets or file.stamp() is not None:
+            self._store = self._store or open_store(settings.directory, settings.store)
+            said = read_definitions(self._store)
+            file.keep(said.budgets, said.version)
+        budgets = in_force(settings.budgets, file.read())
+        if not budgets or self._store is None:
             self._found = ()
             return []
-        self._store = self._store or open_store(settings.directory, settings.store)
         leases = Leases(self._store)
         self._looks += 1
         if self._looks % EXPIRE_LOOKS == 0:
@@ -145,32 +161,37 @@ class Watch:
         """Whether nobody has heard of it yet; asked of the ledger once."""
         if (place, about) in self._heard:
             return False
+        if len(self._heard) >= MOST_HEARD:
+            self._heard.clear()
         self._heard.add((place, about))
         return leases.first(place, about, now_ns)
 
     def _told(self, status: BudgetStatus, kind: str, mark: int, share: float, now_ns: int) -> Alert:
         budget: Budget = status.budget
-        spent = f"budget {budget.name} has spent {said(budget, status.spent)} of {said(budget, status.limit)}"
+        spent = f"budget {status.title} has spent {said(budget, status.spent)} of {said(budget, status.limit)}"
         ends = f" by {from_ns(status.span.end_ns):%Y-%m-%d %H:%M} UTC" if budget.per is not Per.TOTAL else ""
         pace = f"; at this pace {share:.0%} of it{ends}" if kind == "forecast" else f" ({share:.0%})"
         at, shown = from_ns(now_ns).isoformat(), status.shown(now_ns)
-        return Alert(about=f"{kind} {mark}", name=budget.name, message=spent + pace, at=at, budget=shown)
+        return Alert(about=f"{kind} {mark}", name=status.title, message=spent + pace, at=at, budget=shown)
 
     def _pools(self, now_ns: int) -> Iterator[Alert]:
         """Own pools that have served nothing for long, each time once."""
         settings = self._status.loaded.settings
         longest = settings.alerts.idle_minutes * SECONDS_PER_MINUTE * NANOSECONDS_PER_SECOND
         for upstream in settings.upstreams if longest else ():
+            if upstream.kind != "own":
+                continue
             hourly = hourly_usd(self._status.loaded, upstream.name)
             since = max(self._telling.last_ns.get(upstream.name, 0), self._began_ns)
-            if hourly is None or now_ns - since < longest or self._idle.get(upstream.name) == since:
+            if now_ns - since < longest or self._idle.get(upstream.name) == since:
                 continue
             self._idle[upstream.name] = since
-            burnt = hourly * Decimal(now_ns - since) / (SECONDS_PER_HOUR * NANOSECONDS_PER_SECOND)
-            message = (
-                f"own pool {upstream.name} has served nothing since {from_ns(since):%Y-%m-%d %H:%M} UTC: it costs "
-                f"${hourly:,.2f} an hour, ${burnt:,.2f} so far"
-            )
+            message = f"own pool {upstream.name} has served nothing since {from_ns(since):%Y-%m-%d %H:%M} UTC: "
+            if hourly is None:
+                message += "what it costs is not known; state its deployment and usd_per_gpu_hour"
+            else:
+                burnt = hourly * Decimal(now_ns - since) / (SECONDS_PER_HOUR * NANOSECONDS_PER_SECOND)
+                message += f"it costs ${hourly:,.2f} an hour, ${burnt:,.2f} so far"
             yield Alert(about="idle", name=upstream.name, message=message, at=from_ns(now_ns).isoformat())
 
     async def _send(self, webhook: str, alert: Alert) -> None:

@@ -7,10 +7,9 @@ overlap. Amounts are decimal strings in cents. The cost report leaves priority c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from baseload.imports.entry import Asked, Format, Item, Skipped, each_of
-from baseload.imports.fields import Row, count, hidden, mapping, moment, money, name, rows
+from baseload.imports.buckets import EMPTY, bucketed, dollars
+from baseload.imports.entry import Format, Item
+from baseload.imports.fields import Row, count, hidden, mapping, name
 from baseload.load.statements import Kind, Statement
 from baseload.usage import Usage
 
@@ -18,31 +17,14 @@ PROVIDER = "anthropic"
 _CENTS = 100
 
 
-def _read(row: Row, asked: Asked) -> Iterator[Item]:
-    if "results" not in row:
-        yield _line(row, row, asked)
-        return
-    found = rows(row["results"])
-    yield from each_of(found, lambda each: _line(row, each, asked))
-    if not found:
-        yield Skipped("a bucket without a line")
-
-
-def _line(bucket: Row, line: Row, asked: Asked) -> Item:
-    start_ns = moment(bucket.get("starting_at"), "starting_at", asked.zone)
-    end_ns = moment(bucket.get("ending_at"), "ending_at", asked.zone)
-    if end_ns <= start_ns:
-        raise ValueError("ending_at is not after starting_at")
+def _line(line: Row, start_ns: int, end_ns: int) -> Item:
     return _cost(line, start_ns, end_ns) if "amount" in line else _usage(line, start_ns, end_ns)
 
 
 def _cost(line: Row, start_ns: int, end_ns: int) -> Item:
-    cents = money(line.get("amount"), "amount")
-    currency = name(line.get("currency"), "currency")
-    if cents is None:
-        return Skipped("a bucket without a line")
-    if currency not in ("", "USD"):
-        raise ValueError(f"the amount is in {currency}, and only USD can be summed")
+    usd = dollars(line.get("amount"), line.get("currency"), _CENTS)
+    if usd is None:
+        return EMPTY
     words = [name(line.get(each), each) for each in ("description", "cost_type", "token_type", "context_window")]
     return Statement(
         source="anthropic-costs",
@@ -54,7 +36,7 @@ def _cost(line: Row, start_ns: int, end_ns: int) -> Item:
         project=name(line.get("workspace_id"), "workspace_id"),
         processing=_processing(line),
         item=", ".join(each for each in words if each),
-        usd=cents / _CENTS,
+        usd=usd,
     )
 
 
@@ -93,7 +75,7 @@ def _usage(line: Row, start_ns: int, end_ns: int) -> Statement:
 FORMAT = Format(
     name="anthropic",
     title="Anthropic's usage or cost report",
-    read=_read,
+    read=bucketed(("starting_at",), ("ending_at",), _line),
     into=("data",),
     columns=(frozenset({"starting_at"}), frozenset({"ending_at"})),
     unit="statements",

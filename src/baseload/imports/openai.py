@@ -7,50 +7,34 @@ A cost is in USD with as many digits as the file has; a credit is negative. An e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from baseload.imports.entry import Asked, Format, Item, Skipped, each_of
-from baseload.imports.fields import Row, count, hidden, mapping, moment, money, name, needed, rows
+from baseload.imports.buckets import EMPTY, bucketed, dollars
+from baseload.imports.entry import Format, Item
+from baseload.imports.fields import Row, count, hidden, mapping, name, needed
 from baseload.load.statements import Kind, Statement
 from baseload.usage import leaves
 
 PROVIDER = "openai"
-_USD = frozenset({"", "usd"})
 _TOKENS = ("input_tokens", "output_tokens", "num_model_requests")
 
 
-def _read(row: Row, asked: Asked) -> Iterator[Item]:
-    if "results" in row:
-        found = rows(row["results"])
-        yield from each_of(found, lambda each: _line(row, each, asked))
-        if not found:
-            yield Skipped("a bucket without a line")
-        return
-    yield _line(row, row, asked)
-
-
-def _line(bucket: Row, line: Row, asked: Asked) -> Item:
+def _line(line: Row, start_ns: int, end_ns: int) -> Item:
     """One line, of whichever kind it is."""
-    start_ns = moment(bucket.get("start_time") or bucket.get("start_time_iso"), "start_time", asked.zone)
-    end_ns = moment(bucket.get("end_time") or bucket.get("end_time_iso"), "end_time", asked.zone)
-    if end_ns <= start_ns:
-        raise ValueError("end_time is not after start_time")
     if "amount" in line or "amount_value" in line:
         return _cost(line, start_ns, end_ns)
     if all(line.get(each) in (None, "") for each in _TOKENS):
-        return Skipped("a bucket without a line")
+        return EMPTY
     return _usage(line, start_ns, end_ns)
 
 
 def _cost(line: Row, start_ns: int, end_ns: int) -> Item:
     amount = mapping(line.get("amount"))
-    value = line.get("amount_value") if "amount_value" in line else amount.get("value")
-    currency = name(line.get("amount_currency") if "amount_value" in line else amount.get("currency"), "currency")
-    usd = money(value, "amount")
+    flat = "amount_value" in line
+    usd = dollars(
+        line.get("amount_value") if flat else amount.get("value"),
+        line.get("amount_currency") if flat else amount.get("currency"),
+    )
     if usd is None:
-        return Skipped("a bucket without a line")
-    if currency.lower() not in _USD:
-        raise ValueError(f"the amount is in {currency}, and only USD can be summed")
+        return EMPTY
     item = name(line.get("line_item"), "line_item")
     return Statement(
         source="openai-costs",
@@ -102,7 +86,7 @@ def _usage(line: Row, start_ns: int, end_ns: int) -> Statement:
 FORMAT = Format(
     name="openai",
     title="OpenAI's usage or cost export",
-    read=_read,
+    read=bucketed(("start_time", "start_time_iso"), ("end_time", "end_time_iso"), _line),
     into=("data",),
     columns=(frozenset({"start_time", "start_time_iso"}), frozenset({"end_time", "end_time_iso"})),
     unit="statements",

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, timedelta
 
+from msgspec.structs import replace
+
 from baseload.imports.entry import Asked, Format, Item
 from baseload.imports.fields import Row, count, moment, money, name, needed, shown
 from baseload.load.statements import Kind, Statement
-from baseload.usage import leaves
+from baseload.usage import Usage, leaves
 
 PROVIDER = "openrouter"
 
@@ -25,39 +27,26 @@ def _read(row: Row, _: Asked) -> Iterator[Item]:
         raise ValueError(f"date is {shown(written)}, no day") from error
     start_ns, end_ns = moment(written, "date"), moment(end.isoformat(), "date")
     model = needed(row.get("model") or row.get("model_permaslug"), "model")
-    seller = name(row.get("provider_name"), "provider_name")
-    plain = leaves(
-        prompt=count(row.get("prompt_tokens"), "prompt_tokens"),
-        completion=count(row.get("completion_tokens"), "completion_tokens"),
-        reasoning=count(row.get("reasoning_tokens"), "reasoning_tokens"),
-    )
-    endpoint = name(row.get("endpoint_id"), "endpoint_id")
-    yield Statement(
+    used = Statement(
         source="openrouter-activity",
         provider=PROVIDER,
         kind=Kind.USAGE,
-        item=seller,
-        requests=count(row.get("requests"), "requests"),
-        usage=plain,
         start_ns=start_ns,
         end_ns=end_ns,
         model=model,
-        key=endpoint,
+        key=name(row.get("endpoint_id"), "endpoint_id"),
+        item=name(row.get("provider_name"), "provider_name"),
+        requests=count(row.get("requests"), "requests"),
+        usage=leaves(
+            prompt=count(row.get("prompt_tokens"), "prompt_tokens"),
+            completion=count(row.get("completion_tokens"), "completion_tokens"),
+            reasoning=count(row.get("reasoning_tokens"), "reasoning_tokens"),
+        ),
     )
     usd = money(row.get("usage"), "usage")
-    if usd is None:
-        return
-    yield Statement(
-        source="openrouter-activity",
-        provider=PROVIDER,
-        kind=Kind.COST,
-        item=seller,
-        usd=usd,
-        start_ns=start_ns,
-        end_ns=end_ns,
-        model=model,
-        key=endpoint,
-    )
+    yield used
+    if usd is not None:
+        yield replace(used, kind=Kind.COST, requests=None, usage=Usage(), usd=usd)
 
 
 FORMAT = Format(

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from baseload.errors import NotEnoughData
 from baseload.imports.storing import Storing
+from baseload.ledger import removed
 from baseload.ledger.hot import HotStore, open_store
 from baseload.ledger.rows import document
 from baseload.ledger.statements import Statements
@@ -44,14 +45,11 @@ class _Seen:
 
 
 def _new(store: HotStore, batch: Sequence[Call]) -> tuple[list[Call], int]:
-    """The calls that a store does not hold, and how many it holds with other content. The first one under an id is
-    kept, as always; it is told by its number, since a log that was priced anew has a million of them."""
+    """The calls that would be new to a store, and how many it holds with other content."""
     rows = store.rows(select(table.c.id, table.c.document).where(table.c.id.in_([call.id for call in batch])))
     kept = {row.id: row.document for row in rows}
-    fresh: dict[str, Call] = {}
-    for call in batch:
-        if call.id not in kept:
-            fresh.setdefault(call.id, call)
+    gone = removed.told(store, (call.id for call in batch))
+    fresh = {call.id: call for call in batch if call.id not in kept and call.id not in gone}
     changed = sum(call.id in kept and kept[call.id] != document(call) for call in batch)
     return list(fresh.values()), changed
 

@@ -294,10 +294,13 @@ def forgive(connection: Connection, places: Iterable[Place]) -> None:
 def forget(connection: Connection, before: Mapping[str, int]) -> None:
     """Remove accounts of budgets whose windows began before a moment, and that nobody holds a lease of."""
     for budget, start_ns in before.items():
-        held = select(leases.c.window_ns).where(leases.c.budget == budget, leases.c.amount != 0)
-        for table in (leases, alerts, accounts):
-            old = delete(table).where(table.c.budget == budget, table.c.window_ns < start_ns)
-            connection.execute(old.where(table.c.window_ns.not_in(held)))
+        for table in (alerts, accounts, leases):
+            name = table.c.budget
+            ours = (name == budget) | (func.substr(name, 1, len(budget) + 1) == budget + EACH)
+            lent = leases.alias()
+            held = select(lent.c.amount).where(lent.c.budget == name, lent.c.window_ns == table.c.window_ns)
+            old = delete(table).where(ours, table.c.window_ns < start_ns)
+            connection.execute(old.where(~held.where(lent.c.amount != 0).correlate(table).exists()))
     if before:
         connection.execute(delete(rounds).where(rounds.c.at_ns < min(before.values())))
 

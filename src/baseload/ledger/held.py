@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from baseload.errors import LedgerUnavailable
 from baseload.ledger.accounts import Place
 
 RECORD_BYTES = 512
@@ -47,13 +48,19 @@ class Held:
     `cells[record + AFTER]`. A worker writes down one call at a time."""
 
     def __init__(self, folder: Path, holder: str) -> None:
+        """Raises LedgerUnavailable where the disk has no room for all of it."""
         folder.mkdir(parents=True, exist_ok=True)
         self.path = held_file(folder, holder)
         size = (2 + RECORDS) * RECORD_BYTES
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.ftruncate(fd, size)
+            # All of its blocks now: a page that finds none on a full disk would kill the process.
+            os.posix_fallocate(fd, 0, size)
             self._memory = mmap.mmap(fd, size)
+        except OSError as error:
+            raise LedgerUnavailable(
+                f"{self.path} cannot be made: {error.strerror}", remedy="Free space on that disk; nothing was sent."
+            ) from error
         finally:
             os.close(fd)
         self.cells = memoryview(self._memory).cast("q")

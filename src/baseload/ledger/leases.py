@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from baseload.errors import LedgerUnavailable
 from baseload.ledger import accounts
@@ -75,6 +75,13 @@ class Leases:
         query = select(accounts.accounts).where(table.budget.in_(names), table.window_ns.in_(starts))
         found = (accounts.account_of(row) for row in self._store.rows(query))
         return {account.place: account for account in found if account.place in wanted}
+
+    def family(self, beginning: str, window_ns: int) -> list[Account]:
+        """The accounts of one window whose names begin like that."""
+        table = accounts.accounts.c
+        ours = func.substr(table.budget, 1, len(beginning)) == beginning
+        query = select(accounts.accounts).where(table.window_ns == window_ns, ours).order_by(table.budget)
+        return [accounts.account_of(row) for row in self._store.rows(query)]
 
     def release(self, holder: str, reserved: Mapping[Place, int], *, full: bool = False) -> int:
         """End a holder whose calls are all recorded: what it had reserved is forfeited, the rest returns."""

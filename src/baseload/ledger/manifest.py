@@ -1,24 +1,20 @@
-"""What the lake holds, written down: one line for each segment, each bound to the one before by a hash. Acts.
+"""What the lake holds, written down: one small file for each segment, each bound to the one before by a hash. Acts.
 
-A line is appended, synced and never changed. A segment that others were merged into names them; those are no longer
-alive. A last line without its end was never finished, and what it told of is not in the lake.
+Entries are numbered, and nothing is changed that was written. Who writes entry 17 is the only one who does: so of two
+that seal at once, one is told to look again. A segment that others were merged into names them; those are no longer
+alive. An entry without a file says how far a store was read where it had nothing new, or what is there no more.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import msgspec
 
-from baseload.errors import BadInput, LedgerUnavailable
+from baseload.errors import BadInput
+from baseload.ledger.shelf import Shelf
 
-FILE = "manifest.jsonl"
-LOCK = "lake.lock"
+FOLDER = "manifest"
 
 
 class Sums(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,22 +28,41 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
     provider_nanousd: int
 
 
-class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One file of the lake: the calls of the UTC hour that began at `hour_ns`.
+NOTHING = Sums(calls=0, rows=0, unpriced=0, tokens=0, cost_nanousd=0, provider_nanousd=0)
 
-    `upto` says of each store how far it had been written when it was sealed: what it holds of this hour up to there is
-    in this segment or an earlier one. `replaces` are the numbers of segments that were merged into it.
+
+class RollUp(msgspec.Struct, frozen=True, kw_only=True):
+    """A second file with the sums of a segment by quarter of an hour and these dimensions."""
+
+    path: str
+    sha256: str
+    by: tuple[str, ...]
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One file of the lake: calls that arrived from `start_ns` to before `end_ns`, whole hours of UTC.
+
+    `upto` says of a store how far it had been written when it was sealed: what it holds of that hour up to there is in
+    this segment or an earlier one. `replaces` are the numbers of segments that were merged into it. Without a
+    `path` there is no file.
     """
 
     number: int
-    hour_ns: int
+    start_ns: int
+    end_ns: int
     path: str
     sha256: str
     sums: Sums
     upto: dict[str, int]
     previous: str
     replaces: tuple[int, ...] = ()
+    roll_up: RollUp | None = None
     digest: str = ""
+
+    @property
+    def paths(self) -> list[str]:
+        """The files of it."""
+        return [path for path in (self.path, self.roll_up.path if self.roll_up is not None else "") if path]
 
     def signed(self) -> Segment:
         """With the hash over all of it, and through `previous` over everything before."""
@@ -56,76 +71,83 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Manifest:
-    """The segments of a lake in `folder`, in the order they were written."""
+    """The segments of a lake, in the order they were written."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE
-        self.torn = b""
-        self.segments = list(self._read())
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self.segments: list[Segment] = []
+        self.gaps: list[str] = []
+        self.refresh()
 
     @property
     def living(self) -> list[Segment]:
-        """Segments that were not merged into others."""
-        merged = {number for each in self.segments for number in each.replaces}
-        return [each for each in self.segments if each.number not in merged]
+        """Segments that have a file and were not merged into others."""
+        gone = {number for each in self.segments for number in each.replaces}
+        return [each for each in self.segments if each.path and each.number not in gone]
+
+    @property
+    def number(self) -> int:
+        """Of the next entry."""
+        return self.segments[-1].number + 1 if self.segments else 0
 
     @property
     def last(self) -> str:
         return self.segments[-1].digest if self.segments else ""
 
+    def holding(self, hour_ns: int) -> list[Segment]:
+        """Living segments that hold something of the hour that began then."""
+        return [each for each in self.living if each.start_ns <= hour_ns < each.end_ns]
+
+    def sealed(self, store: str) -> dict[int, int]:
+        """Up to which position of a store each hour was read, whatever became of the files since."""
+        found: dict[int, int] = {}
+        for each in self.segments:
+            if store in each.upto:
+                found[each.start_ns] = max(found.get(each.start_ns, 0), each.upto[store])
+        return found
+
+    @property
+    def removed(self) -> int:
+        """Before which moment everything was taken away, a long time after it was sealed; 0 when nothing was."""
+        return max((each.end_ns for each in self.segments if each.replaces and not each.path), default=0)
+
     def breaks(self) -> list[str]:
         """Where the chain of hashes does not hold."""
-        found, previous = [], ""
-        for place, each in enumerate(self.segments):
-            if each.number != place or each.previous != previous or each.signed().digest != each.digest:
-                found.append(f"line {place + 1} of {self.path} was changed, or one before it is missing")
+        found, previous = list(self.gaps), ""
+        for each in self.segments:
+            if each.previous != previous or each.signed().digest != each.digest:
+                found.append(
+                    f"entry {each.number} of {self.shelf.name}/{FOLDER} was changed, or one before it is missing"
+                )
             previous = each.digest
         return found
 
-    def append(self, segment: Segment) -> None:
-        """Write one more down. Hold the lake while you do."""
-        line = msgspec.json.encode(segment, order="deterministic") + b"\n"
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.ftruncate(fd, os.fstat(fd).st_size - len(self.torn))
-            os.lseek(fd, 0, os.SEEK_END)
-            if os.write(fd, line) != len(line):
-                raise LedgerUnavailable(f"{self.path} could not be written", remedy="Free space on that disk.")
-            os.fsync(fd)
-        except OSError as error:
-            raise LedgerUnavailable(
-                f"{self.path} could not be written: {error.strerror}", remedy="Free space on that disk."
-            ) from error
-        finally:
-            os.close(fd)
-        self.torn = b""
+    def append(self, segment: Segment) -> bool:
+        """Write one more down; False when another process has written that entry meanwhile: then look again."""
+        data = msgspec.json.format(msgspec.json.encode(segment, order="deterministic"), indent=1) + b"\n"
+        if not self.shelf.create(f"{FOLDER}/{_name(segment.number)}", data):
+            return False
         self.segments.append(segment)
+        return True
 
-    def _read(self) -> Iterator[Segment]:
-        try:
-            *whole, self.torn = self.path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return
-        for number, line in enumerate(whole, 1):
+    def refresh(self) -> None:
+        """Read what was written since. Raises BadInput for an entry that is none, LedgerUnavailable."""
+        known = {_name(each.number) for each in self.segments}
+        there = self.shelf.names(FOLDER)
+        fresh = [name for name in there if name not in known]
+        for name, data in zip(fresh, self.shelf.read([f"{FOLDER}/{name}" for name in fresh]), strict=True):
             try:
-                yield msgspec.json.decode(line, type=Segment)
+                self.segments.append(msgspec.json.decode(data, type=Segment))
             except msgspec.MsgspecError as error:
                 raise BadInput(
-                    f"line {number} of {self.path} is no segment: {error}", remedy="Restore that file from a copy."
+                    f"{self.shelf.name}/{FOLDER}/{name} is no entry: {error}", remedy="Restore that file from a copy."
                 ) from error
+        last = self.segments[-1].number if self.segments else -1
+        self.gaps = [
+            f"{self.shelf.name}/{FOLDER}/{_name(number)} is missing, with all that it names"
+            for number in sorted(set(range(last + 1)) - {each.number for each in self.segments})
+        ]
 
 
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """The lake for oneself. Raises LedgerUnavailable when another process writes to it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise LedgerUnavailable(
-            f"another process writes to {folder}", remedy="Wait until it has ended, then try again."
-        ) from error
-    finally:
-        os.close(fd)
+def _name(number: int) -> str:
+    return f"{number:08d}.json"

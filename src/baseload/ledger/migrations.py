@@ -14,6 +14,7 @@ from baseload.ledger import tables
 # What brings a store to the version that is named. The same words for SQLite and PostgreSQL.
 _STEPS = {
     2: ("ALTER TABLE attempts ADD COLUMN service_tier TEXT NOT NULL DEFAULT ''",),
+    3: (),  # what was taken out of the store is written down: tables of their own
 }
 
 

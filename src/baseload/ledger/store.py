@@ -18,8 +18,9 @@ from sqlalchemy import Connection, Engine, Select, func, inspect, select, tuple_
 from sqlalchemy.exc import DataError
 
 from baseload.errors import LedgerUnavailable, NotEnoughData
-from baseload.ledger import accounts, rows, tables
+from baseload.ledger import accounts, removed, rows, tables
 from baseload.ledger.held import held_file, read_held
+from baseload.ledger.joined import joined
 from baseload.ledger.query import EVERYTHING, Answers, Filter, conditions
 from baseload.ledger.rows import Values
 from baseload.load.calls import Call
@@ -66,7 +67,8 @@ class HotStore(ABC):
         pairs = [(call, rows.document(call)) for call in batch]
         try:
             with self.writing() as connection:
-                fresh, clashes = self._put(connection, pairs)
+                gone = removed.known(connection, (call.id for call in batch))
+                fresh, clashes = self._put(connection, [pair for pair in pairs if pair[0].id not in gone])
                 accounts.charge(connection, (call for call, _ in fresh))
         except (OverflowError, DataError):
             for call in batch:
@@ -76,7 +78,12 @@ class HotStore(ABC):
         return len(fresh), clashes
 
     def calls(self, where: Filter = EVERYTHING) -> Iterator[Call]:
-        """Calls in time order, read page by page, so that a reader that pauses holds nothing open."""
+        """Calls in time order, read page by page, so that a reader that pauses holds nothing open. Those that have left
+        the store for a lake are read from there."""
+        return joined(self, self._calls, where)
+
+    def _calls(self, where: Filter) -> Iterator[Call]:
+        """Calls that are here."""
         table = tables.calls.c
         query = select(table.at_ns, table.id, table.document).where(*conditions(where))
         query = query.order_by(table.at_ns, table.id).limit(BATCH)

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBina
 from baseload.usage import Usage
 
 # Raise it with every change of the tables below; a store of a newer version is refused, not guessed at.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # Ordered by their bytes everywhere, whatever the language of the database is.
 _NAME = Text().with_variant(Text(collation="C"), "postgresql")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections import defaultdict
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from baseload.clock import from_ns
 from baseload.errors import BaseloadError
-from baseload.ledger import tables
-from baseload.ledger.lake import HOUR_NS, Lake, identity
-from baseload.ledger.manifest import Segment
+from baseload.ledger import removed, rollup, tables
+from baseload.ledger.duck import duck, parquet, told
+from baseload.ledger.lake import HOUR_NS, Lake, identity, ids_of, sums_of
+from baseload.ledger.manifest import RollUp, Segment
 from baseload.ledger.query import Answers
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 # Calls that a line names; the rest is counted.
 NAMED = 3
@@ -22,41 +27,72 @@ def broken(lake: Lake, store: Answers | None) -> list[str]:
     """Everything that is not as it was sealed, in words; nothing when all is well."""
     found = [*lake.manifest.breaks()]
     whole = []
-    for each in lake.manifest.living:
-        trouble = _damage(lake, each)
-        found += [trouble] if trouble else []
-        whole += [] if trouble else [each]
-    if lake.manifest.torn:
-        found.append(f"the last line of {lake.manifest.path} was never finished: seal again")
-    return found + (list(_missing(lake, store, whole)) if store is not None else [])
+    with duck(lake.shelf) as connection:
+        for each in lake.manifest.living:
+            trouble = damage(connection, lake, each)
+            found += [trouble] if trouble else []
+            whole += [] if trouble else [each]
+        if store is not None:
+            found += [*_missing(connection, lake, store, whole), *_removed(lake, store)]
+    return found
 
 
-def _damage(lake: Lake, segment: Segment) -> str:
-    path = lake.file(segment)
+def damage(connection: DuckDBPyConnection, lake: Lake, segment: Segment) -> str:
+    """What is wrong with the files of a segment; nothing when all is well."""
+    path = lake.shelf.address(segment.path)
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        return f"{path} cannot be read ({error.strerror}): {segment.sums.calls:,} calls are missing"
-    if digest != segment.sha256:
-        return f"{path} is not what was sealed: its sha256 is {digest}, and was {segment.sha256}"
-    try:
-        sums = lake.sums([path])
+        digest = lake.shelf.digest(segment.path)
+        if digest != segment.sha256:
+            return f"{path} is not what was sealed: its sha256 is {digest}, and was {segment.sha256}"
+        with told():
+            sums = sums_of(connection, parquet([path]))
+            if sums != segment.sums:
+                return f"{path} adds up to {sums}, and was sealed as {segment.sums}"
+            return _unlike(connection, lake, segment, segment.roll_up) if segment.roll_up is not None else ""
     except BaseloadError as error:
-        return f"{path}: {error.message}"
-    return "" if sums == segment.sums else f"{path} adds up to {sums}, and was sealed as {segment.sums}"
+        return f"{error.message}: {segment.sums.calls:,} calls are missing"
 
 
-def _missing(lake: Lake, store: Answers, whole: list[Segment]) -> Iterator[str]:
+def _unlike(connection: DuckDBPyConnection, lake: Lake, segment: Segment, roll_up: RollUp) -> str:
+    """What is wrong with a roll-up: it has to be what its segment adds up to."""
+    path = lake.shelf.address(roll_up.path)
+    if lake.shelf.digest(roll_up.path) != roll_up.sha256:
+        return f"{path} is not what was sealed"
+    summed = rollup.summed(parquet([lake.shelf.address(segment.path)]), roll_up.by)
+    columns = ", ".join(("at_ns", *roll_up.by, *rollup.MEASURES))
+    there = f"select {columns} from {parquet([path])}"  # noqa: S608 - names of ours
+    sql = f"select count(*) from ((({summed}) except all ({there})) union all (({there}) except all ({summed})))"  # noqa: S608
+    (other,) = connection.execute(sql).fetchall()[0]
+    return f"{path} does not add up to its segment: {other:,} rows differ" if other else ""
+
+
+def _removed(lake: Lake, store: Answers) -> Iterator[str]:
+    """Hours of which more calls were taken out of the hot store than the manifest tells of."""
+    sealed: dict[int, int] = defaultdict(int)
+    for each in lake.manifest.segments:
+        if each.upto:
+            sealed[each.start_ns] += each.sums.calls
+    for hour_ns, calls in removed.by_hour(store).items():
+        if sealed[hour_ns] < calls:
+            yield (
+                f"{from_ns(hour_ns):%Y-%m-%d %H:00} UTC: {calls:,} calls left the hot store, and the lake was given "
+                f"{sealed[hour_ns]:,}"
+            )
+
+
+def _missing(connection: DuckDBPyConnection, lake: Lake, store: Answers, whole: list[Segment]) -> Iterator[str]:
     """Hours of which the hot store has calls that were sealed and are in no file that is whole."""
     table = tables.calls.c
     good = {each.number for each in whole}
-    for hour_ns, upto in lake.sealed(identity(store)).items():
+    for hour_ns, upto in lake.manifest.sealed(identity(store)).items():
+        if hour_ns < lake.manifest.removed:
+            continue
         query = select(table.id).where(table.at_ns >= hour_ns, table.at_ns < hour_ns + HOUR_NS, table.position <= upto)
         hot = {row.id for row in store.rows(query)}
         if not hot:
             continue
-        lost = sorted(hot - lake.ids(each for each in lake.by_hour()[hour_ns] if each.number in good))
+        there = [each for each in lake.manifest.holding(hour_ns) if each.number in good]
+        lost = sorted(hot - ids_of(connection, lake.addresses(there), hour_ns))
         if lost:
             names = ", ".join(lost[:NAMED]) + (" ..." if len(lost) > NAMED else "")
             yield f"{from_ns(hour_ns):%Y-%m-%d %H:00} UTC: {len(lost):,} calls of the hot store are missing: {names}"

@@ -8,6 +8,7 @@ metered, is the `document` of that row.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -59,15 +60,21 @@ _OF_CALL = ("id", "at_ns", "call_ended_ns", "run", "asked_model", "bucket", "cal
 _OF_ATTEMPT = rows.ATTEMPT[1:]
 
 
-def lines(call: Call) -> Iterator[bytes]:
-    """The rows of a call, each as a line of JSON."""
-    document = rows.document(call)
-    of_call: dict[str, object] = dict(zip(_OF_CALL, rows.call_row(call, document), strict=False))
+def values(call: Call, document: bytes | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of a call by the names of their columns; a column that is left out is null."""
+    of_call: dict[str, Any] = dict(zip(_OF_CALL, rows.call_row(call, b""), strict=False))
     of_call |= {tag: call.facts.tags.get(tag, "") for tag in TAGS}
-    of_call |= {"tags": _encode(call.facts.tags).decode(), "skipped": _encode(call.decision.skipped).decode()}
-    last = {"final": True, "document": document.decode()}
+    if document is not None:
+        of_call |= {"tags": _encode(call.facts.tags).decode(), "skipped": _encode(call.decision.skipped).decode()}
+    last = {"final": True} if document is None else {"final": True, "document": document.decode()}
     if not call.attempts:
-        yield _encode(of_call | last) + b"\n"
+        yield of_call | last
     for number, attempt in enumerate(call.attempts, 1):
         of_attempt = dict(zip(_OF_ATTEMPT, rows.attempt_row(call, attempt)[1:], strict=True))
-        yield _encode(of_call | of_attempt | (last if number == len(call.attempts) else {"final": False})) + b"\n"
+        yield of_call | of_attempt | (last if number == len(call.attempts) else {"final": False})
+
+
+def lines(call: Call) -> Iterator[bytes]:
+    """The rows of a call, each as a line of JSON."""
+    for row in values(call, rows.document(call)):
+        yield _encode(row) + b"\n"

@@ -38,13 +38,17 @@ from baseload.units import (
 
 MOST = 10**18
 """The largest cap, in any unit: a billion dollars in nano-dollars. Sums of a few of them still fit in 63 bits."""
-MOST_OUTPUT_TOKENS = 131_072
-"""An answer without a cap, on a route that states no context: no model of the books writes more in one answer (market
-book of 2026-11)."""
-MOST_CONTEXT_TOKENS = 1_050_000
-"""A prompt whose bytes do not bound it (a file or a conversation that the provider keeps), on such a route."""
+MOST_OUTPUT_TOKENS = 393_216
+"""An answer without a cap, on a route that states no `output_tokens`: 384K, the longest that a provider of the books
+says of its own models (DeepSeek's table of models and prices, api-docs.deepseek.com/quick_start/pricing, read
+2026-11-21; Anthropic's say 128K, platform.claude.com/docs/en/models/opus-5/overview, read 2026-11-21)."""
+MOST_CONTEXT_TOKENS = 10_000_000
+"""A prompt whose bytes do not bound it (a file or a conversation that the provider keeps), where neither the route nor
+the book states a context: the longest of the 2,163 offers in the books (Llama 4 Scout; market book of 2026-11)."""
 TOKENS_PER_IMAGE = 48_169
-"""An image that is named by its address: 2,833 + 8 tiles of 5,667 tokens, the dearest case of OpenAI's vision guide."""
+"""An image that is named by its address, on a route that states no `image_tokens`: 2,833 + 8 tiles of 5,667 tokens, the
+dearest model of OpenAI's vision guide. Its own page could not be read again in 2026-11; 2,845 and 8,512 tokens were
+measured for no tile and for one, with a prompt of some ten (community.openai.com/t/1262691, 2025)."""
 EACH = "\n"
 """What stands between a budget's name and the value of a tag, where each value has an account: no name holds it."""
 MOST_VALUE_BYTES = 200
@@ -253,12 +257,16 @@ def ways(tier: str) -> tuple[Processing, ...]:
 
 class Dearest(NamedTuple):
     """The most that an offer asks at a moment, by prompts longer than so many tokens, the steepest last: pico-USD per
-    input token, per output token, nano-USD per request."""
+    input token, per output token, nano-USD per request. `context` is what the book says that its model can read."""
 
     tiers: tuple[tuple[int, int, int, int], ...]
+    context: int | None = None
 
     def of(self, input_tokens: int, output_tokens: int, answers: int) -> int:
         """Nano-dollars at the most; a prompt that is shorter than its bound may fall into any tier below."""
+        if len(self.tiers) == 1:
+            _, read, write, request = self.tiers[0]
+            return -(-(input_tokens * read + output_tokens * answers * write) // PICO_PER_NANO) + request + ROUNDING
         most = request = 0
         for above, read, write, each in self.tiers:
             if input_tokens > above:
@@ -285,7 +293,7 @@ def dearest(offer: Offer | None, moments: Iterable[datetime], tier: str = "") ->
                 return None
             if row is not None and not _add_steps(row, found):
                 return None
-    return Dearest(tuple(sorted(found))) if found else None
+    return Dearest(tuple(sorted(found)), offer.context_tokens) if found else None
 
 
 def _add_steps(row: PriceRow, found: set[tuple[int, int, int, int]]) -> bool:
@@ -300,14 +308,15 @@ def _add_steps(row: PriceRow, found: set[tuple[int, int, int, int]]) -> bool:
     return True
 
 
-def bounds(demand: Demand, route: Route, operation: Operation) -> tuple[int, int]:
-    """The most tokens that a request may read, and that one of its answers may have."""
+def bounds(demand: Demand, route: Route, operation: Operation, known: int | None = None) -> tuple[int, int]:
+    """The most tokens that a request may read, and that one of its answers may have. `known` is the context of the
+    model, as a book states it: no limit of ours, but all that it can read of what it is only told the name of."""
     context = route.context_tokens
     most_read = demand.bytes_
     if demand.images:
         most_read += demand.images * (route.image_tokens or TOKENS_PER_IMAGE)
     if demand.beyond:
-        most_read = max(most_read, context or MOST_CONTEXT_TOKENS)
+        most_read = max(most_read, context or known or MOST_CONTEXT_TOKENS)
     if context is not None and context < most_read:
         most_read = context
     if operation is Operation.EMBEDDINGS:
@@ -323,11 +332,14 @@ def bounds(demand: Demand, route: Route, operation: Operation) -> tuple[int, int
 
 def most(demand: Demand, route: Route, operation: Operation, prices: Dearest | None) -> tuple[int, int | None]:
     """What one attempt on a route may take at the most: tokens, and nano-dollars; None where a price is missing."""
-    reads, writes = bounds(demand, route, operation)
-    tokens = min(reads + writes * demand.answers, MOST_OF_ONE)
-    if prices is None:
-        return tokens, None
-    return tokens, min(prices.of(reads, writes, demand.answers), MOST_OF_ONE)
+    reads, writes = bounds(demand, route, operation, prices.context if prices is not None else None)
+    tokens = reads + writes * demand.answers
+    nanousd = prices.of(reads, writes, demand.answers) if prices is not None else None
+    if tokens > MOST_OF_ONE:
+        tokens = MOST_OF_ONE
+    if nanousd is not None and nanousd > MOST_OF_ONE:
+        nanousd = MOST_OF_ONE
+    return tokens, nanousd
 
 
 def worst(budget: Budget, found: tuple[int, int | None], route: Route) -> int | None:
@@ -381,6 +393,18 @@ def said(budget: Budget, amount: int) -> str:
     return f"${Decimal(f'{exact:.3g}'):f}"
 
 
+OTHERS = "(others)"
+"""What the account is called that values share which have none."""
+
+
+def value_of(account: str) -> str | None:
+    """The value of a tag that an account is for; None for the account of a whole budget."""
+    _, between, value = account.partition(EACH)
+    if not between:
+        return None
+    return OTHERS if value == EACH else value
+
+
 class Standing(NamedTuple):
     """Where a budget stands in a window: its cap, what was spent, and what calls under way may yet spend."""
 
@@ -398,11 +422,10 @@ _NOW = {
 }
 
 
-def refusal(budget: Budget, standing: Standing, need: int, span: Window, zone: tzinfo) -> str:
-    """Why a request is refused, and what to do next."""
-    spent = (
-        f"{budget.name} has spent {said(budget, standing.spent)} of {said(budget, standing.limit)} {_NOW[budget.per]}"
-    )
+def refusal(budget: Budget, standing: Standing, need: int, span: Window, zone: tzinfo, title: str = "") -> str:
+    """Why a request is refused, and what to do next. `title` names the value of a budget that has a cap for each."""
+    used = f"{said(budget, standing.spent)} of {said(budget, standing.limit)} {_NOW[budget.per]}"
+    spent = f"{title or budget.name} has spent {used}"
     if standing.spent + need <= standing.limit:
         spent += f", calls under way may spend {said(budget, standing.reserved)} more"
     verb = "cost" if budget.unit is Unit.USD else "take"

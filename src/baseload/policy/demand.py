@@ -41,6 +41,8 @@ _PLAIN = frozenset(
     b"json_object json_schema object array string number integer boolean null custom grammar".split()
 )
 """Types of parts, tools and schemas that hold what they mean."""
+_FLAT = (Operation.CHAT, Operation.MESSAGES)
+"""A body of these whose only list is that of its messages has texts and nothing else."""
 _ESCAPED = re.compile(rb"\\u00[2-7]")
 _ENTRIES = msgspec.json.Decoder(list[msgspec.Raw])
 MOST_ANSWERS = 10**6
@@ -50,7 +52,7 @@ def demand_of(asked: Asked) -> Demand:
     """The bounds of a request. Whatever is found where it means nothing only makes them wider."""
     body, places = asked.body, asked.places
     images, beyond = 0, asked.follows is not None or not _FIELDS.isdisjoint(places)
-    if _names_more(body):
+    if (asked.operation not in _FLAT or body.count(b"[") > 1) and _names_more(body):
         images, more = _marks(body)
         beyond = beyond or more
     if asked.operation is Operation.RESPONSES and "prompt" in places:  # a prompt that the provider keeps
@@ -65,9 +67,10 @@ def demand_of(asked: Asked) -> Demand:
 
 def _names_more(body: bytes) -> bool:
     """Whether a body may name what is not in it: in a part or a tool of a type that is not known to be plain."""
-    if b'_url"' in body or (b"\\u00" in body and _ESCAPED.search(body) is not None):
+    if b'"type"' in body and not _PLAIN.issuperset(_TYPE.findall(body)):
         return True
-    return b'"type"' in body and not _PLAIN.issuperset(_TYPE.findall(body))
+    # Some engines take an image without a type; and a letter may be written as its number.
+    return b'_url"' in body or (b"\\" in body and b"\\u00" in body and _ESCAPED.search(body) is not None)
 
 
 def _marks(body: bytes) -> tuple[int, bool]:
