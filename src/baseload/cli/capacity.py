@@ -101,10 +101,9 @@ def _answer(
         raise BadInput(f"--usd-per-gpu-hour {usd_per_gpu_hour} is no price", remedy="Give USD for an hour of a card.")
     model = load_capacity_model()
     found = calibrated(points, model) if points else None
-    today = now(SystemClock()).date()
-    age = max((today - found.when).days, 0) if found is not None and found.when is not None else None
+    doubt = found.doubt(case, now(SystemClock()).date()) if found is not None else None
     bounds = objective(slo) if slo is not None else None
-    return capacity(case, model, found, age_days=age, usd_per_gpu_hour=usd_per_gpu_hour, objective=bounds)
+    return capacity(case, model, found, doubt=doubt, usd_per_gpu_hour=usd_per_gpu_hour, objective=bounds)
 
 
 def _points(case: Case, typed: list[str], files: list[str], measured_on: str | None) -> list[Point]:
@@ -229,6 +228,8 @@ def _show(document: CapacityDocument) -> None:
     if found is not None and found.held_out_error is not None:
         said = "calibrated" if found.calibrated else "NOT calibrated: above 15 %"
         say(f"  worst point predicted by the others: off by {found.held_out_error:.0%} ({said})")
+    if found is not None and found.why:
+        say(f"  measured {found.measured or 'today'}: {found.why}")
     hint("baseload capacity --point concurrency=64,output_tokens_per_s=... narrows it by what you measured")
 
 

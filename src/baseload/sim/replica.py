@@ -18,7 +18,20 @@ import numpy as np
 from baseload.capacity.steptime import StepTime, step_seconds
 from baseload.errors import BadInput
 from baseload.sim import engine, routing
-from baseload.sim.engine import FRACTIONS, HEAD, NONE, READING, SHIFT, WHOLES, Columns, Fractions, Wholes
+from baseload.sim.engine import (
+    FOREVER,
+    FRACTIONS,
+    HEAD,
+    MOST_FINISHED,
+    MOST_STEPS,
+    NONE,
+    READING,
+    SHIFT,
+    WHOLES,
+    Columns,
+    Fractions,
+    Wholes,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -127,6 +140,7 @@ class Kernel(NamedTuple):
         whole = [[0] * WHOLES for _ in range(replicas)]
         for each in whole:
             each[HEAD] = each[READING] = NONE
+            each[MOST_STEPS] = each[MOST_FINISHED] = FOREVER
         fraction = [[0.0] * FRACTIONS for _ in range(replicas)]
         heap = [[0] * (step.most_requests + 1) for _ in range(replicas)]
         plain = (decode, whole, fraction, heap, [0] * replicas, [NONE])
