@@ -290,25 +290,11 @@ def _document(
 
 
 def _kept(about: About, points: list[Level], long: Level | None, fit: Fitted) -> str:
-    """Write the entry where every verb looks for it; an older one of the same name is kept beside it, dated."""
-    from baseload.documents import write_yaml
-    from baseload.errors import BadInput
-    from baseload.home import measured_home
+    """Write the entry where every verb looks for it."""
+    from baseload.documents import keep_deployment
     from baseload.measure.entry import entry
 
-    path = measured_home() / f"{about.name}.yaml"
-    try:
-        if path.exists():
-            older = path.parent / "older"
-            older.mkdir(exist_ok=True)
-            stamp = f"{int(path.stat().st_mtime)}"
-            (older / f"{about.name}-{stamp}.yaml").write_bytes(path.read_bytes())
-        write_yaml(path, entry(about, points, long, fit))
-    except OSError as error:
-        raise BadInput(
-            f"cannot write {path}: {error.strerror}", remedy="Free the place, or set BASELOAD_HOME."
-        ) from error
-    return str(path)
+    return str(keep_deployment(about.name, entry(about, points, long, fit)))
 
 
 def _end(document: Measurement) -> None:

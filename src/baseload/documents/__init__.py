@@ -9,7 +9,7 @@ reading        one file against its shape: a broken one is a BadConfig that name
 writing        whole, or not at all
 """
 
-from baseload.documents.deployments import Deployments, Probed, load_deployments, load_probes
+from baseload.documents.deployments import Deployments, keep_deployment, load_deployments
 from baseload.documents.models import CAPACITY_DATA, load_architectures, load_capacity_model, read_architecture
 from baseload.documents.parameters import COST_DATA, load_parameters
 from baseload.documents.prices import DATA, MARKET_PACKAGE, catalog_of, load_catalog, load_leases, load_machines
@@ -23,8 +23,8 @@ __all__ = [
     "MARKET_PACKAGE",
     "PLAN_DATA",
     "Deployments",
-    "Probed",
     "catalog_of",
+    "keep_deployment",
     "load_architectures",
     "load_capacity_model",
     "load_catalog",
@@ -32,7 +32,6 @@ __all__ = [
     "load_leases",
     "load_machines",
     "load_parameters",
-    "load_probes",
     "load_scenarios",
     "read_architecture",
     "read_scenario",
