@@ -29,7 +29,7 @@ def questions(count: int, prompt: float, output: float, *, seed: int = 1, spread
 @pytest.mark.parametrize(("clients", "seats"), [(1, 1), (5, 1), (12, 4)])
 def test_a_finite_source_is_served_as_the_birth_and_death_of_requests_says(clients, seats):
     """M/M/c//N: the weight of a state is the one before, times thinkers over busy seats, one request a second."""
-    think, count = 3.0, 20_000
+    think, count = 3.0, 10_000
     weights = [1.0]
     for busy in range(clients):
         weights.append(weights[-1] * (clients - busy) / think / min(busy + 1, seats))
@@ -37,7 +37,7 @@ def test_a_finite_source_is_served_as_the_birth_and_death_of_requests_says(clien
     pool = Pool(name="pool", step=TICK._replace(most_requests=seats))
     load = questions(count, 1, 1000)
     found = simulate_closed(load, Clients(clients, think), [pool], [], OWN, kernel=compiled())
-    assert count / found.ended == pytest.approx(served, rel=0.03)
+    assert count / found.ended == pytest.approx(served, rel=0.04)
 
 
 def test_one_client_waits_for_nobody():

@@ -44,6 +44,12 @@ def _precision(said: str) -> Precision:
     return precision_named(said)
 
 
+def engine_of(deployment: Deployment, version: str) -> str:
+    """The engine as an entry names it, of another version where one is given."""
+    name, _, known = deployment.engine.partition(" ")
+    return f"{name} {version or known}".strip()
+
+
 def points_of(deployment: Deployment, case: Case) -> list[Point]:
     """Its loads as measured points of a case of that deployment, of the day and the version they were measured with."""
     _, _, version = deployment.engine.partition(" ")

@@ -30,6 +30,11 @@ def points_from(raw: bytes, case: Case, when: date | None) -> list[Point]:
         raise BadInput(
             f"a benchmark's result is JSON, and this is not: {error}", remedy="Give it as written."
         ) from error
+    return document_points(document, case, when)
+
+
+def document_points(document: object, case: Case, when: date | None) -> list[Point]:
+    """The measurements of a document that was read from JSON or YAML. Raises BadInput likewise."""
     if not isinstance(document, dict):
         raise BadInput("a benchmark's result is one JSON object", remedy="Give it as written.")
     found = [given for reader in _READERS for given in reader(document)]

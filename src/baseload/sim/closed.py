@@ -33,7 +33,7 @@ from baseload.sim.engine import (
     STEPS,
 )
 from baseload.sim.fleet import Load, Outcome, Run, named_supplies
-from baseload.sim.replica import Kernel, fastest
+from baseload.sim.replica import Kernel, Requests, fastest, serve
 from baseload.sim.routing import soonest
 from baseload.sim.supplies import Api, Pool
 
@@ -99,8 +99,8 @@ class _Closed(Run):
         super().__init__(load, pools, apis, policy, seed, False, kernel)
         self._think = clients.think_seconds
         self._thoughts: Iterator[float] = exponentials(seed, "thoughts")
-        begins = max((pool.startup_seconds for pool in pools), default=0.0)
-        self._ready = [begins + self._thought() for _ in range(clients.count)]
+        begins, apart = max((pool.startup_seconds for pool in pools), default=0.0), self._alone() / clients.count
+        self._ready = [begins + apart * each + self._thought() for each in range(clients.count)]
         heapq.heapify(self._ready)
         self._late: dict[tuple[int, int], list[float]] = {}
         self._arrivals = np.zeros(len(load.requests))
@@ -123,6 +123,16 @@ class _Closed(Run):
                 self._close(place, replica, math.inf)
         self._load = replace(self._load, requests=replace(self._load.requests, arrival=self._arrivals))
         return self._outcome()
+
+    def _alone(self) -> float:
+        """Seconds that one request takes of the first pool by itself. Clients begin spread over it: at once they would
+        march in step for ever, which nobody's do."""
+        requests = self._load.requests
+        if not self._pools or not len(requests):
+            return 0.0
+        one = Requests.of(np.zeros(1), requests.prompt.mean(keepdims=True), requests.output.mean(keepdims=True))
+        served = serve(self._pools[0].step, one, kernel=self._kernel)
+        return float(served.finish[0]) if math.isfinite(served.finish[0]) else 0.0
 
     def _thought(self) -> float:
         return self._think * next(self._thoughts) if self._think else 0.0

@@ -76,16 +76,27 @@ class Learnt:
 
 
 def log_of(calls: Iterable[Call], upstream: str, *, most: int = MOST) -> list[Logged]:
-    """The latest attempts at an upstream that wrote something, in order. Of answers that did not stream the first token
-    is not known."""
+    """The latest attempts at an upstream that wrote something, in order, from an idle moment on where there is one. Of
+    answers that did not stream the first token is not known."""
     found = [
         (attempt, call.facts.stream)
         for call in calls
         for attempt in call.attempts
         if attempt.upstream == upstream and _tells(attempt)
     ]
-    latest = sorted(found, key=lambda each: each[0].started_ns)[-most:]
+    latest = _from_idle(sorted(found, key=lambda each: each[0].started_ns), most)
     return [_logged(attempt, latest[0][0].started_ns, streamed=streamed) for attempt, streamed in latest]
+
+
+def _from_idle(found: list[tuple[Attempt, bool]], most: int) -> list[tuple[Attempt, bool]]:
+    """The latest of them, from a moment on at which nothing else was in flight, where enough are left then: what was
+    under way when a log begins is in nobody's account."""
+    start, ended = max(len(found) - most, 0), 0
+    for place, (attempt, _) in enumerate(found):
+        if place >= start and attempt.started_ns >= ended and len(found) - place >= ENOUGH:
+            return found[place:]
+        ended = max(ended, attempt.ended_ns)
+    return found[start:]
 
 
 def _tells(attempt: Attempt) -> bool:
@@ -167,27 +178,27 @@ def _most_in_flight(done: Sequence[Logged]) -> int:
     return most
 
 
-def curve_of(found: Learnt, *, prompt: int | None = None, kernel: Kernel | None = None) -> list[Point]:
-    """Output tokens a second with 1, 2, 4 ... requests kept in flight on one replica, lengths within a fifth of the
-    log's, or of another `prompt`."""
-    fit = found.step.kv_tokens // max(found.prompt + found.output, 1)
-    most = max(2, min(max(found.in_flight * _BEYOND, _LEAST_MOST), found.step.most_requests, fit))
+def curve_of(step: StepTime, prompt: int, output: int, in_flight: int, *, kernel: Kernel | None = None) -> list[Point]:
+    """Output tokens a second with 1, 2, 4 ... requests kept in flight on one replica, of lengths within a fifth of
+    these, up to twice as many as were `in_flight` when its step was seen, or fit."""
+    fit = step.kv_tokens // max(prompt + output, 1)
+    most = max(2, min(max(in_flight * _BEYOND, _LEAST_MOST), step.most_requests, fit))
     loads = sorted({2**power for power in range(most.bit_length())} | {most})
-    return [Point(load, _rate(found, load, prompt or found.prompt, kernel)) for load in loads]
+    return [Point(load, rate_of(step, prompt, output, load, kernel=kernel)) for load in loads]
 
 
-def _rate(found: Learnt, clients: int, prompt: int, kernel: Kernel | None) -> float:
+def rate_of(step: StepTime, prompt: int, output: int, clients: int, *, kernel: Kernel | None = None) -> float:
     """Tokens a second between the time at which every client has had an answer and the last question."""
     count = max(_ROUNDS * clients, 40)
     prompts, outputs = (
         np.rint(mean * (1 + _SPREAD * (2 * uniforms(clients, name, count) - 1))).clip(1)
-        for name, mean in (("prompts", prompt), ("answers", found.output))
+        for name, mean in (("prompts", prompt), ("answers", output))
     )
     requests = Requests.of(np.zeros(count), prompts, outputs)
     route = Route(name="it", upstream="it", model="it", offer="own/it", own=True, success={Bucket.JUDGMENT: 1.0})
     policy = Policy(routes=(route,), aliases={"auto": Bucket.JUDGMENT})
     facts = Facts(at_ns=0, model="auto", bucket=Bucket.JUDGMENT, input_tokens=0)
-    pool = Pool(name="it", step=found.step)
+    pool = Pool(name="it", step=step)
     ran = simulate_closed(Load.plain(0, requests, facts), Clients(clients), [pool], [], policy, kernel=kernel)
     arrival = ran.load.requests.arrival
     start, end = float(np.sort(ran.finish)[clients - 1]), float(arrival[-1])
