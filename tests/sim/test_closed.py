@@ -100,8 +100,8 @@ def test_no_more_are_in_flight_than_there_are_clients(loop):
     for at in arrival:
         assert (arrival[found.served] <= at).sum() - (finish <= at).sum() <= clients.count
     if not clients.think_seconds and found.served.all():
-        later = np.sort(arrival)[clients.count :]
-        np.testing.assert_allclose(later, np.sort(found.finish)[: len(later)], atol=1e-9)
+        apart = np.abs(arrival[:, None] - found.finish[None, :]).min(axis=1)
+        assert (apart > 1e-9).sum() <= clients.count  # but for a client's first, each comes as another is answered
 
 
 @pytest.mark.parametrize(
