@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from baseload.capacity.case import ENGINES, Case
+from baseload.capacity.case import ENGINES, Case, Precision
 from baseload.catalog.entries import Machine
 from baseload.units import BYTES_PER_GB
 
@@ -19,8 +19,8 @@ TERA = 1e12
 # had room for 41,408 tokens of Llama-3.1-8B beside its weights, vLLM 0.19: 1.2 GB).
 _KEPT, _KEPT_SHARE, _USABLE = 3.0, 0.05, 0.9
 _FIELDS = 27
+_MXFP4 = 0.53125
 _HOPPER = ("h100", "h200", "h20", "gh200")
-_SPREADS = 4  # 1, 2, 4, 8 cards and more
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,11 @@ class Columns:
     output: Column
     in_flight: Column
     latent: Column
-    int4: Column
+    unpacked: Column
     spread: Column
     plain_total: Column
     most_requests: Column
     engine: Whole
-    steps: Whole
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -69,10 +68,7 @@ def columns(cases: Sequence[Case]) -> Columns:
     """The cases, in their order."""
     table = np.array([_figures(case) for case in cases], dtype=np.float64).reshape(len(cases), _FIELDS)
     engines = [ENGINES.index(case.engine) if case.engine in ENGINES else len(ENGINES) for case in cases]
-    steps = [min(case.machine.count.bit_length() - 1, _SPREADS - 1) for case in cases]
-    counts: list[Whole] = [np.array(engines, dtype=np.int64), np.array(steps, dtype=np.int64)]
-    figures: list[Column] = list(table.T)
-    return Columns(*figures, *counts)  # type: ignore[arg-type]  # counts stand last
+    return Columns(*table.T, np.array(engines, dtype=np.int64))
 
 
 def _figures(case: Case) -> tuple[float, ...]:
@@ -117,7 +113,7 @@ def _figures(case: Case) -> tuple[float, ...]:
         case.output_tokens,
         case.in_flight,
         float(shape.kv_heads == 0),
-        float(precision.name == "int4"),
+        float(_unpacked(machine, precision)),
         float(case.expert > 1),
         held / machine.count,
         case.most_requests,
@@ -126,16 +122,25 @@ def _figures(case: Case) -> tuple[float, ...]:
 
 def weight_bytes(case: Case) -> tuple[float, float]:
     """Bytes of a weight outside and inside of experts. Four-bit mixtures keep the rest larger: gpt-oss and Kimi at 16
-    bits, NVFP4 with a latent cache at 8 (their published quantization configs)."""
+    bits, NVFP4 with a latent cache at 8 (their published quantization configs). The experts of gpt-oss are MXFP4: a
+    scale of eight bits for every 32 weights."""
     shape, precision = case.architecture.shape, case.precision
     assert shape is not None  # noqa: S101  a case has one
     plain = precision.plain_bytes
     if shape.experts and plain < 1:
-        if precision.name == "int4" or case.architecture.name.startswith("gpt-oss"):
+        if precision.name == "int4":
             plain = 2.0
+        elif case.architecture.name.startswith("gpt-oss"):
+            return 2.0, _MXFP4
         elif shape.kv_heads == 0:
             plain = 1.0
     return plain, precision.expert_bytes
+
+
+def _unpacked(machine: Machine, precision: Precision) -> bool:
+    """Whether four-bit weights are widened before they are multiplied, since the card has no units of four bits."""
+    native = precision.multiply == "fp4" and machine.fp4_tflops is not None and not machine.gpu.startswith(_HOPPER)
+    return precision.expert_bytes < 1 and not native
 
 
 def _rate(machine: Machine, units: str) -> float:

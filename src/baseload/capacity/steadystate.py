@@ -33,14 +33,14 @@ class Steps:
     per_request: Column
     per_token: Column
     prefill: Column
-    prompt_factor: Column
     receive: Column
     waiting: Column
     kv_tokens: Column
 
     def work(self, tokens: Column) -> Column:
         """Reading weights and multiplying, the slower of the two softly."""
-        weights = self.shared_weights + self.expert_weights * (1.0 - (1.0 - self.expert_share) ** tokens)
+        touched = tokens * self.expert_share / (1.0 + np.maximum(tokens - 1.0, 0.0) * self.expert_share)
+        weights = self.shared_weights + self.expert_weights * touched
         power = self.softness
         found: Column = (weights**power + (tokens * self.compute) ** power) ** (1.0 / power)
         return found
@@ -71,19 +71,12 @@ NONE = Factors()
 def steps(of: Columns, constants: Constants, factors: Factors = NONE) -> Steps:
     """The step of every case."""
     known = constants.values
-    engine, size = of.engine, of.steps
-    pace = (
-        np.exp(constants.engine("pace", engine) + constants.spread(engine, size) + known["latent_pace"] * of.latent)
-        * factors.step
-    )
-    read = of.bandwidth * np.exp(known["read_plain"] - known["int4_read"] * of.int4)
-    read_experts = of.bandwidth * np.exp(
-        known["read_experts"] - known["int4_read"] * of.int4 - known["expert_spread"] * of.spread
-    )
-    multiply = (
-        np.exp(known["multiply"] + constants.engine("multiply", engine) - known["int4_multiply"] * of.int4)
-        / factors.compute
-    )
+    engine = of.engine
+    pace = np.exp(known["latent_pace"] * of.latent) * factors.step
+    unpack = known["unpack_read"] * of.unpacked
+    read = of.bandwidth * np.exp(known["read_plain"] - unpack)
+    read_experts = of.bandwidth * np.exp(known["read_experts"] - unpack - known["expert_spread"] * of.spread)
+    multiply = np.exp(known["multiply"] - known["unpack_multiply"] * of.unpacked) / factors.compute
     read_cache = of.bandwidth * np.exp(known["read_cache"] + constants.engine("cache", engine))
     several = of.cards > 1
     ring = 2.0 * of.layers * several
@@ -92,20 +85,21 @@ def steps(of: Columns, constants: Constants, factors: Factors = NONE) -> Steps:
         np.exp(known["step"]) + of.layers * np.exp(known["layer"]) + of.expert_layers * np.exp(known["expert_layer"])
     )
     launch = launch * np.exp(constants.engine("launch", engine))
-    hops = ring * np.exp(known["reduce"]) * np.log2(np.maximum(of.cards, 2.0))
+    hops = ring * np.exp(known["reduce"] + constants.engine("reduce", engine)) * np.log2(np.maximum(of.cards, 2.0))
+    # A state lies in one piece and is read and written once a step, as weights are; the cache is in pages.
+    state = of.window_bytes / read_cache + 2.0 * of.state_bytes / (of.bandwidth * np.exp(known["read_plain"]))
     return Steps(
         shared_weights=of.plain_bytes / read * pace,
         expert_weights=of.expert_bytes / read_experts * pace,
-        expert_share=np.minimum(of.share * np.exp(known["coverage"]), 0.9999),
+        expert_share=of.share,
         compute=(of.plain_flops + of.expert_flops) / multiply * pace,
         softness=known["softness"],
         context=of.cache_bytes / read_cache * pace,
         attention=of.attention_flops / np.exp(known["attention"]) * factors.compute * pace,
         fixed=(launch + hops) * pace,
-        per_request=(np.exp(known["request"]) + (of.window_bytes + 2.0 * of.state_bytes) / read_cache) * pace,
+        per_request=(np.exp(known["request"]) + state) * pace,
         per_token=ring * sent * pace,
         prefill=of.layers * np.exp(known["prefill_layer"]) * pace,
-        prompt_factor=np.exp(constants.engine("prompt", engine)),
         receive=np.exp(known["receive"] + constants.engine("receive", engine)) * np.ones_like(of.layers),
         waiting=1.0 / (1.0 + np.exp(-(known["waiting"] + constants.engine("waiting", engine)))),
         kv_tokens=of.kv_tokens,
@@ -124,7 +118,6 @@ def serve(of: Columns, constants: Constants, factors: Factors = NONE) -> Served:
     pairs = of.read * (of.input - of.read / 2.0)
     busy = step.compute * of.read + step.attention * pairs + step.per_token * of.read
     prompt = step.work(of.read) + step.attention * pairs + step.per_token * of.read + step.fixed + step.prefill
-    prompt = prompt * step.prompt_factor
     floor = 0.3 * (step.shared_weights + step.expert_weights)
     delay = np.maximum(prompt - 0.5 * step.fixed - floor, busy)
     others = running - 1.0
