@@ -8,13 +8,13 @@ import pytest
 from baseload.errors import BadInput, UpstreamUnreachable
 from baseload.gateway.http import serve
 from baseload.gateway.simulated import JSON_HEADERS, Pace, Simulated
+from baseload.load.lengths import Lengths
 from baseload.measure.asking import Asker, Dialect, Words
 from baseload.measure.endpoint import Endpoint
-from baseload.measure.lengths import Arrivals, Lengths
 from baseload.measure.running import ERRORS_BEFORE, Bounds
 from baseload.measure.sweep import Probes, closed, opened, warm_up
 
-LENGTHS = Lengths("spread", 20, 10)
+LENGTHS = Lengths.spread(20, 10)
 PROBES = Probes(LENGTHS, 16, 3.0)
 
 
@@ -107,8 +107,9 @@ async def test_an_open_loop_sends_on_whatever_is_answered():
     """An endpoint that serves five a second is sent twenty: what is in flight grows."""
     stuck = Simulated("m", Pace(0.0, lambda in_flight: 0.02 * in_flight))
     async with asking(stuck.handle) as asker:
-        arrivals = Arrivals("fixed", 20)
-        found = await opened(asker, LENGTHS, arrivals, Bounds(), asyncio.Event(), seconds=1.0, most=512, seed=1)
+        times = [each / 20 for each in range(40)]
+        bounds, stop = Bounds(), asyncio.Event()
+        found = await opened(asker, LENGTHS, times, bounds, stop, rate=20, seconds=1.0, most=512, seed=1)
     assert found.opened.requests == 20
     assert found.opened.mean_in_flight > 5
 

@@ -143,16 +143,17 @@ async def _found(asked: Asked, asker: Asker, served: Served, bounds: Bounds, sto
     from baseload.measure.sweep import closed, opened
 
     flags = asked.flags
-    if asked.arrivals is None:
+    if asked.times is None:
         return await closed(asker, asked.probes(served.context_tokens), bounds, stop, _on_level)
     note(f"  {flags['rate']:g} requests a second for at most {flags['level_seconds']:g} s ...")
     lengths = asked.lengths(served.context_tokens)
     return await opened(
         asker,
         lengths,
-        asked.arrivals,
+        asked.times,
         bounds,
         stop,
+        rate=flags["rate"],
         seconds=flags["level_seconds"],
         most=flags["most_in_flight"],
         seed=flags["seed"],
@@ -177,7 +178,7 @@ def _agree(asked: Asked, served: Served, offer: Offer | None, bounds: Bounds, *,
     from baseload.measure.spending import bounded, closed_estimate, open_estimate
 
     flags, cost = asked.flags, bounds.price if offer is not None else None
-    if asked.arrivals is None:
+    if asked.times is None:
         estimate = closed_estimate(asked.probes(served.context_tokens), cost)
     else:
         count = int(flags["rate"] * flags["level_seconds"])

@@ -55,7 +55,7 @@ def command(
         str,
         typer.Option(help="Hours of a week: flat, office, diurnal, servegen-language, servegen-reason, or a file."),
     ] = "diurnal",
-    gaps: Annotated[str, typer.Option(help="Between requests: poisson, gamma or weibull.")] = "poisson",
+    gaps: Annotated[str, typer.Option(help="Between requests: fixed, poisson, gamma or weibull.")] = "poisson",
     cv: Annotated[float | None, typer.Option(help="Deviation of gaps over their mean; the profile's own.")] = None,
     growth: Annotated[float, typer.Option(help="Share by which the load grows in a week.")] = 0.0,
     input_tokens: Annotated[int | None, typer.Option(help="Tokens of every prompt, instead of the profile's.")] = None,

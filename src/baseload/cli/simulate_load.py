@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from baseload.load.calls import Call
     from baseload.load.facts import Facts
-    from baseload.load.synthetic import Lengths
+    from baseload.load.lengths import Lengths
     from baseload.policy.policy import Policy
     from baseload.sim.fleet import Load
 
@@ -255,7 +255,7 @@ def _nothing() -> tuple[Any, Any, Any]:
 
 def _lengths(typed: Typed, row: LengthsRow) -> Lengths:
     """Quantiles of the profile, and one figure where one was typed."""
-    from baseload.load.synthetic import Lengths
+    from baseload.load.lengths import Lengths
 
     probabilities = profiles().probabilities
     prompt, output = typed.tokens
