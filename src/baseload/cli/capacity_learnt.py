@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from baseload.cli.capacity_keep import Fitted, keep_step
 from baseload.cli.output import how_many, note
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from baseload.capacity.deployment import Deployment
     from baseload.capacity.steptime import StepTime
     from baseload.ledger.hot import HotStore
+    from baseload.measure.entry import About
     from baseload.settings import Settings
     from baseload.sim.learning import Missed
 
@@ -77,23 +79,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A step and what it was learnt from."""
+    """What was fitted, and to what."""
 
     source: str
-    step: StepTime
-    prompt: int
-    output: int
-    in_flight: int
-    held_out: float | None
+    fitted: Fitted
     requests: int = 0
     points: int = 0
     missed: Missed | None = None
-
-    @property
-    def calibrated(self) -> bool:
-        from baseload.capacity.drift import TRUSTED
-
-        return self.held_out is not None and abs(self.held_out) <= TRUSTED
 
 
 def calibrate(asked: Asked) -> CalibrateDocument:
@@ -101,8 +93,6 @@ def calibrate(asked: Asked) -> CalibrateDocument:
     from baseload.capacity.asked import Books
     from baseload.capacity.measured import case_of_deployment, step_of
     from baseload.documents import load_architectures, load_capacity_model, load_machines
-    from baseload.sim.learning import curve_of, rate_of
-    from baseload.sim.replica import fastest
 
     books, settings = Books(load_architectures(), load_machines(), {}), _settings(asked)
     served = _deployment(asked)
@@ -110,16 +100,10 @@ def calibrate(asked: Asked) -> CalibrateDocument:
     # What an earlier log was fitted to is not where this one starts: errors would add up.
     step = _bounded(step_of(replace(served, step=None), load_capacity_model(), books), asked)
     found = _of_results(asked, case) if asked.results else _of_ledger(asked, settings, step)
-    kernel = fastest()
-    points = curve_of(found.step, found.prompt, found.output, found.in_flight, kernel=kernel)
-    longer = rate_of(found.step, found.prompt * _longer(), found.output, points[-1].in_flight, kernel=kernel)
-    return _document(asked, found, points, _kept(asked, served, case, found, points, longer))
-
-
-def _longer() -> int:
-    from baseload.measure.entry import LONGER
-
-    return LONGER
+    about = _about(asked, served, case, found)
+    what = f"{found.requests} requests" if found.requests else f"{found.points} points"
+    path, points = keep_step(about, found.fitted, f"`baseload capacity calibrate` on {found.source}, {what}")
+    return _document(asked, found, points, path)
 
 
 def _settings(asked: Asked) -> Settings | None:
@@ -174,10 +158,8 @@ def _of_ledger(asked: Asked, settings: Settings | None, step: StepTime) -> _Foun
     replicas = asked.replicas or configured
     note(f"  {how_many(len(log), 'request')} of upstream {name}, on {how_many(replicas, 'replica')} ...")
     found = learn(step, log, replicas=replicas, kernel=fastest())
-    return _Found(
-        f"the ledger: upstream {name}", found.step, found.prompt, found.output, found.in_flight, found.missed.worst,
-        requests=found.requests, missed=found.missed,
-    )  # fmt: skip
+    fitted = Fitted(found.step, found.prompt, found.output, found.in_flight, found.missed.worst)
+    return _Found(f"the ledger: upstream {name}", fitted, requests=found.requests, missed=found.missed)
 
 
 def _upstream(asked: Asked, settings: Settings | None) -> tuple[str, int]:
@@ -211,49 +193,32 @@ def _of_results(asked: Asked, case: Case) -> _Found:
     step = step_times(columns([most]), model.constants, found.factors())[0]
     # It was measured up to there, and not beyond: a curve goes to twice what it is told.
     reached = max(1, most.in_flight // 2)
-    return _Found(
-        f"{how_many(len(asked.results), 'file')} of a benchmark", _bounded(step, asked), most.input_tokens,
-        most.output_tokens, reached, found.held_out, points=len(points),
-    )  # fmt: skip
+    fitted = Fitted(_bounded(step, asked), most.input_tokens, most.output_tokens, reached, found.held_out)
+    return _Found(f"{how_many(len(asked.results), 'file')} of a benchmark", fitted, points=len(points))
 
 
-def _kept(asked: Asked, served: Deployment, case: Case, found: _Found, points: Sequence[Point], longer: float) -> Path:
-    """The entry, written."""
+def _about(asked: Asked, served: Deployment, case: Case, found: _Found) -> About:
+    """The facts of the entry's row."""
     from datetime import date
 
     from baseload.capacity.measured import engine_of
     from baseload.clock import SystemClock, now
-    from baseload.documents import keep_deployment
     from baseload.errors import BadInput
-    from baseload.measure.entry import About, Fit, fit_entry
+    from baseload.measure.entry import About
 
     try:
         day = date.fromisoformat(asked.measured_on) if asked.measured_on else now(SystemClock()).date()
     except ValueError as error:
         raise BadInput(f"--measured-on {asked.measured_on!r} is no day", remedy="Write it as 2026-11-01.") from error
     shape = case.architecture.shape
-    about = About(
+    return About(
         asked.deployment, served.model, served.gpu, served.gpus, engine_of(served, asked.version), served.quantization,
         shape is not None and shape.experts > 0, "", day, found.requests,
     )  # fmt: skip
-    fit = Fit(found.step, found.prompt, found.output, points, longer, found.held_out)
-    what = f"{found.requests} requests" if found.requests else f"{found.points} points"
-    return keep_deployment(
-        asked.deployment,
-        fit_entry(about, fit, f"`baseload capacity calibrate` on {found.source}, {what}", _said(found)),
-    )
-
-
-def _said(found: _Found) -> str:
-    """Whether it may be called calibrated, and why."""
-    if found.held_out is None:
-        return "not calibrated: too little to hold a part out"
-    word = "calibrated" if found.calibrated else "not calibrated (beyond 15 %)"
-    return f"{word}: what a first fit had not seen is missed by {found.held_out:+.1%}"
 
 
 def _document(asked: Asked, found: _Found, points: Sequence[Point], path: Path) -> CalibrateDocument:
-    missed = found.missed
+    missed, fitted = found.missed, found.fitted
 
     def rounded(error: float | None) -> float | None:
         return None if error is None else round(error, 4)
@@ -263,15 +228,15 @@ def _document(asked: Asked, found: _Found, points: Sequence[Point], path: Path) 
         source=found.source,
         requests=found.requests,
         points=found.points,
-        input_tokens=found.prompt,
-        output_tokens=found.output,
-        most_in_flight=found.in_flight,
-        held_out=rounded(found.held_out),
+        input_tokens=fitted.prompt,
+        output_tokens=fitted.output,
+        most_in_flight=fitted.in_flight,
+        held_out=rounded(fitted.held_out),
         held_out_requests=missed.requests if missed is not None else 0,
         first_token_error=rounded(missed.first) if missed is not None else None,
         per_token_error=rounded(missed.between) if missed is not None else None,
         latency_error=rounded(missed.latency) if missed is not None else None,
-        calibrated=found.calibrated,
+        calibrated=fitted.calibrated,
         loads=tuple(
             Load(in_flight=each.in_flight, output_tokens_per_second=round(each.output_tokens_per_second, 1))
             for each in points

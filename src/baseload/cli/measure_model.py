@@ -61,11 +61,11 @@ def _points(about: About, levels: Sequence[Level]) -> list[Point]:
 
     loads = [_figures(each) for each in levels]
     named = (about.model, about.gpu, about.gpus, about.quantization, about.engine)
-    case = _case(named, loads[0], Books(load_architectures(), load_machines(), {}))
+    case = case_of_measured(named, loads[0], Books(load_architectures(), load_machines(), {}))
     return [measured_point(case, each, about.measured) for each in loads]
 
 
-def _case(about: tuple[str, str, int, str, str], load: Mapping[str, float], books: Books) -> Case:
+def case_of_measured(about: tuple[str, str, int, str, str], load: Mapping[str, float], books: Books) -> Case:
     """The capacity model's case of a deployment (model, GPU, how many, precision, engine with its version)."""
     from baseload.capacity.asked import case_of
 

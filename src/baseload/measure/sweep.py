@@ -39,11 +39,13 @@ class Probes:
 
 @dataclass(slots=True)
 class Found:
-    """What was measured: the loads in rising order, the long prompts, and why it ended before its end."""
+    """What was measured: the loads in rising order, the long prompts, an open loop with each of its `samples`, and why
+    it ended before its end."""
 
     levels: list[Level] = field(default_factory=list)
     long: Level | None = None
     opened: Level | None = None
+    samples: list[Sample] = field(default_factory=list)
     stopped: str = ""
 
     @property
@@ -178,7 +180,7 @@ async def opened(
     """Send at these times, `rate` a second on average, whatever was answered."""
     run = Run(asker, lengths.endless(seed), bounds, stop)
     level = await run.opened(iter(times), rate=rate, seconds=seconds, most=most)
-    return Found(opened=level, stopped=_why(bounds, stop) or ("" if level else _failed(run, 0)))
+    return Found(opened=level, samples=run.samples, stopped=_why(bounds, stop) or ("" if level else _failed(run, 0)))
 
 
 def loads(most: int, *, full: bool) -> Iterator[int]:
