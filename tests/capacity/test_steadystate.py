@@ -136,7 +136,7 @@ def test_two_numbers_of_the_articles_node_give_its_whole_curve():
         [case("deepseek-v3", "h100", 8, **NODE, in_flight=c) for c, _ in others], found.factors(len(others))
     )
     off = [abs(ours / theirs - 1) for ours, (_, theirs) in zip(served.output_per_second, others, strict=True)]
-    assert np.median(off) < 0.05
+    assert np.median(off) < 0.04
     assert found.step > 2, "an engine of 2025 takes several times as long as those of 2026"
 
 

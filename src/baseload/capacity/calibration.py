@@ -24,7 +24,7 @@ from baseload.errors import NotEnoughData
 
 ENOUGH = 3
 # Spread of the multipliers about the model, and of measurements about the multipliers, as logarithms.
-_SPREAD = np.array([0.35, 0.8, 1.0])
+_SPREAD = np.array([0.35, 0.3, 1.0])
 _NOISE, _FIRST_NOISE = 0.05, 0.1
 # Without a time to the first token nothing tells its factor from the others: it stays where it was.
 _UNSEEN = 0.05

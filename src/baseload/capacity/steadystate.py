@@ -11,11 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from baseload.capacity.case import ENGINES
 from baseload.capacity.columns import Column, Columns
 from baseload.capacity.constants import Constants
 from baseload.capacity.steptime import StepTime
 
 CHUNK = 8192
+# SGLang admits a request when all it may write fits, others when what it has written does: on average half, and a bit.
+RESERVES = ENGINES.index("sglang")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,28 +113,34 @@ def serve(of: Columns, constants: Constants, factors: Factors = NONE) -> Served:
     """Steady state with `in_flight` requests kept going."""
     step = steps(of, constants, factors)
     whole = of.input + of.output
-    room = np.maximum(step.kv_tokens / (of.input + 0.6 * of.output), 1.0)
+    room = np.maximum(step.kv_tokens / (of.input + np.where(of.engine == RESERVES, 1.0, 0.6) * of.output), 1.0)
     running = np.clip(of.in_flight, 1.0, np.minimum(room, of.most_requests))
     context = whole - of.output / 2.0
     token = step.work(running) + step.context * running * context + step.fixed
     token = token + running * (step.per_request + step.per_token)
+    # Where more than one request comes to its end in a step, as many prompts are read together as a step holds.
+    together = np.clip(running / of.output, 1.0, np.maximum(CHUNK / of.read, 1.0))
     pairs = of.read * (of.input - of.read / 2.0)
-    busy = step.compute * of.read + step.attention * pairs + step.per_token * of.read
-    prompt = step.work(of.read) + step.attention * pairs + step.per_token * of.read + step.fixed + step.prefill
+    each = step.attention * pairs + step.per_token * of.read
+    busy = step.compute * of.read + each
+    prompt = step.work(together * of.read) + together * each + step.fixed + step.prefill
     floor = 0.3 * (step.shared_weights + step.expert_weights)
-    delay = np.maximum(prompt - 0.5 * step.fixed - floor, busy)
+    delay = np.maximum((prompt - 0.5 * step.fixed - floor) / together, busy)
     others = running - 1.0
     between = token + others / of.output * delay * (1.0 - step.waiting)
-    waits = step.waiting * others * prompt * np.exp(constants.values["queue"]) / 2.0
+    waits = step.waiting * others * prompt / together * np.exp(constants.values["queue"]) / 2.0
     behind = np.maximum(of.in_flight - running, 0.0) / running * (between * of.output + prompt)
     first = (step.receive + prompt + token + waits) * factors.first + behind
+    first = np.maximum(first, of.in_flight / of.most_per_second - of.output * between)
     return Served(first, between, of.in_flight * of.output / (first + of.output * between), running)
 
 
 def step_times(of: Columns, constants: Constants, factors: Factors = NONE) -> list[StepTime]:
     """Each case's step as plain numbers, for the simulator."""
     found = steps(of, constants, factors)
-    mixed = of.engine != 1  # SGLang reads prompts before it goes on; vLLM and TensorRT-LLM in pieces beside the tokens
+    mixed = (
+        of.engine != RESERVES
+    )  # SGLang reads prompts before it goes on; vLLM and TensorRT-LLM in pieces beside the tokens
     ones = np.ones(len(of))
     table = np.stack(
         [
