@@ -1,7 +1,8 @@
 """Simulated requests per second of CPU, compiled and not, beside the reference that goes step by step.
 
 A fleet is three replicas with 24 or 8 requests each in flight, two APIs and a policy; "decide" asks the gateway's own
-`decide` for every request, which the fleet otherwise does not need to.
+`decide` for every request, which the fleet otherwise does not need to. A closed loop is three replicas that may not run
+ahead of each other.
 
 Requests have about the lengths of the Azure 2023 conversation trace (1,155 in, 211 out in the mean; log-normal here),
 6 a second on one replica that has room for 256 at once. Memory is that of a fresh process, libraries included.
@@ -21,6 +22,7 @@ from baseload.capacity.steptime import StepTime
 from baseload.load.facts import Bucket, Facts
 from baseload.policy.policy import Policy, Route
 from baseload.sim import reference
+from baseload.sim.closed import Clients, simulate_closed
 from baseload.sim.fleet import Load, simulate
 from baseload.sim.replica import Kernel, Requests, compiled, interpreted, serve
 from baseload.sim.supplies import Api, Pool
@@ -72,6 +74,14 @@ def fleet_per_second(slots: int, count: int, kernel: Kernel, *, exact: bool) -> 
     return count / cpu_seconds(lambda: simulate(load, [pool], apis, policy, exact=exact, kernel=kernel))
 
 
+def closed_per_second(clients: int, count: int, kernel: Kernel) -> float:
+    facts = Facts(at_ns=0, model="auto", bucket=Bucket.JUDGMENT, input_tokens=0)
+    route = Route(name="own", upstream="own", model="m", offer="own/m", own=True, success={Bucket.JUDGMENT: 1})
+    policy, pool = Policy(routes=(route,), aliases={"auto": Bucket.JUDGMENT}), Pool(name="own", step=STEP, replicas=3)
+    load = Load.plain(0, requests(count), facts)
+    return count / cpu_seconds(lambda: simulate_closed(load, Clients(clients), [pool], [], policy, kernel=kernel))
+
+
 def memory_mb(count: int) -> float:
     """The most memory that a fresh process takes to simulate so many requests, libraries and compiled code included."""
     code = (
@@ -99,6 +109,10 @@ def measure(quick: bool) -> Iterator[Figure]:
         real = fleet_per_second(slots, few, compiled(), exact=True)
         yield Figure(f"fleet, {slots} in flight, compiled", fleet, "req/s", 1)
         yield Figure(f"fleet, {slots} in flight, decide", real, "req/s", 1)
+    clients = 64
+    yield Figure(
+        f"closed loop of {clients} clients, compiled", closed_per_second(clients, few // 2, compiled()), "req/s", 1
+    )
     yield Figure(f"memory at {count:,} requests, compiled", memory_mb(count), "MB", 1)
 
 

@@ -60,7 +60,7 @@ def test_the_true_curve_of_a_simulated_pool_is_recovered(baseload, pool):
     assert any(option["kind"] == "rented" for option in decided["options"])
 
 
-def test_an_open_loop_is_reported_and_makes_no_entry(baseload, pool):
+def test_an_open_loop_is_reported_and_says_why_it_makes_no_entry(baseload, pool):
     line = f"measure|{pool['api']}|--rate|40|--arrivals|gamma|{SHORT}|--gpu|H100|--json"
     found = json.loads(baseload(line).out)
     open_loop = found["open_loop"]
@@ -70,6 +70,20 @@ def test_an_open_loop_is_reported_and_makes_no_entry(baseload, pool):
     stays = open_loop["latency"]["mean"]
     assert open_loop["mean_in_flight"] == pytest.approx(open_loop["requests_per_second"] * stays, rel=0.15)
     assert (found["entry"], found["curve"], found["levels"]) == (None, None, [])
+    assert "are not known" in found["model_fit"]["why_not"]  # of a model that is bought nobody knows the layers
+    assert "no step could be fitted" in baseload(line.removesuffix("|--json")).out
+
+
+def test_an_open_loop_of_a_known_model_is_kept_as_a_step(baseload, pool):
+    line = f"measure|{pool['own']}|--rate|40|--gpu|H100|--gpus|2|--name|opened|{SHORT}|--level-seconds|3{MACHINE}"
+    found = json.loads(baseload(f"{line}|--json").out)
+    assert found["entry"].endswith("opened.yaml")
+    assert found["model_fit"]["loads"] >= 60
+    mine = load_deployments()["opened"]
+    assert mine.step is not None
+    assert mine.doubt.held_out == pytest.approx(found["model_fit"]["held_out"], abs=1e-3)
+    assert mine.doubt.calibrated is found["calibrated"]
+    assert "measure --rate" in mine.source.reference
 
 
 def test_bounds_end_it_and_what_was_measured_is_kept(baseload, pool):

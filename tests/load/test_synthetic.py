@@ -8,19 +8,21 @@ import pytest
 
 from baseload.cli.simulate_load import profiles
 from baseload.errors import BadInput
-from baseload.load.synthetic import Gaps, Lengths, arrivals, diurnal
+from baseload.load.lengths import Lengths
+from baseload.load.synthetic import Gaps, arrivals, diurnal, paced
+from baseload.load.trace import Arrival
 
 HOUR, WEEK = 3600, 7 * 24 * 3600
 
 
 @pytest.mark.parametrize(
-    ("gaps", "cv"), [(Gaps.POISSON, 1.0), (Gaps.GAMMA, 3.0), (Gaps.GAMMA, 0.5), (Gaps.WEIBULL, 2.0)]
+    ("gaps", "cv"), [(Gaps.FIXED, 0.0), (Gaps.POISSON, 1.0), (Gaps.GAMMA, 3.0), (Gaps.GAMMA, 0.5), (Gaps.WEIBULL, 2.0)]
 )
 def test_an_even_rate_with_the_gaps_that_were_asked_for(gaps, cv):
-    times = arrivals(1, seconds=100_000, per_second=5, gaps=gaps, cv=cv)
+    times = arrivals(1, seconds=100_000, per_second=5, gaps=gaps, cv=cv or 1.0)
     between = np.diff(times)
     assert len(times) == pytest.approx(500_000, rel=0.02)
-    assert between.std() / between.mean() == pytest.approx(cv, rel=0.02)
+    assert between.std() / between.mean() == pytest.approx(cv, rel=0.02, abs=1e-6)
     assert times[0] >= 0
     assert times[-1] < 100_000
 
@@ -45,6 +47,13 @@ def test_the_same_seed_is_the_same_load():
     one, again, other = (arrivals(seed, seconds=1000, per_second=1) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, again)
     assert len(one) != len(other) or not np.array_equal(one, other)
+
+
+def test_a_trace_keeps_its_shape_at_another_pace():
+    trace = [Arrival(0, 10, 5), Arrival(10**9, 0, 7), Arrival(4 * 10**9, 30, 9)]
+    assert paced(trace, 1.5) == pytest.approx([0, 0.5, 2.0])
+    with pytest.raises(BadInput, match="never come"):
+        paced(trace, 0.0)
 
 
 def test_lengths_are_those_of_the_quantiles():

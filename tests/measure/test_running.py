@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from baseload.load.lengths import Lengths
 from baseload.measure.asking import Sample
-from baseload.measure.lengths import Lengths
 from baseload.measure.running import Bounds
 from baseload.measure.spending import bounded, closed_estimate, is_own, open_estimate
 from baseload.measure.sweep import Probes
@@ -51,7 +51,7 @@ def test_time_is_a_bound():
 
 
 def test_an_estimate_has_ends_and_keeps_to_the_bounds():
-    probes = Probes(Lengths("spread", 100, 10), 64, 30.0)
+    probes = Probes(Lengths.spread(100, 10), 64, 30.0)
     found = closed_estimate(probes, lambda read, written: 1000 * (read + written))
     assert 0 < found.requests[0] < found.requests[1]
     assert 0 < found.tokens[0] < found.tokens[1]

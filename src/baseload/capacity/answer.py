@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 
 import msgspec
 
 from baseload.capacity.calibration import Calibration
 from baseload.capacity.case import Case
+from baseload.capacity.drift import Doubt
 from baseload.capacity.estimate import COVERAGE, Band, Estimate, Model, estimates, largest_load
 from baseload.units import SECONDS_PER_HOUR, TOKENS_PER_MTOK
 
@@ -52,7 +55,8 @@ class CaseAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
-    """What points of your own made of the model: factors on its seconds, and the worst point by the others."""
+    """What points of your own made of the model: factors on its seconds, and the worst point by the others. `widened`
+    is the half band that their age, another engine version and a failed check add."""
 
     points: int
     step: float
@@ -60,6 +64,10 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
     first: float
     held_out_error: float | None
     calibrated: bool
+    measured: date | None
+    engine_version: str
+    widened: float
+    why: str
 
 
 class Bound(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,20 +116,20 @@ def capacity(
     model: Model,
     calibration: Calibration | None = None,
     *,
-    age_days: int | None = None,
+    doubt: Doubt | None = None,
     usd_per_gpu_hour: float | None = None,
     objective: Mapping[str, float] | None = None,
 ) -> CapacityDocument:
     """One case in full."""
     over = calibration.factors() if calibration is not None else None
     basis = calibration.basis if calibration is not None else ""
-    found = estimates([case], model, over, basis=basis, age_days=age_days)[0]
+    found = estimates([case], model, over, basis=basis, doubt=doubt)[0]
     answer = case_answer(case, found, usd_per_gpu_hour)
     bound = None
     if objective is not None:
         most = largest_load(case, model, first_ms=objective.get("ttft"), between_ms=objective.get("tpot"), over=over)
         there = replace(case, in_flight=most) if most else None
-        served = estimates([there], model, over, basis=basis, age_days=age_days)[0] if there else None
+        served = estimates([there], model, over, basis=basis, doubt=doubt)[0] if there else None
         bound = Bound(
             ttft_ms=objective.get("ttft"),
             tpot_ms=objective.get("tpot"),
@@ -135,7 +143,7 @@ def capacity(
         fits=found.fit.fits,
         case=answer,
         as_of=model.as_of,
-        calibration=_calibrated(calibration),
+        calibration=_calibrated(calibration, doubt),
         objective=bound,
     )
 
@@ -176,7 +184,7 @@ def _figure(band: Band) -> Figure:
     return Figure(likely=likely, low=low, high=high)
 
 
-def _calibrated(found: Calibration | None) -> Calibrated | None:
+def _calibrated(found: Calibration | None, doubt: Doubt | None) -> Calibrated | None:
     if found is None:
         return None
     return Calibrated(
@@ -186,4 +194,8 @@ def _calibrated(found: Calibration | None) -> Calibrated | None:
         first=round(found.first, 4),
         held_out_error=None if found.held_out is None else round(found.held_out, 4),
         calibrated=found.trusted,
+        measured=found.when,
+        engine_version=found.version,
+        widened=round(math.expm1(doubt.width), 4) if doubt is not None else 0.0,
+        why=doubt.sentence if doubt is not None else "",
     )

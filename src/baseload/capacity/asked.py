@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from baseload.catalog.entries import Machine
 from baseload.errors import BadInput
 
 NEEDED = ("model", "gpu", "count", "quant", "input_tokens", "output_tokens", "concurrency", "engine")
-OPTIONAL = ("engine_version", "tp", "ep", "pp", "cached", "max_num_seqs")
+OPTIONAL = ("engine_version", "tp", "ep", "pp", "cached", "max_num_seqs", "kv_cache", "most_per_second")
 # What tables of others call the same columns.
 _ALSO = {
     "quant": ("precision", "quantization"),
@@ -72,7 +73,7 @@ def case_of(row: Mapping[str, str | None], books: Books, own: Architecture | Non
         own if own is not None else books.architecture(text["model"]),
         books.machine(text["gpu"], count),
         engine_named(text["engine"]),
-        precision_named(text["quant"]),
+        precision_named(text["quant"], text["kv_cache"]),
         _whole("input_tokens", text["input_tokens"]),
         _whole("output_tokens", text["output_tokens"]),
         _whole("concurrency", text["concurrency"]),
@@ -82,6 +83,7 @@ def case_of(row: Mapping[str, str | None], books: Books, own: Architecture | Non
         cached=_share(text["cached"] or "0"),
         version=text["engine_version"],
         most_requests=_whole("max_num_seqs", text["max_num_seqs"] or str(MOST_REQUESTS)),
+        most_per_second=_figure("most_per_second", text["most_per_second"]) if text["most_per_second"] else math.inf,
     )
 
 

@@ -16,15 +16,15 @@ import numpy as np
 
 from baseload.capacity.case import Case
 from baseload.capacity.columns import Column, columns
+from baseload.capacity.drift import TRUSTED, Doubt, days_between, differs
 from baseload.capacity.estimate import Model
 from baseload.capacity.leastsquares import minimised
 from baseload.capacity.steadystate import Factors, serve
 from baseload.errors import NotEnoughData
 
-TRUSTED = 0.15
 ENOUGH = 3
 # Spread of the multipliers about the model, and of measurements about the multipliers, as logarithms.
-_SPREAD = np.array([0.35, 0.8, 1.0])
+_SPREAD = np.array([0.35, 0.3, 1.0])
 _NOISE, _FIRST_NOISE = 0.05, 0.1
 # Without a time to the first token nothing tells its factor from the others: it stays where it was.
 _UNSEEN = 0.05
@@ -43,7 +43,8 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Factors on the model, the worst error of a point predicted by the others (None with too few), and its basis."""
+    """Factors on the model, the worst error of a point predicted by the others (None with too few), its basis, and the
+    day and engine version of the oldest point."""
 
     step: float
     compute: float
@@ -51,6 +52,7 @@ class Calibration:
     points: int
     held_out: float | None
     when: date | None
+    version: str = ""
 
     @property
     def basis(self) -> str:
@@ -60,6 +62,15 @@ class Calibration:
     def trusted(self) -> bool:
         """Whether it may be called calibrated: no point is off by more than 15 % when the others predict it."""
         return self.held_out is None or self.held_out <= TRUSTED
+
+    def doubt(self, case: Case, today: date) -> Doubt | None:
+        """What its age and its engine's version, beside that of a case, add to the band. None for points without a
+        day of a version that is not known to be another: then they are of today."""
+        other = differs(case.version, self.version)
+        if self.when is None and not other and self.trusted:
+            return None
+        age = 0 if self.when is None else days_between(self.when, today)
+        return Doubt(age, other, self.held_out, fitted=not self.trusted)
 
     def factors(self, count: int = 1) -> Factors:
         ones = np.ones(count)
@@ -75,7 +86,9 @@ def calibrated(points: Sequence[Point], model: Model) -> Calibration:
         )
     step, compute, first = np.exp(_likely(points, model)).tolist()
     dated = [each.when for each in points if each.when is not None]
-    return Calibration(step, compute, first, len(points), held_out(points, model), min(dated, default=None))
+    versions = sorted({each.case.version for each in points if each.case.version})
+    version = versions[0] if versions else ""
+    return Calibration(step, compute, first, len(points), held_out(points, model), min(dated, default=None), version)
 
 
 def held_out(points: Sequence[Point], model: Model) -> float | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from baseload.capacity.architecture import Architecture
 from baseload.catalog.entries import Machine
@@ -49,7 +50,8 @@ class Case:
     """`tensor` cards share every layer and `pipeline` stages follow each other: their product is the machine's count.
     `expert` is over how many cards whole experts are spread, 1 where each is cut. `in_flight` requests are kept going
     at once, each of `input_tokens` in and `output_tokens` out; `cached` is the share of a prompt known from before, and
-    `most_requests` what the engine runs at once at the most (max_num_seqs).
+    `most_requests` what the engine runs at once at the most (max_num_seqs). `most_per_second` is how many requests the
+    front end takes in a second (30 to 240 were seen of servers as installed), infinite where that is no bound.
     """
 
     architecture: Architecture
@@ -65,6 +67,7 @@ class Case:
     cached: float = 0.0
     version: str = ""
     most_requests: int = MOST_REQUESTS
+    most_per_second: float = math.inf
 
     def __post_init__(self) -> None:
         if self.architecture.shape is None:
@@ -87,6 +90,8 @@ class Case:
             )
         if not 1 <= self.most_requests <= MOST_IN_FLIGHT:
             raise BadInput(f"{self.most_requests} requests at once serve nobody", remedy="Give --max-num-seqs from 1.")
+        if not self.most_per_second > 0:
+            raise BadInput("a front end that takes no request serves nobody", remedy="Leave most_per_second out.")
         if not 1 <= self.expert <= self.machine.count or not 0 <= self.cached < 1:
             raise BadInput(
                 f"experts cannot be spread over {self.expert} of {self.machine.count} cards, or a share of "
@@ -101,13 +106,19 @@ class Case:
         return (self.architecture.name, self.machine.gpu, self.engine, self.precision.name, spread)
 
 
-def precision_named(asked: str) -> Precision:
-    """A precision by what people call it: fp8, NVFP4, AWQ, w4a16, 16. Raises BadInput."""
+def precision_named(asked: str, cache: str = "") -> Precision:
+    """A precision by what people call it: fp8, NVFP4, AWQ, w4a16, 16. `cache` is that of the key-value cache where it
+    is another than such servers mostly have: vLLM as installed keeps 16 bits beside weights of 8. Raises BadInput."""
     text = asked.strip().lower()
     found = PRECISIONS.get(_PRECISION_NAMES.get(text, text))
     if found is None:
         raise BadInput(f"no precision is called {asked[:40]!r}", remedy=f"Use one of {', '.join(PRECISIONS)}.")
-    return found
+    if not cache:
+        return found
+    kept = precision_named(cache)
+    if kept.name not in ("bf16", "fp8"):
+        raise BadInput(f"no engine keeps its cache at {cache[:40]!r}", remedy="Use bf16 or fp8.")
+    return replace(found, cache_bytes=kept.plain_bytes)
 
 
 def engine_named(asked: str) -> str:

@@ -1,7 +1,7 @@
 """The constants of engines and cards that the step model is made of, and where they start before anything is measured.
 
 Every value is the logarithm of a time in seconds or of a share of what a data sheet promises, but for `softness`.
-`effects` are deviations of an engine, or of an engine on a number of cards, from the mean of all. Pure.
+`effects` are deviations of an engine from the mean of all. Pure.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 from baseload.capacity.case import ENGINES
 from baseload.capacity.columns import Column, Whole
 
-SIZES = 4
 # Logarithm of the start; where known, what others measured: reading at 0.8 of the sheet, multiplying at 0.7.
 START: Mapping[str, float] = {
     "read_plain": math.log(0.8),
@@ -34,42 +33,28 @@ START: Mapping[str, float] = {
     "waiting": 0.0,
     "queue": 0.0,
     "latent_pace": 0.0,
-    "int4_read": 0.0,
-    "int4_multiply": 0.0,
+    "unpack_read": 0.0,
+    "unpack_multiply": 0.0,
     "expert_spread": 0.0,
-    "coverage": 0.0,
 }
 SOFTNESS = 1
 # How far an engine may be expected to stand from the mean: the spread of the prior.
-EFFECTS: Mapping[str, float] = {
-    "pace": 0.0129,
-    "multiply": 0.0175,
-    "cache": 0.686,
-    "launch": 0.274,
-    "prompt": 0.00875,
-    "receive": 7.84,
-    "waiting": 2.74,
-}
-SPREAD = 0.0343
-_SPECIAL = {"coverage": 0.5, "latent_pace": 0.105, "int4_read": 0.122, "int4_multiply": 0.122, "expert_spread": 2.2}
+EFFECTS: Mapping[str, float] = {"cache": 0.7, "launch": 0.27, "reduce": 0.3, "receive": 7.0, "waiting": 2.7}
+# Of these nothing is known beforehand: how much slower weights are that a card has to unpack, or that lie on few cards.
+_SPECIAL = {"latent_pace": 0.1, "unpack_read": 1.0, "unpack_multiply": 0.6, "expert_spread": 2.2}
 _PHYSICS = 0.15
 
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """`values` by name; `effects` by name and engine; `spreads` by engine and number of cards (1, 2, 4, 8)."""
+    """`values` by name; `effects` by name and engine."""
 
     values: Mapping[str, float]
     effects: Mapping[str, Column]
-    spreads: Column
 
     def engine(self, name: str, which: Whole) -> Column:
         """An effect for each case; 0 for an engine that was not measured."""
         return self.effects[name][which]
-
-    def spread(self, which: Whole, size: Whole) -> Column:
-        found: Column = self.spreads[which, size]
-        return found
 
 
 def unpacked(vector: Column) -> Constants:
@@ -82,9 +67,7 @@ def unpacked(vector: Column) -> Constants:
     for name in EFFECTS:
         effects[name] = np.append(vector[place : place + engines], 0.0)
         place += engines
-    spreads = np.zeros((engines + 1, SIZES))
-    spreads[:engines] = vector[place:].reshape(engines, SIZES)
-    return Constants(values, effects, spreads)
+    return Constants(values, effects)
 
 
 def packed(constants: Constants) -> Column:
@@ -92,7 +75,7 @@ def packed(constants: Constants) -> Column:
     engines = len(ENGINES)
     parts = [np.array([constants.values[name] for name in START])]
     parts += [constants.effects[name][:engines] for name in EFFECTS]
-    return np.concatenate([*parts, constants.spreads[:engines].ravel()])
+    return np.concatenate(parts)
 
 
 def prior() -> tuple[Column, Column]:
@@ -100,7 +83,6 @@ def prior() -> tuple[Column, Column]:
     engines = len(ENGINES)
     widths = [_SPECIAL.get(name, _PHYSICS) for name in START]
     widths += [width for width in EFFECTS.values() for _ in range(engines)]
-    widths += [SPREAD] * (engines * SIZES)
     middle = np.zeros(len(widths))
     middle[: len(START)] = list(START.values())
     return middle, np.array(widths)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
 from baseload.capacity.curve import Curve
+from baseload.capacity.drift import Doubt
+from baseload.capacity.steptime import StepTime
 from baseload.catalog.entries import Source
 from baseload.errors import BadInput
 from baseload.ranges import Range
@@ -27,8 +30,12 @@ class Saturated:
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """`model` is the name offers use. `saturated` is None when only one mix of input and output was measured: then
-    `curve` alone says what it serves, at that mix (`mix_input` tokens in for `mix_output` out). `band` is how far its
-    rates may be off, as factors: 1 where they were measured, wider where they are modelled."""
+    `curve` alone says what it serves, at that mix (`mix_input` tokens in for `mix_output` out).
+
+    `band` is how far its rates may be off, as factors; `doubt` says why, where it was measured. `loads` are what it was
+    measured under, by the names of the capacity model's figures, and `step` is that of its engine, where a log was
+    fitted.
+    """
 
     name: str
     model: str
@@ -45,6 +52,9 @@ class Deployment:
     measured: date
     source: Source
     band: Range = _EXACT
+    doubt: Doubt | None = None
+    loads: tuple[Mapping[str, float], ...] = ()
+    step: StepTime | None = None
 
     def seconds(self, usage: Usage) -> Decimal:
         """Seconds one request keeps the full deployment busy. Cached prompt tokens are not read again."""

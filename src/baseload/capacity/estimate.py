@@ -1,9 +1,8 @@
 """The answer to cases: what is likely, between which bounds, and whether the model fits at all. Pure.
 
 A band is from the tenth to the ninetieth of a hundred measurements, by how near to the case anything was measured: the
-spread of the model's own errors on deployments it had not seen, or had. What was measured long ago widens it, since
-engines change: the same configuration measured again within 30 days differed by 5 % (median, 127 pairs), after 30 to 90
-days by 32 % (36 pairs of the silicon table).
+spread of the model's own errors on deployments it had not seen, or had. A measurement that is old, of another engine
+version or of a fit that failed its check widens it (`drift.py`).
 """
 
 from __future__ import annotations
@@ -19,14 +18,13 @@ import numpy as np
 from baseload.capacity.case import Case
 from baseload.capacity.columns import columns
 from baseload.capacity.constants import Constants
+from baseload.capacity.drift import Doubt
 from baseload.capacity.fit import Fit, fit
 from baseload.capacity.known import NOTHING, Known
 from baseload.capacity.steadystate import Factors, Served, serve
 from baseload.units import BITS_PER_BYTE
 
 COVERAGE = 0.8
-FRESH_DAYS = 30
-_FRESH, _STALE = math.log(1.05), math.log(1.32)
 MILLISECONDS = 1000.0
 # The errors of a first guess: half again either way. Only until a band is measured.
 _GUESS = (-0.5, 0.5)
@@ -74,13 +72,13 @@ class Model:
 
 
 def estimates(
-    cases: Sequence[Case], model: Model, over: Factors | None = None, *, basis: str = "", age_days: int | None = None
+    cases: Sequence[Case], model: Model, over: Factors | None = None, *, basis: str = "", doubt: Doubt | None = None
 ) -> list[Estimate]:
-    """One estimate per case. `over` replaces what is known of deployments by a calibration, whose `basis` and age count
-    for the band."""
+    """One estimate per case. `over` replaces what is known of deployments by a calibration, whose `basis` and `doubt`
+    count for the band."""
     served = model.served(cases, over)
     bases = [basis or model.known.level(case) for case in cases]
-    drift = 0.0 if age_days is None else _drift(age_days)
+    drift = 0.0 if doubt is None else doubt.width
     figures = zip(
         cases,
         bases,
@@ -143,10 +141,6 @@ def _same(over: Factors | None, count: int) -> Factors | None:
     if over is None:
         return None
     return Factors(*(np.full(count, float(np.ravel(each)[0])) for each in (over.step, over.compute, over.first)))
-
-
-def _drift(days: int) -> float:
-    return _FRESH if days <= FRESH_DAYS else _STALE
 
 
 def _band(likely: float, bounds: tuple[float, float], drift: float) -> Band:

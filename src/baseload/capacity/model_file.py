@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from baseload.capacity.case import ENGINES
-from baseload.capacity.constants import EFFECTS, SIZES, SOFTNESS, START, Constants
+from baseload.capacity.constants import EFFECTS, SOFTNESS, START, Constants
 from baseload.capacity.estimate import Model
 from baseload.capacity.known import Known
 from baseload.errors import BadConfig
@@ -25,7 +25,6 @@ class ModelDocument(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     rows: int
     values: dict[str, float]
     effects: dict[str, dict[str, float]]
-    spreads: dict[str, list[float]]
     bands: dict[str, dict[str, tuple[float, float]]]
     known_step: dict[str, float]
     known_first: dict[str, float]
@@ -36,12 +35,11 @@ def model_from(document: ModelDocument) -> Model:
     missing = [name for name in START if name not in document.values] + [
         f"{name} of {engine}" for name in EFFECTS for engine in ENGINES if engine not in document.effects.get(name, {})
     ]
-    if missing or any(len(document.spreads.get(engine, [])) != SIZES for engine in ENGINES):
-        raise BadConfig(f"the capacity model lacks {', '.join(missing) or 'spreads'}", remedy=AGAIN)
+    if missing:
+        raise BadConfig(f"the capacity model lacks {', '.join(missing)}", remedy=AGAIN)
     effects = {name: np.array([*(document.effects[name][each] for each in ENGINES), 0.0]) for name in EFFECTS}
-    spreads = np.array([*(document.spreads[each] for each in ENGINES), [0.0] * SIZES])
     return Model(
-        Constants({**document.values, "softness": document.values.get("softness", SOFTNESS)}, effects, spreads),
+        Constants({**document.values, "softness": document.values.get("softness", SOFTNESS)}, effects),
         Known(document.known_step, document.known_first),
         document.bands,
         document.as_of.isoformat(),
@@ -60,9 +58,6 @@ def document_of(model: Model, *, source: str, licence: str, as_of: date, rows: i
         effects={
             name: {engine: round(float(column[place]), 5) for place, engine in enumerate(ENGINES)}
             for name, column in constants.effects.items()
-        },
-        spreads={
-            engine: [round(float(each), 5) for each in constants.spreads[place]] for place, engine in enumerate(ENGINES)
         },
         bands={
             basis: {figure: (round(low, 4), round(high, 4)) for figure, (low, high) in each.items()}

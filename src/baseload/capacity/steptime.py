@@ -5,9 +5,10 @@ wait. With `m` tokens in the step (`batch` decodes and the rest prompt), `contex
 and `attention` pairs of prompt tokens that look at each other, a step takes
 
     (W(m)^p + (m c)^p)^(1/p)  +  k contexts + a attention  +  fixed + per_request batch + per_token m  [+ prefill]
-    W(m) = w + x (1 - (1 - q)^m)
+    W(m) = w + x m q / (1 + (m - 1) q)
 
-`W` reads the weights once: the shared ones, and of a mixture of experts those that m tokens touch. `m c` computes. A
+`W` reads the weights once: the shared ones, and of a mixture of experts those that m tokens touch. Were all experts as
+likely, that would be 1 - (1 - q)^m; routers favour some, and more so the tokens of one batch. `m c` computes. A
 step is bound by the slower of the two, softly (`p`). While the batch does not change only `contexts` does, by `batch` a
 step, so `n` steps take `n` times the first and `k batch n (n - 1) / 2`: that is what makes a simulator fast.
 """
@@ -60,7 +61,8 @@ def step_seconds(step: StepTime, batch: int, contexts: float, prompt: int, atten
     0.0112
     """
     tokens = batch + prompt
-    weights = step.shared_weights + step.expert_weights * (1.0 - (1.0 - step.expert_share) ** tokens)
+    touched = tokens * step.expert_share / (1.0 + max(tokens - 1.0, 0.0) * step.expert_share)
+    weights = step.shared_weights + step.expert_weights * touched
     power = step.softness
     work: float = (weights**power + (tokens * step.compute) ** power) ** (1.0 / power)
     rest = step.fixed + step.per_request * batch + step.per_token * tokens

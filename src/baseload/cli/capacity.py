@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from baseload.cli import capacity_calibrate
+from baseload.cli.capacity_results import read_results
 from baseload.cli.output import hint, how_many, note, print_json, say, table
+from baseload.cli.price import PriceGroup
 
 if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
+
+    from typer._click.core import Context
 
     from baseload.capacity.answer import CapacityDocument, CaseAnswer, Figure
     from baseload.capacity.asked import Books
@@ -22,6 +27,21 @@ MOST_ROWS = 1_000_000
 _SHOWN = 40
 
 
+class CapacityGroup(PriceGroup):
+    """`baseload capacity` itself, and what it learns by; a first word that is no verb belongs to a question."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """No word at all is a question too, which says what it lacks."""
+        return super().parse_args(ctx, args or [self.falls_to])
+
+
+app = typer.Typer(cls=CapacityGroup)
+app.command("calibrate", help="Learn a deployment's speed from what it served, and keep it.")(
+    capacity_calibrate.command
+)
+
+
+@app.command("show")
 def command(
     model: Annotated[str, typer.Option(help="Model: a name, or its path on Hugging Face.")] = "",
     gpu: Annotated[str, typer.Option(help="GPU, as in H100, h200_sxm, rtx-4090.")] = "",
@@ -101,10 +121,9 @@ def _answer(
         raise BadInput(f"--usd-per-gpu-hour {usd_per_gpu_hour} is no price", remedy="Give USD for an hour of a card.")
     model = load_capacity_model()
     found = calibrated(points, model) if points else None
-    today = now(SystemClock()).date()
-    age = max((today - found.when).days, 0) if found is not None and found.when is not None else None
+    doubt = found.doubt(case, now(SystemClock()).date()) if found is not None else None
     bounds = objective(slo) if slo is not None else None
-    return capacity(case, model, found, age_days=age, usd_per_gpu_hour=usd_per_gpu_hour, objective=bounds)
+    return capacity(case, model, found, doubt=doubt, usd_per_gpu_hour=usd_per_gpu_hour, objective=bounds)
 
 
 def _points(case: Case, typed: list[str], files: list[str], measured_on: str | None) -> list[Point]:
@@ -115,7 +134,7 @@ def _points(case: Case, typed: list[str], files: list[str], measured_on: str | N
     when = _day(measured_on)
     points = [point_of(each, case, when) for each in typed]
     for name in files:
-        points += _read_results(Path(name), case, when)
+        points += read_results(Path(name), case, when)
     return points
 
 
@@ -127,16 +146,6 @@ def _yours(case: Case, books: Books) -> list[Point]:
     if points:
         note(f"  calibrated on your {name}, measured {points[0].when}")
     return points
-
-
-def _read_results(path: Path, case: Case, when: date | None) -> list[Point]:
-    from baseload.capacity.results import points_from
-    from baseload.errors import BadInput
-
-    try:
-        return points_from(path.read_bytes(), case, when)
-    except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror}", remedy="Give a benchmark's JSON.") from error
 
 
 def _day(text: str | None) -> date | None:
@@ -229,6 +238,8 @@ def _show(document: CapacityDocument) -> None:
     if found is not None and found.held_out_error is not None:
         said = "calibrated" if found.calibrated else "NOT calibrated: above 15 %"
         say(f"  worst point predicted by the others: off by {found.held_out_error:.0%} ({said})")
+    if found is not None and found.why:
+        say(f"  measured {found.measured or 'today'}: {found.why}")
     hint("baseload capacity --point concurrency=64,output_tokens_per_s=... narrows it by what you measured")
 
 

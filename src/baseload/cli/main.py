@@ -71,8 +71,10 @@ app.add_typer(config.app, name="config", help="The configuration: check it, show
 app.add_typer(budget.app, name="budget", help="Caps on what is spent: where they stand, to set and reset them.")
 app.add_typer(ledger.app, name="ledger", help="What was metered: ask it, seal hours that are over, verify them.")
 app.add_typer(key.app, name="key", help="The keys of clients: make, see, rotate and revoke them.")
-app.command("capacity", help="What a model on GPUs serves, with bounds; whether it fits; the load within an SLO.")(
-    capacity.command
+app.add_typer(
+    capacity.app,
+    name="capacity",
+    help="What a model on GPUs serves, with bounds; whether it fits; the load within an SLO.",
 )
 app.command("measure", help="Benchmark a live endpoint, fit its curve, and keep it for decide.")(measure.command)
 app.command(

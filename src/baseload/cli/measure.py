@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from baseload.catalog.entries import Offer
     from baseload.cli.measure_asked import Asked
     from baseload.measure.asking import Asker
-    from baseload.measure.document import Measurement
+    from baseload.measure.document import Measurement, ModelCard
     from baseload.measure.engine import Served
     from baseload.measure.entry import About, Fitted
     from baseload.measure.levels import Level
@@ -143,16 +143,17 @@ async def _found(asked: Asked, asker: Asker, served: Served, bounds: Bounds, sto
     from baseload.measure.sweep import closed, opened
 
     flags = asked.flags
-    if asked.arrivals is None:
+    if asked.times is None:
         return await closed(asker, asked.probes(served.context_tokens), bounds, stop, _on_level)
     note(f"  {flags['rate']:g} requests a second for at most {flags['level_seconds']:g} s ...")
     lengths = asked.lengths(served.context_tokens)
     return await opened(
         asker,
         lengths,
-        asked.arrivals,
+        asked.times,
         bounds,
         stop,
+        rate=flags["rate"],
         seconds=flags["level_seconds"],
         most=flags["most_in_flight"],
         seed=flags["seed"],
@@ -177,7 +178,7 @@ def _agree(asked: Asked, served: Served, offer: Offer | None, bounds: Bounds, *,
     from baseload.measure.spending import bounded, closed_estimate, open_estimate
 
     flags, cost = asked.flags, bounds.price if offer is not None else None
-    if asked.arrivals is None:
+    if asked.times is None:
         estimate = closed_estimate(asked.probes(served.context_tokens), cost)
     else:
         count = int(flags["rate"] * flags["level_seconds"])
@@ -232,36 +233,24 @@ def _document(
     """Fit, write the entry, and put everything into one document. Raises where nothing was measured."""
     import time
 
-    from baseload.cli.measure_model import beside
     from baseload.errors import NotEnoughData
     from baseload.measure.document import SCHEMA, Measurement, Used, cards
-    from baseload.measure.entry import About, fitted, named
+    from baseload.measure.entry import fitted
     from baseload.units import usd
 
     flags, points = asked.flags, found.points
     everything = [*found.levels, *(each for each in (found.long, found.opened) if each is not None)]
     if not everything:
         raise NotEnoughData(f"nothing was measured: {found.stopped}", remedy="Mend that and measure again.")
-    engine = flags["engine"] or served.named or "unknown engine"
+    about = _about(asked, url, model, served, bounds, when)
     fit = fitted(points, found.long) if len(points) > 1 else None
-    about = About(
-        name=named(flags["name"], flags["catalog_model"] or model, asked.gpu or "gpu", flags["gpus"], engine),
-        model=flags["catalog_model"] or model.rpartition("/")[2].lower(),
-        gpu=asked.gpu,
-        gpus=flags["gpus"],
-        engine=engine,
-        quantization=flags["quantization"],
-        experts=flags["experts"],
-        url=url,
-        measured=when.date(),
-        requests=bounds.used_requests,
-    )
     curve, held, rates = cards(fit)
+    card, entry = _kept(about, found, fit)
     return Measurement(
         schema=SCHEMA,
         url=url,
         model=model,
-        engine=engine,
+        engine=about.engine,
         version=served.version,
         gpu=asked.gpu,
         gpus=flags["gpus"],
@@ -273,11 +262,11 @@ def _document(
         open_loop=found.opened,
         curve=curve,
         held_out=held,
-        calibrated=fit is not None and fit.calibrated,
+        calibrated=fit.calibrated if fit is not None else entry is not None and card is not None and card.trusted,
         saturated=rates,
-        model_fit=beside(about, points, found.long) if fit is not None and asked.gpu else None,
+        model_fit=card,
         name=about.name,
-        entry=_kept(about, points, found.long, fit) if fit is not None and asked.gpu else None,
+        entry=entry,
         stopped=found.stopped,
         client_bound=any(each.client_bound for each in everything),
         used=Used(
@@ -289,26 +278,42 @@ def _document(
     )
 
 
-def _kept(about: About, points: list[Level], long: Level | None, fit: Fitted) -> str:
-    """Write the entry where every verb looks for it; an older one of the same name is kept beside it, dated."""
-    from baseload.documents import write_yaml
-    from baseload.errors import BadInput
-    from baseload.home import measured_home
+def _about(asked: Asked, url: str, model: str, served: Served, bounds: Bounds, when: datetime) -> About:
+    """What was measured, and where."""
+    from baseload.measure.entry import About, named
+
+    flags = asked.flags
+    engine = flags["engine"] or served.named or "unknown engine"
+    return About(
+        name=named(flags["name"], flags["catalog_model"] or model, asked.gpu or "gpu", flags["gpus"], engine),
+        model=flags["catalog_model"] or model.rpartition("/")[2].lower(),
+        gpu=asked.gpu,
+        gpus=flags["gpus"],
+        engine=engine,
+        quantization=flags["quantization"],
+        experts=flags["experts"],
+        url=url,
+        measured=when.date(),
+        requests=bounds.used_requests,
+    )
+
+
+def _kept(about: About, found: Found, fit: Fitted | None) -> tuple[ModelCard | None, str | None]:
+    """The capacity model beside it, and the entry where every verb looks for it; nothing is kept of a GPU that nobody
+    named."""
+    from baseload.cli.measure_model import beside
+    from baseload.cli.measure_open import kept_open
+    from baseload.documents import keep_deployment
     from baseload.measure.entry import entry
 
-    path = measured_home() / f"{about.name}.yaml"
-    try:
-        if path.exists():
-            older = path.parent / "older"
-            older.mkdir(exist_ok=True)
-            stamp = f"{int(path.stat().st_mtime)}"
-            (older / f"{about.name}-{stamp}.yaml").write_bytes(path.read_bytes())
-        write_yaml(path, entry(about, points, long, fit))
-    except OSError as error:
-        raise BadInput(
-            f"cannot write {path}: {error.strerror}", remedy="Free the place, or set BASELOAD_HOME."
-        ) from error
-    return str(path)
+    if not about.gpu:
+        return None, None
+    if found.opened is not None:
+        return kept_open(about, found.samples)
+    if fit is None:
+        return None, None
+    path = keep_deployment(about.name, entry(about, found.points, found.long, fit))
+    return beside(about, found.points, found.long), str(path)
 
 
 def _end(document: Measurement) -> None:

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
     from baseload.catalog.books import Catalog
     from baseload.catalog.entries import Offer
+    from baseload.load.lengths import Lengths
     from baseload.load.trace import Arrival
-    from baseload.measure.lengths import Arrivals, Lengths
     from baseload.measure.running import Bounds
     from baseload.measure.sweep import Probes
 
 CPU = "cpu"
+KINDS = ("fixed", "spread", "chat", "trace")
 # A chat template takes some of a context for itself.
 USABLE_CONTEXT = 0.9
 
@@ -29,7 +30,7 @@ class Asked:
 
     key: str
     gpu: str
-    arrivals: Arrivals | None
+    times: Sequence[float] | None
     trace: Sequence[Arrival]
     tokens: int | None
     usd: Decimal | None
@@ -50,7 +51,7 @@ class Asked:
     def lengths(self, context: int | None) -> Lengths:
         """How long requests are to be."""
         from baseload.errors import BadInput
-        from baseload.measure.lengths import Lengths, pairs_of
+        from baseload.load.lengths import Lengths
 
         flags = self.flags
         most = int(context * USABLE_CONTEXT) if context is not None else None
@@ -59,12 +60,14 @@ class Asked:
                 f"--input {flags['input']} and --output {flags['output']} do not fit a context of {context} tokens",
                 remedy=f"Ask for {most} tokens in all, or serve a longer context.",
             )
-        return Lengths(flags["lengths"], flags["input"], flags["output"], pairs_of(self._pairs()), most)
+        if flags["lengths"] == "chat":
+            from baseload.cli.scene import bundled_trace
 
-    def _pairs(self) -> Sequence[Arrival]:
-        from baseload.cli.scene import bundled_trace
-
-        return bundled_trace().arrivals if self.flags["lengths"] == "chat" else self.trace
+            return Lengths.of_trace(bundled_trace().arrivals).within(most)
+        if flags["lengths"] == "trace":
+            return Lengths.of_trace(self.trace, in_order=True).within(most)
+        kind = Lengths.fixed if flags["lengths"] == "fixed" else Lengths.spread
+        return kind(flags["input"], flags["output"]).within(most)
 
     def bounds(self, offer: Offer | None) -> Bounds:
         """What may be used in all, priced by an offer where tokens are paid."""
@@ -120,7 +123,6 @@ def asked(flags: Mapping[str, Any]) -> Asked:
 
     from baseload.errors import BadInput
     from baseload.measure.entry import check_name
-    from baseload.measure.lengths import KINDS
     from baseload.units import is_usd, quantity
 
     if flags["lengths"] not in KINDS:
@@ -141,7 +143,7 @@ def asked(flags: Mapping[str, Any]) -> Asked:
     return Asked(
         key=_key(flags["key_env"]),
         gpu=_gpu(flags["gpu"], flags["config"]),
-        arrivals=_arrivals(flags, trace),
+        times=_times(flags, trace),
         trace=trace,
         tokens=int(quantity(flags["max_tokens"])) if flags["max_tokens"] is not None else None,
         usd=usd,
@@ -197,15 +199,22 @@ def _trace(flags: Mapping[str, Any]) -> Sequence[Arrival]:
         return parse_trace(lines, origin=str(path)).arrivals
 
 
-def _arrivals(flags: Mapping[str, Any], trace: Sequence[Arrival]) -> Arrivals | None:
-    """The arrivals of an open loop; None of a closed one."""
+def _times(flags: Mapping[str, Any], trace: Sequence[Arrival]) -> Sequence[float] | None:
+    """When the requests of an open loop come; None of a closed one."""
     from baseload.errors import BadInput
-    from baseload.measure.lengths import PATTERNS, Arrivals
+    from baseload.load.synthetic import Gaps, arrivals, paced
 
-    if flags["arrivals"] not in PATTERNS:
-        raise BadInput(f"--arrivals {flags['arrivals']!r} is none", remedy=f"Use one of {', '.join(PATTERNS)}.")
-    if flags["rate"] is None:
-        if flags["arrivals"] == "trace":
+    patterns = [Gaps.FIXED, Gaps.POISSON, Gaps.GAMMA, "trace"]
+    if flags["arrivals"] not in patterns:
+        raise BadInput(f"--arrivals {flags['arrivals']!r} is none", remedy=f"Use one of {', '.join(patterns)}.")
+    rate = flags["rate"]
+    if flags["arrivals"] == "trace":
+        if rate is None:
             raise BadInput("--arrivals trace needs a rate", remedy="Give its mean with --rate, in requests a second.")
+        return paced(trace, rate)
+    if rate is None:
         return None
-    return Arrivals(flags["arrivals"], flags["rate"], flags["burstiness"], trace)
+    gaps = Gaps(flags["arrivals"])
+    cv = flags["burstiness"] if gaps is Gaps.GAMMA else 1.0
+    found = arrivals(flags["seed"], seconds=flags["level_seconds"], per_second=rate, gaps=gaps, cv=cv)
+    return [float(each) for each in found]

@@ -38,18 +38,19 @@ def beside(about: About, levels: Sequence[Level], long: Level | None) -> ModelCa
 
 def kept_points(case: Case, books: Books) -> tuple[str, list[Point]]:
     """The name and the loads of the latest entry of yours that is this case's deployment; none where there is none."""
-    from baseload.capacity.asked import measured_point
-    from baseload.documents import load_probes
-    from baseload.errors import BadInput
+    from baseload.capacity.measured import case_of_deployment, points_of
+    from baseload.catalog.entries import Precedence
+    from baseload.documents import load_deployments
+    from baseload.errors import BaseloadError
 
-    for kept in sorted(load_probes(), key=lambda each: each.measured, reverse=True):
-        about = (kept.model, kept.gpu, kept.gpus, kept.quantization, kept.engine)
+    mine = [each for each in load_deployments().values() if each.source.precedence is Precedence.YOURS]
+    for kept in sorted(mine, key=lambda each: each.measured, reverse=True):
         try:
-            same = _case(about, kept.loads[0], books)
-        except BadInput:  # of a model or a GPU that the capacity model does not know
+            same = case_of_deployment(kept, books)
+        except BaseloadError:  # of a model or a GPU that the capacity model does not know
             continue
         if same.key == case.key:
-            return kept.name, [measured_point(case, each, kept.measured) for each in kept.loads]
+            return kept.name, points_of(kept, case)
     return "", []
 
 
@@ -60,11 +61,11 @@ def _points(about: About, levels: Sequence[Level]) -> list[Point]:
 
     loads = [_figures(each) for each in levels]
     named = (about.model, about.gpu, about.gpus, about.quantization, about.engine)
-    case = _case(named, loads[0], Books(load_architectures(), load_machines(), {}))
+    case = case_of_measured(named, loads[0], Books(load_architectures(), load_machines(), {}))
     return [measured_point(case, each, about.measured) for each in loads]
 
 
-def _case(about: tuple[str, str, int, str, str], load: Mapping[str, float], books: Books) -> Case:
+def case_of_measured(about: tuple[str, str, int, str, str], load: Mapping[str, float], books: Books) -> Case:
     """The capacity model's case of a deployment (model, GPU, how many, precision, engine with its version)."""
     from baseload.capacity.asked import case_of
 

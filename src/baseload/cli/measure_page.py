@@ -20,6 +20,7 @@ def show(document: Measurement) -> None:
     say()
     _loads(document)
     _curve(document)
+    _learnt(document)
     for each in _all(document):
         if each.note:
             say(f"  {_load(each)}: {each.note}")
@@ -36,8 +37,10 @@ def show(document: Measurement) -> None:
         say(f"  kept as {document.name} in {document.entry}")
         price = "" if document.gpu != "cpu" else " --gpu-hour 0.10"
         hint(f"baseload decide --input 300M --output 100M --price 3/15 --deployment {document.name}{price}")
-    elif document.curve is not None:
+    elif not document.gpu:
         say("  kept nowhere: name the GPU that serves it with --gpu")
+    elif document.model_fit is not None and document.open_loop is not None:
+        say(f"  kept nowhere: one rate makes no curve, and no step could be fitted: {document.model_fit.why_not}")
 
 
 def _all(document: Measurement) -> list[Level]:
@@ -113,6 +116,15 @@ def _curve(document: Measurement) -> None:
             f"  when full: reads {least}{rates.input_tokens_per_second:,.0f} tokens/s, "
             f"writes {rates.output_tokens_per_second:,.0f}"
         )
+
+
+def _learnt(document: Measurement) -> None:
+    """What an open loop tells of the engine: its step, and by how much that missed what it had not seen."""
+    fit = document.model_fit
+    if document.open_loop is None or fit is None or fit.held_out is None:
+        return
+    word = "calibrated" if fit.trusted else "not calibrated"
+    say(f"  {word}: a third of {fit.loads} requests, held out, is missed by {fit.held_out:+.1%}")
 
 
 def _model(document: Measurement) -> None:

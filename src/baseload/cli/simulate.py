@@ -23,9 +23,10 @@ def command(
     pool: Annotated[
         list[str] | None,
         typer.Option(
-            help="An own pool, as in model=qwen3-32b,gpu=H100,count=2,quant=fp8,replicas=2,usd=2.40. Repeat it. Also: "
-            "engine, tp, ep, pp, name, slots (in flight on a replica), routing (round-robin, least-loaded, prefix), "
-            "on=mon-fri:8-18, startup and repair in seconds, failures per hour, max_requests, kv_tokens."
+            help="An own pool, as in model=qwen3-32b,gpu=H100,count=2,quant=fp8,replicas=2,usd=2.40, or deployment="
+            "NAME of one that was measured. Repeat it. Also: engine, tp, ep, pp, name, slots (in flight on a replica), "
+            "routing (round-robin, least-loaded, prefix), on=mon-fri:8-18, startup and repair in seconds, failures per "
+            "hour, max_requests, kv_tokens."
         ),
     ] = None,
     api: Annotated[
@@ -43,11 +44,18 @@ def command(
     ] = "azure-conv",
     rate: Annotated[float, typer.Option(help="Requests a second to draw, the mean of a week.")] = 1.0,
     hours: Annotated[float, typer.Option(help="How long the drawn load lasts.")] = 24.0,
+    concurrency: Annotated[
+        int | None, typer.Option(help="A closed loop of so many clients, who ask again when they are answered.")
+    ] = None,
+    think: Annotated[float, typer.Option(help="Seconds that each of them thinks before, on average.")] = 0.0,
+    requests: Annotated[
+        int | None, typer.Option(min=1, help="Requests of the closed loop; 20 of each client, and 1,000 at least.")
+    ] = None,
     shape: Annotated[
         str,
         typer.Option(help="Hours of a week: flat, office, diurnal, servegen-language, servegen-reason, or a file."),
     ] = "diurnal",
-    gaps: Annotated[str, typer.Option(help="Between requests: poisson, gamma or weibull.")] = "poisson",
+    gaps: Annotated[str, typer.Option(help="Between requests: fixed, poisson, gamma or weibull.")] = "poisson",
     cv: Annotated[float | None, typer.Option(help="Deviation of gaps over their mean; the profile's own.")] = None,
     growth: Annotated[float, typer.Option(help="Share by which the load grows in a week.")] = 0.0,
     input_tokens: Annotated[int | None, typer.Option(help="Tokens of every prompt, instead of the profile's.")] = None,
@@ -84,6 +92,9 @@ def command(
         start=start,
         cached=cached,
         seed=seed,
+        clients=concurrency,
+        think=think,
+        requests=requests,
     )
     document = _simulated(typed, pool or (), api or (), policy, slo)
     if json:
@@ -103,6 +114,7 @@ def _simulated(
     from baseload.documents import load_catalog
     from baseload.errors import BadInput, NotEnoughData
     from baseload.policy.policy import version
+    from baseload.sim.closed import Clients, simulate_closed
     from baseload.sim.fleet import Load, simulate
 
     if not (pools or apis or file):
@@ -121,5 +133,8 @@ def _simulated(
         load = Load.plain(load.start_ns, load.requests, facts_of(policy))
     else:
         policy, bought = policy_of(file, own, bought, catalog)
-    outcome = simulate(load, own, bought, policy, seed=typed.seed)
+    if typed.clients is None:
+        outcome = simulate(load, own, bought, policy, seed=typed.seed)
+    else:
+        outcome = simulate_closed(load, Clients(typed.clients, typed.think), own, bought, policy, seed=typed.seed)
     return describe(outcome, words, typed.seed, version(policy), bounds)

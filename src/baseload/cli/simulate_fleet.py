@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXAMPLE = "model=qwen3-32b,gpu=H100,count=2,quant=fp8,replicas=2,usd=2.40"
 _CASE = ("model", "gpu", "count", "quant", "engine", "tp", "ep", "pp")
 _POOL = (
+    "deployment",
     "name",
     "replicas",
     "usd",
@@ -61,16 +62,15 @@ def _pool(typed: Mapping[str, str], place: int, lengths: tuple[int, int]) -> Poo
     routing = typed.get("routing", Routing.LEAST_LOADED)
     if routing not in list(Routing):
         raise BadInput(f"--pool: no routing is called {routing!r}", remedy=f"Use one of {', '.join(Routing)}.")
-    case = _case(typed, lengths)
-    step = _step(case)
-    most = _count(typed, "max_requests", 256)
+    step, gpus = _measured(typed) if "deployment" in typed else _modelled(typed, lengths)
+    most = _count(typed, "max_requests", min(step.most_requests, 256))
     return Pool(
         name=typed.get("name", f"pool-{place + 1}" if place else "pool"),
         step=step._replace(
             most_requests=min(most, step.step_tokens), kv_tokens=_count(typed, "kv_tokens", step.kv_tokens)
         ),
         replicas=_count(typed, "replicas", 1),
-        gpus=case.machine.count,
+        gpus=gpus,
         usd_per_gpu_hour=_usd(typed.get("usd")),
         routing=Routing(routing),
         slots=_count(typed, "slots", 0) if "slots" in typed else None,
@@ -79,6 +79,31 @@ def _pool(typed: Mapping[str, str], place: int, lengths: tuple[int, int]) -> Poo
         failures_per_hour=_figure(typed, "failures", 0),
         repair_seconds=_figure(typed, "repair", 0),
     )
+
+
+def _measured(typed: Mapping[str, str]) -> tuple[StepTime, int]:
+    """The step of a deployment that was measured, or learnt from a log, and its GPUs."""
+    from baseload.capacity.asked import Books
+    from baseload.capacity.measured import step_of
+    from baseload.documents import load_architectures, load_capacity_model, load_deployments, load_machines
+    from baseload.errors import UnknownModel
+
+    both = next((name for name in _CASE if name in typed), None)
+    if both is not None:
+        raise BadInput(
+            f"--pool: deployment says what serves, and {both} was given too", remedy=f"Leave {both} or deployment out."
+        )
+    known, name = load_deployments(), typed["deployment"]
+    if name not in known:
+        raise UnknownModel(f"no deployment is called {name!r}", remedy=f"Use one of {', '.join(known)}.")
+    found = known[name]
+    return step_of(found, load_capacity_model(), Books(load_architectures(), load_machines(), {})), found.gpus
+
+
+def _modelled(typed: Mapping[str, str], lengths: tuple[int, int]) -> tuple[StepTime, int]:
+    """The step that the capacity model gives a model on its cards, and how many those are."""
+    case = _case(typed, lengths)
+    return _step(case), case.machine.count
 
 
 def _case(typed: Mapping[str, str], lengths: tuple[int, int]) -> Case:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from baseload.load.calls import Call
     from baseload.load.facts import Facts
-    from baseload.load.synthetic import Lengths
+    from baseload.load.lengths import Lengths
     from baseload.policy.policy import Policy
     from baseload.sim.fleet import Load
 
@@ -71,6 +71,14 @@ class Typed:
     start: str | None
     cached: float
     seed: int
+    clients: int | None = None
+    think: float = 0.0
+    requests: int | None = None
+
+    @property
+    def asked(self) -> int:
+        """Requests of a closed loop."""
+        return self.requests if self.requests is not None else max(1000, 20 * (self.clients or 0))
 
 
 @cache
@@ -85,6 +93,10 @@ def read_load(typed: Typed, policy: Policy) -> tuple[Load, str]:
     """The load, and what it is in words. Raises BadInput and NotEnoughData."""
     if typed.trace is not None and typed.ledger is not None:
         raise BadInput("--trace and --ledger name two loads", remedy="Leave one of them out.")
+    if typed.clients is None and (typed.think or typed.requests is not None):
+        raise BadInput("--think and --requests are of a closed loop", remedy="Add --concurrency N, or leave them out.")
+    if typed.clients is not None:
+        return _looped(typed, policy)
     if typed.trace is not None:
         return _traced(typed, typed.trace, policy)
     if typed.ledger is not None:
@@ -182,12 +194,9 @@ def _drawn(typed: Typed, policy: Policy) -> tuple[Load, str]:
     from baseload.sim.replica import Requests
     from baseload.units import SECONDS_PER_HOUR
 
-    shipped = profiles()
-    if typed.profile not in shipped.lengths:
-        raise BadInput(f"no profile is called {typed.profile!r}", remedy=f"Use one of {', '.join(shipped.lengths)}.")
+    row = _row(typed)
     if typed.gaps not in list(Gaps):
         raise BadInput(f"no gaps are called {typed.gaps!r}", remedy=f"Use one of {', '.join(Gaps)}.")
-    row = shipped.lengths[typed.profile]
     start = START if typed.start is None else _moment(typed.start)
     cv = typed.cv if typed.cv is not None else 1.0 if typed.gaps == Gaps.POISSON else row.cv
     empty = Load.plain(to_ns(start), Requests.of(*_nothing()), facts_of(policy))
@@ -204,8 +213,40 @@ def _drawn(typed: Typed, policy: Policy) -> tuple[Load, str]:
     prompt, output = _lengths(typed, row).draw(typed.seed, len(times))
     requests = Requests.of(times, prompt, output, cached_share=typed.cached)
     words = f"{typed.per_second:g} requests a second for {typed.hours:g} h, {typed.shape}, {typed.gaps}"
-    known = " and fixed lengths" if None not in typed.tokens else f", lengths of {typed.profile}"
-    return Load.plain(to_ns(start), requests, facts_of(policy)), words + known
+    return Load.plain(to_ns(start), requests, facts_of(policy)), f"{words}, {_known_lengths(typed)}"
+
+
+def _looped(typed: Typed, policy: Policy) -> tuple[Load, str]:
+    """The requests of a closed loop: their lengths, in order; they come when somebody asks."""
+    import numpy as np
+
+    from baseload.clock import to_ns
+    from baseload.sim.fleet import Load
+    from baseload.sim.replica import Requests
+
+    if typed.ledger is not None:
+        load, words = _metered(typed, typed.ledger)
+    elif typed.trace is not None:
+        load, words = _traced(typed, typed.trace, policy)
+    else:
+        prompt, output = _lengths(typed, _row(typed)).draw(typed.seed, typed.asked)
+        requests = Requests.of(np.zeros(typed.asked), prompt, output, cached_share=typed.cached)
+        start = START if typed.start is None else _moment(typed.start)
+        load, words = Load.plain(to_ns(start), requests, facts_of(policy)), _known_lengths(typed)
+    clients = f"{typed.clients} clients" if typed.clients != 1 else "1 client"
+    thinks = f" who think {typed.think:g} s" if typed.think else ""
+    return load, f"a closed loop of {clients}{thinks}, {words}"
+
+
+def _row(typed: Typed) -> LengthsRow:
+    shipped = profiles()
+    if typed.profile not in shipped.lengths:
+        raise BadInput(f"no profile is called {typed.profile!r}", remedy=f"Use one of {', '.join(shipped.lengths)}.")
+    return shipped.lengths[typed.profile]
+
+
+def _known_lengths(typed: Typed) -> str:
+    return "fixed lengths" if None not in typed.tokens else f"lengths of {typed.profile}"
 
 
 def _nothing() -> tuple[Any, Any, Any]:
@@ -216,7 +257,7 @@ def _nothing() -> tuple[Any, Any, Any]:
 
 def _lengths(typed: Typed, row: LengthsRow) -> Lengths:
     """Quantiles of the profile, and one figure where one was typed."""
-    from baseload.load.synthetic import Lengths
+    from baseload.load.lengths import Lengths
 
     probabilities = profiles().probabilities
     prompt, output = typed.tokens

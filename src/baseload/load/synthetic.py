@@ -1,4 +1,4 @@
-"""Loads that nobody metered yet: when requests come, and how long they are. Pure: the same seed, the same load.
+"""When the requests of a load come that nobody metered yet. Pure: the same seed, the same times.
 
 Gaps between requests are drawn with mean one (exponential, Gamma or Weibull) and stretched so that the expected rate
 follows the hours of a week and its growth: burstiness and shape are told apart, as in ServeGen (Xiang et al. 2025).
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -16,13 +15,13 @@ import numpy as np
 
 from baseload.errors import BadInput
 from baseload.load.chance import gammas, uniforms, weibulls
-from baseload.units import HOURS_PER_DAY, SECONDS_PER_HOUR
+from baseload.load.trace import Arrival
+from baseload.units import HOURS_PER_DAY, NANOSECONDS_PER_SECOND, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-    Counts = NDArray[np.int32]
 
 HOURS_PER_WEEK = 168
 MOST_ARRIVALS = 50_000_000
@@ -32,48 +31,12 @@ LEAST_CV, MOST_CV = 0.05, 20.0
 
 
 class Gaps(StrEnum):
-    """How the gaps between requests are spread."""
+    """How the gaps between requests are spread; fixed ones are all the same, whatever their cv."""
 
+    FIXED = "fixed"
     POISSON = "poisson"
     GAMMA = "gamma"
     WEIBULL = "weibull"
-
-
-@dataclass(frozen=True, slots=True)
-class Lengths:
-    """Tokens of prompts and answers as quantiles: `input[i]` is reached by a share `1 - probabilities[i]`."""
-
-    probabilities: Sequence[float]
-    input: Sequence[int]
-    output: Sequence[int]
-
-    def __post_init__(self) -> None:
-        for figures in (self.probabilities, self.input, self.output):
-            if len(figures) != len(self.probabilities) or list(figures) != sorted(figures) or not len(figures):
-                raise BadInput("quantiles must rise, and be as many as their probabilities", remedy="Sort them.")
-        if self.input[0] < 1 or self.output[0] < 1:
-            raise BadInput("a length is less than a token", remedy="Give at least one token each.")
-
-    @classmethod
-    def fixed(cls, prompt: int, output: int) -> Lengths:
-        """Every request the same."""
-        return cls((0.0,), (prompt,), (output,))
-
-    @classmethod
-    def of(cls, prompts: Sequence[int], outputs: Sequence[int]) -> Lengths:
-        """Those of a trace."""
-        grid = np.linspace(0, 1, 201)
-        columns = (np.sort(np.asarray(each, np.int32)) for each in (prompts, outputs))
-        ranks = np.ceil(grid * len(prompts)).astype(int) - 1
-        return cls(grid.tolist(), *(each[np.maximum(ranks, 0)].tolist() for each in columns))
-
-    def draw(self, seed: int, count: int) -> tuple[Counts, Counts]:
-        """Prompts and answers of so many requests; the two are independent."""
-        return self._draw(seed, "prompts", self.input, count), self._draw(seed, "answers", self.output, count)
-
-    def _draw(self, seed: int, name: str, quantiles: Sequence[int], count: int) -> Counts:
-        figures = np.interp(uniforms(seed, name, count), self.probabilities, quantiles)
-        return np.maximum(np.rint(figures), 1).astype(np.int32)
 
 
 def arrivals(
@@ -102,6 +65,15 @@ def arrivals(
     times = np.cumsum(_gaps(seed, gaps, cv, count))
     found: Floats = np.interp(times[times < total], expected, edges)
     return found
+
+
+def paced(trace: Sequence[Arrival], per_second: float) -> list[float]:
+    """The times of a trace at another pace, so many a second on average. Raises BadInput for no pace."""
+    if not (math.isfinite(per_second) and per_second > 0):
+        raise BadInput(f"{per_second:g} requests a second never come", remedy="Give a rate above zero.")
+    last = trace[-1].after_ns / NANOSECONDS_PER_SECOND
+    pace = len(trace) / last / per_second if last else 1.0
+    return [each.after_ns / NANOSECONDS_PER_SECOND * pace for each in trace]
 
 
 def diurnal(peak_over_mean: float, peak_hour: float = 14.0) -> tuple[float, ...]:
@@ -152,6 +124,8 @@ def _expected(
 
 
 def _gaps(seed: int, gaps: Gaps, cv: float, count: int) -> Floats:
+    if gaps is Gaps.FIXED:
+        return np.concatenate(([0.0], np.ones(count - 1)))
     if gaps is Gaps.GAMMA:
         return gammas(seed, "gaps", count, 1 / cv**2)
     if gaps is Gaps.WEIBULL:

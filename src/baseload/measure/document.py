@@ -41,7 +41,8 @@ class RatesCard(msgspec.Struct, frozen=True, kw_only=True):
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     """The capacity model beside what was measured: the factors on its step, its computing and its first token that make
-    it agree, and the worst error of a load predicted by the others. `why_not` where it knows no such deployment."""
+    it agree, and the worst error of a load predicted by the others. Of an open loop `loads` are its requests, a third
+    of which was held out. `why_not` where it knows no such deployment, or too little was answered."""
 
     step: float | None = None
     compute: float | None = None

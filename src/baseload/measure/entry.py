@@ -6,13 +6,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 
 from baseload.capacity.curve import Curve, Point
+from baseload.capacity.deployment import Saturated, separate
+from baseload.capacity.drift import TRUSTED
+from baseload.capacity.steptime import StepTime
 from baseload.errors import BadInput, NotEnoughData
 from baseload.measure.levels import Level, Percentiles
 
-# A curve that misses the probe it has not seen by more than this is not called calibrated.
-CALIBRATED_WITHIN = 0.15
+# How much longer the prompts are by which reading is told from writing.
+LONGER = 4
 # What two measurements of the same load differ by anyway: reading that costs less than this share cannot be told apart.
 NOISE = 0.03
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -52,7 +56,7 @@ class Fitted:
 
     @property
     def calibrated(self) -> bool:
-        return self.held_out is not None and abs(self.held_out.error) <= CALIBRATED_WITHIN
+        return self.held_out is not None and abs(self.held_out.error) <= TRUSTED
 
 
 def fitted(levels: Sequence[Level], long: Level | None) -> Fitted:
@@ -116,22 +120,14 @@ def entry(about: About, levels: Sequence[Level], long: Level | None, found: Fitt
     """The document of one deployment, as the catalog's own file is written."""
     peak = levels[-1]
     row: dict[str, object] = {
-        "name": about.name,
-        "model": about.model,
-        "machine": f"{about.gpu}-x{about.gpus}",
-        "gpu": about.gpu,
-        "gpus": about.gpus,
-        "engine": about.engine,
-        "quantization": about.quantization,
-        "experts": about.experts,
+        **_described(about),
         "mix": {"input": round(peak.mean_input_tokens), "output": max(1, round(peak.mean_output_tokens))},
         "points": [
             {"in_flight": each.in_flight, "output_tokens_per_second": _figure(each.output_tokens_per_second)}
             for each in levels
         ],
         "max_in_flight": peak.in_flight,
-        "measured": about.measured,
-        "source": "measured",
+        **_dated(about, None if found.held_out is None else found.held_out.error),
         "note": _note(found) + ("; this client may have been the limit" if any(x.client_bound for x in levels) else ""),
         "probes": [_probe(each) for each in (*levels, *([long] if long else []))],
     }
@@ -140,12 +136,74 @@ def entry(about: About, levels: Sequence[Level], long: Level | None, found: Fitt
             "input_tokens_per_second": _figure(found.rates.input_tokens_per_second),
             "output_tokens_per_second": _figure(found.rates.output_tokens_per_second),
         }
-    origin = {
-        "reference": f"`baseload measure` of {about.url}, {about.requests} requests",
-        "as_of": about.measured,
-        "licence": "yours",
-        "precedence": "yours",
+    return _document(about, row, f"`baseload measure` of {about.url}, {about.requests} requests")
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A step that was fitted, not a curve: what it serves at the loads of `points`, for `prompt` tokens in and `output`
+    out, and with prompts `LONGER` times as long at the highest of them; the error of what it had not seen."""
+
+    step: StepTime
+    prompt: int
+    output: int
+    points: Sequence[Point]
+    longer: float
+    held_out: float | None
+
+
+def fit_entry(about: About, fit: Fit, reference: str, note: str) -> dict[str, object]:
+    """The document of a deployment whose step is known: its curve is what that step serves."""
+    row: dict[str, object] = {
+        **_described(about),
+        "mix": {"input": fit.prompt, "output": fit.output},
+        "points": [
+            {"in_flight": each.in_flight, "output_tokens_per_second": _figure(each.output_tokens_per_second)}
+            for each in fit.points
+        ],
+        "max_in_flight": fit.points[-1].in_flight,
+        **_dated(about, fit.held_out),
+        "note": note,
+        "step": fit.step._asdict(),
     }
+    if (rates := _told_apart(fit)) is not None:
+        row["saturated"] = {
+            "input_tokens_per_second": _figure(float(rates.input_tokens_per_second)),
+            "output_tokens_per_second": _figure(float(rates.output_tokens_per_second)),
+        }
+    return _document(about, row, reference)
+
+
+def _told_apart(fit: Fit) -> Saturated | None:
+    """Reading and writing at the highest load; None where longer prompts cost nothing."""
+    short, long = (Decimal(str(rate)) for rate in (fit.points[-1].output_tokens_per_second, fit.longer))
+    try:
+        return separate((fit.prompt, fit.output, short), (fit.prompt * LONGER, fit.output, long))
+    except BadInput:
+        return None
+
+
+def _described(about: About) -> dict[str, object]:
+    return {
+        "name": about.name,
+        "model": about.model,
+        "machine": f"{about.gpu}-x{about.gpus}",
+        "gpu": about.gpu,
+        "gpus": about.gpus,
+        "engine": about.engine,
+        "quantization": about.quantization,
+        "experts": about.experts,
+    }
+
+
+def _dated(about: About, held_out: float | None) -> dict[str, object]:
+    """Day, source and the error that was held out, where there is one."""
+    known = {} if held_out is None else {"held_out": round(held_out, 4)}
+    return {"measured": about.measured, "source": "measured", **known}
+
+
+def _document(about: About, row: dict[str, object], reference: str) -> dict[str, object]:
+    origin = {"reference": reference, "as_of": about.measured, "licence": "yours", "precedence": "yours"}
     return {"sources": {"measured": origin}, "deployments": [row]}
 
 
@@ -153,7 +211,7 @@ def _note(found: Fitted) -> str:
     if found.held_out is None:
         return "not calibrated: too few loads to hold one out"
     held = found.held_out
-    said = "calibrated" if found.calibrated else f"not calibrated (beyond {CALIBRATED_WITHIN:.0%})"
+    said = "calibrated" if found.calibrated else f"not calibrated (beyond {TRUSTED:.0%})"
     bounded = "; reading was too fast to tell: its rate is the least it can be" if _bounded(found) else ""
     return f"{said}: the load of {held.in_flight} that the curve had not seen is missed by {held.error:+.1%}{bounded}"
 

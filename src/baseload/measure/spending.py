@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from baseload.catalog.entries import Offer
 from baseload.cost.tokens import price
-from baseload.measure.lengths import Lengths
+from baseload.load.lengths import Lengths
 from baseload.measure.running import ANSWERS_PER_SENDER, LEAST_ANSWERS, Bounds, Price
 from baseload.measure.sweep import LEAST_LOADS, LONG_FACTOR, Probes, loads
 from baseload.units import usd

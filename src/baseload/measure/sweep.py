@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from baseload.errors import BadInput, UpstreamUnreachable
+from baseload.load.lengths import Lengths
 from baseload.measure.asking import Asker, Dialect, Sample
-from baseload.measure.lengths import Arrivals, Lengths
 from baseload.measure.levels import Level, clean
 from baseload.measure.running import Bounds, Run
 
@@ -39,11 +39,13 @@ class Probes:
 
 @dataclass(slots=True)
 class Found:
-    """What was measured: the loads in rising order, the long prompts, and why it ended before its end."""
+    """What was measured: the loads in rising order, the long prompts, an open loop with each of its `samples`, and why
+    it ended before its end."""
 
     levels: list[Level] = field(default_factory=list)
     long: Level | None = None
     opened: Level | None = None
+    samples: list[Sample] = field(default_factory=list)
     stopped: str = ""
 
     @property
@@ -120,7 +122,7 @@ async def closed(asker: Asker, probes: Probes, bounds: Bounds, stop: asyncio.Eve
     """Keep 1, 2, 4 ... requests in flight until twice as many gain less than a twentieth, then ask long prompts."""
     found, expected = Found(), 0.0
     for senders in loads(probes.most_in_flight, full=probes.full):
-        run = Run(asker, probes.lengths.drawn(probes.seed + senders), bounds, stop)
+        run = Run(asker, probes.lengths.endless(probes.seed + senders), bounds, stop)
         level = await run.closed(senders, seconds=probes.level_seconds, expected=expected)
         if level is None:
             found.stopped = _why(bounds, stop) or _failed(run, senders)
@@ -154,8 +156,8 @@ async def _long(
     longer = min(read * LONG_FACTOR, (most - written) * 4 // 5 if most is not None else read * LONG_FACTOR)
     if longer < 2 * read:
         return
-    lengths = Lengths("spread", longer, written, most=most)
-    run = Run(asker, lengths.drawn(probes.seed), bounds, stop)
+    lengths = Lengths.spread(longer, written).within(most)
+    run = Run(asker, lengths.endless(probes.seed), bounds, stop)
     expected = middle.latency.p50 if middle.latency else 0.0
     found.long = await run.closed(middle.in_flight, seconds=probes.level_seconds, expected=expected)
     if found.long is not None:
@@ -166,18 +168,19 @@ async def _long(
 async def opened(
     asker: Asker,
     lengths: Lengths,
-    arrivals: Arrivals,
+    times: Sequence[float],
     bounds: Bounds,
     stop: asyncio.Event,
     *,
+    rate: float,
     seconds: float,
     most: int,
     seed: int,
 ) -> Found:
-    """Send at the times of `arrivals`, whatever was answered."""
-    run = Run(asker, lengths.drawn(seed), bounds, stop)
-    level = await run.opened(arrivals.times(seed), rate=arrivals.rate, seconds=seconds, most=most)
-    return Found(opened=level, stopped=_why(bounds, stop) or ("" if level else _failed(run, 0)))
+    """Send at these times, `rate` a second on average, whatever was answered."""
+    run = Run(asker, lengths.endless(seed), bounds, stop)
+    level = await run.opened(iter(times), rate=rate, seconds=seconds, most=most)
+    return Found(opened=level, samples=run.samples, stopped=_why(bounds, stop) or ("" if level else _failed(run, 0)))
 
 
 def loads(most: int, *, full: bool) -> Iterator[int]:

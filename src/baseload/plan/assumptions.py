@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+from baseload.capacity.deployment import Deployment
 from baseload.catalog.entries import Source
 from baseload.cost.bill import Bill
 from baseload.plan.document import Assumption, Known, plain
@@ -116,11 +117,18 @@ def _pool_rows(pool: Pool) -> list[Assumption]:
     return [
         assumption("own pool", deployment.name, f"serves {served}", "the policy", "typed"),
         assumption("month", str(HOURS_PER_MONTH), "hours paid, busy or not", "365 / 12 days", "assumed"),
-        assumption("capacity of a machine", f"{pool.pace:.0%}", "of its measured best", deployment.source, "market"),
+        assumption("capacity of a machine", f"{pool.pace:.0%}", _doubted(deployment), deployment.source, "market"),
         assumption(
             "requests in flight", str(pool.slots), f"of {deployment.max_in_flight} measured", "the policy", "typed"
         ),
     ]
+
+
+def _doubted(deployment: Deployment) -> str:
+    """Of what it is a share, and how far that may be off."""
+    if deployment.doubt is None:
+        return "of its modelled best" if not deployment.band.is_exact else "of its best"
+    return f"of its measured best; {deployment.doubt.sentence}"
 
 
 def _operations(beside: Bill) -> list[Assumption]:

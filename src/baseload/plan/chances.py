@@ -211,7 +211,7 @@ def typed_case(volume: Volume, prices: Sequence[TokenPrice], machines: Machines 
             ties += [Tie("machine", read, _RENT_WITH_PRICES), Tie("machine", wrote, _RENT_WITH_PRICES)]
     if machines is not None:
         inputs.append(_input("machine", machines.usd_per_month, RENT_VARIES, "USD/month", "typed"))
-        capacity = Range.exact(machines.capacity)
+        capacity = machines.rooms if machines.rooms is not None else Range.exact(machines.capacity)
         inputs.append(_input("capacity", capacity, CAPACITY_VARIES, "tokens/month of a machine", "typed", "triangular"))
         peak = _PEAK_VARIES if machines.peak > 1 else (1.0, 1.0)
         inputs.append(_input("peak", Range.exact(machines.peak), peak, "peak over mean", "typed", "triangular"))

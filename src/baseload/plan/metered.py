@@ -259,7 +259,7 @@ class OwnPool:
 
     def _capacity(self, usage: Usage) -> dict[str, Range]:
         """Tokens a month that a machine reads and writes at the policy's slots, were it doing only that; one figure for
-        both where a single mix was measured."""
+        both where a single mix was measured. As far off as the deployment's own figures may be."""
         month = HOURS_PER_MONTH * SECONDS_PER_HOUR * self.pool.pace
         saturated = self.pool.deployment.saturated
         if saturated is not None:
@@ -269,8 +269,8 @@ class OwnPool:
             tokens = usage.prompt_tokens - usage.cache_read_tokens + usage.completion_tokens
             read = wrote = tokens / busy * month if busy else month
         return {
-            "replica_input_tokens_per_month": Range.exact(read),
-            "replica_output_tokens_per_month": Range.exact(wrote),
+            "replica_input_tokens_per_month": self.pool.deployment.band * read,
+            "replica_output_tokens_per_month": self.pool.deployment.band * wrote,
         }
 
 

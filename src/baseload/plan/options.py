@@ -117,7 +117,7 @@ class Machines:
     """Machines of one kind: USD a month for each, tokens a month that each can serve when always busy.
 
     `peak` is the highest load over the mean: machines are counted at the peak. `operations` is what running them costs
-    beside them.
+    beside them, `rooms` the range in which the capacity lies, None where that is not known.
     """
 
     name: str
@@ -126,6 +126,7 @@ class Machines:
     how: str
     peak: Decimal = Decimal(1)
     operations: Bill = NOTHING
+    rooms: Range | None = None
 
     def __post_init__(self) -> None:
         if self.capacity <= 0 or self.usd_per_month.low < 0:

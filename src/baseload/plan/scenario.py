@@ -33,13 +33,16 @@ class ScenarioPrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ScenarioMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One machine: `usd_per_month`, or `usd_per_gpu_hour` for each of its `gpus`; `capacity` in tokens a month.
+    """One machine: `usd_per_month`, or `usd_per_gpu_hour` for each of its `gpus`; `capacity` in tokens a month, which
+    lies between `capacity_low` and `capacity_high` where that is known.
 
     `peak` is the highest load over the mean. `operations` is USD a month for people beside it, or `hidden_stack` for
     what article 0 lists.
     """
 
     capacity: Figure
+    capacity_low: Figure | None = None
+    capacity_high: Figure | None = None
     name: str = "rented GPU"
     kind: MachineKind = "rented"
     usd_per_month: Figure | None = None
@@ -190,7 +193,20 @@ def machines_of(scenario: Scenario) -> Machines | None:
         beside = hidden_stack(owned=asked.kind == "owned")
     elif asked.operations is not None:
         beside = operations(usd_span("operations", asked.operations))
-    return Machines(asked.name, monthly, count("capacity", asked.capacity), how, count("peak", asked.peak), beside)
+    room = count("capacity", asked.capacity)
+    return Machines(asked.name, monthly, room, how, count("peak", asked.peak), beside, _rooms(asked, room))
+
+
+def _rooms(asked: ScenarioMachine, likely: Decimal) -> Range | None:
+    """The range of its capacity. Raises BadInput where one end is missing, or they do not enclose it."""
+    if asked.capacity_low is None and asked.capacity_high is None:
+        return None
+    if asked.capacity_low is None or asked.capacity_high is None:
+        raise BadInput(
+            f"of the capacity of {asked.name!r} one end is known",
+            remedy="Give capacity_low and capacity_high, or none.",
+        )
+    return Range(count("capacity_low", asked.capacity_low), likely, count("capacity_high", asked.capacity_high))
 
 
 def span(what: str, figure: Figure) -> Range:

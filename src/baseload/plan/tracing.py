@@ -51,6 +51,8 @@ def trace_scenario(
     month = Decimal(HOURS_PER_MONTH * SECONDS_PER_HOUR)
     scale = month / (minutes * SECONDS_PER_MINUTE)
     peak = Decimal(max(busy.values()) * minutes) / total
+    room = (read + wrote) * month * 1_000_000 / total
+    doubt = deployment.doubt
     return Scenario(
         name=name,
         title=f"{requests:,} requests in {minutes:,} minutes, as if they went on for a month",
@@ -58,6 +60,7 @@ def trace_scenario(
         notes=(
             f"Capacity is that of deployment {deployment.name} on this trace's own mix, always busy.",
             f"The busiest minute asks for {peak:.2f} times the mean.",
+            *([f"Its measurement is {doubt.sentence}."] if doubt is not None else []),
         ),
         input=f"{plain(round(read * scale)):f}",
         output=f"{plain(round(wrote * scale)):f}",
@@ -67,7 +70,9 @@ def trace_scenario(
             name=deployment.name,
             usd_per_gpu_hour=usd_per_gpu_hour,
             gpus=deployment.gpus,
-            capacity=f"{plain(round((read + wrote) * month * 1_000_000 / total)):f}",
+            capacity=f"{plain(round(room)):f}",
+            capacity_low=f"{plain(round(room * deployment.band.low)):f}",
+            capacity_high=f"{plain(round(room * deployment.band.high)):f}",
             peak=f"{plain(round(peak, 4)):f}",
         ),
     )

@@ -27,8 +27,10 @@ Fractions = MutableSequence[float]
 DONE, CONTEXT, RUNNING, HELD, HEAD, TAIL, READING, READ, TURN = range(9)
 """Decode steps done; tokens of context of all decodes; how many there are; tokens held for the prompt that is being
 read; first and last of the queue; the request being read, and how many of its tokens are; the turn of admission."""
-STEPS, TOKENS_READ, TOKENS_WRITTEN, PREEMPTIONS, ASSIGNED, FINISHED = range(9, 15)
-WHOLES = 15
+STEPS, TOKENS_READ, TOKENS_WRITTEN, PREEMPTIONS, ASSIGNED, FINISHED, MOST_STEPS, MOST_FINISHED = range(9, 17)
+"""... and after how many steps, or requests finished, it is to pause: `FOREVER` but in a closed loop."""
+WHOLES = 17
+FOREVER = 1 << 62
 # ... and seconds.
 NOW, BUSY = range(2)
 FRACTIONS = 2
@@ -133,7 +135,7 @@ def advance(
     """Run a replica through every step that ends by `until`. `decode` holds the seconds of a step of so many decodes
     without their context."""
     now = fraction[NOW]
-    while True:
+    while whole[STEPS] < whole[MOST_STEPS] and whole[FINISHED] < whole[MOST_FINISHED]:
         if whole[RUNNING] == 0 and whole[READING] == NONE:
             head = whole[HEAD]
             if head == NONE or columns.arrival[head] > until:
@@ -201,6 +203,7 @@ def plan_writing(
     the time is up. Steps and seconds."""
     running, context, head = whole[RUNNING], whole[CONTEXT], whole[HEAD]
     steps = min(heap[0] // SHIFT - whole[DONE], (step.kv_tokens - context) // running + 1)
+    steps = min(steps, whole[MOST_STEPS] - whole[STEPS])
     base = decode[running] + step.context * context
     growth = step.context * running
     if head != NONE and running < step.most_requests and columns.arrival[head] > now:

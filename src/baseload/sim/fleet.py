@@ -120,6 +120,12 @@ def simulate(
     kernel: Kernel | None = None,
 ) -> Outcome:
     """Run the load. Every route's upstream must be the name of a pool or of an API."""
+    named_supplies(pools, apis, policy)
+    return Run(load, pools, apis, policy, seed, exact, kernel or fastest()).result()
+
+
+def named_supplies(pools: Sequence[Pool], apis: Sequence[Api], policy: Policy) -> None:
+    """Raise BadInput for supplies of one name, and for routes that lead to none of them."""
     names = [*(each.name for each in pools), *(each.name for each in apis)]
     if len(set(names)) != len(names):
         raise BadInput("two supplies have one name", remedy="Rename one: routes lead to them by name.")
@@ -129,7 +135,6 @@ def simulate(
             f"the policy leads to {', '.join(strangers)}, which is not simulated",
             remedy=f"Simulated are {', '.join(names) or 'none'}.",
         )
-    return _Run(load, pools, apis, policy, seed, exact, kernel or fastest()).result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +148,7 @@ class _Event:
     begins: bool
 
 
-class _Run:
+class Run:
     """One simulation: columns of requests, pools with their replicas, and who serves when."""
 
     def __init__(

@@ -18,7 +18,20 @@ import numpy as np
 from baseload.capacity.steptime import StepTime, step_seconds
 from baseload.errors import BadInput
 from baseload.sim import engine, routing
-from baseload.sim.engine import FRACTIONS, HEAD, NONE, READING, SHIFT, WHOLES, Columns, Fractions, Wholes
+from baseload.sim.engine import (
+    FOREVER,
+    FRACTIONS,
+    HEAD,
+    MOST_FINISHED,
+    MOST_STEPS,
+    NONE,
+    READING,
+    SHIFT,
+    WHOLES,
+    Columns,
+    Fractions,
+    Wholes,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -127,6 +140,7 @@ class Kernel(NamedTuple):
         whole = [[0] * WHOLES for _ in range(replicas)]
         for each in whole:
             each[HEAD] = each[READING] = NONE
+            each[MOST_STEPS] = each[MOST_FINISHED] = FOREVER
         fraction = [[0.0] * FRACTIONS for _ in range(replicas)]
         heap = [[0] * (step.most_requests + 1) for _ in range(replicas)]
         plain = (decode, whole, fraction, heap, [0] * replicas, [NONE])
@@ -196,32 +210,47 @@ class Served:
     ended: float
 
 
-def serve(step: StepTime, requests: Requests, *, kernel: Kernel | None = None) -> Served:
-    """All requests through one replica. Its client waits `receive` seconds more than the engine takes."""
+def serve(step: StepTime, requests: Requests, *, replicas: int = 1, kernel: Kernel | None = None) -> Served:
+    """All requests through one replica, or through several, each to the one with the fewest in flight. Its client waits
+    `receive` seconds more than the engine takes."""
     kernel = kernel or interpreted()
     fits = requests.fits(step)
     columns, first, finish = kernel.columns(requests)
-    replicas = kernel.pool(step)
-    whole, fraction = replicas.rows.whole[0], replicas.rows.fraction[0]
+    pool = kernel.pool(step, replicas)
     queue = np.flatnonzero(fits)
-    after = np.asarray(columns.after)
-    after[queue[:-1]] = queue[1:]
-    if len(queue):
+    if replicas > 1:
+        _spread(kernel, pool, columns, len(requests))
+    elif len(queue):
+        after, whole = np.asarray(columns.after), pool.rows.whole[0]
+        after[queue[:-1]] = queue[1:]
         whole[HEAD], whole[engine.TAIL] = int(queue[0]), int(queue[-1])
-        replicas.advance(kernel, columns, 0, math.inf)
+    for each in range(replicas):
+        pool.advance(kernel, columns, each, math.inf)
     first += step.receive
     finish += step.receive
     return Served(
         first=first,
         finish=finish,
-        busy=replicas.busy,
-        steps=int(whole[engine.STEPS]),
-        tokens_read=int(whole[engine.TOKENS_READ]),
-        tokens_written=int(whole[engine.TOKENS_WRITTEN]),
-        preemptions=int(whole[engine.PREEMPTIONS]),
+        busy=pool.busy,
+        steps=pool.count(engine.STEPS),
+        tokens_read=pool.count(engine.TOKENS_READ),
+        tokens_written=pool.count(engine.TOKENS_WRITTEN),
+        preemptions=pool.count(engine.PREEMPTIONS),
         refused=int(len(requests) - len(queue)),
-        ended=float(fraction[engine.NOW]),
+        ended=max(float(each[engine.NOW]) for each in pool.rows.fraction),
     )
+
+
+def _spread(kernel: Kernel, pool: Replicas, columns: Columns, count: int) -> None:
+    """Deal requests out to the replica with the fewest in flight."""
+    for each in range(len(pool.rows.serving)):
+        pool.rows.serving[each] = 1
+    kinds, any_of, nobody = np.zeros(count, np.int32), np.ones(1, np.int32), np.full(1, NONE, np.int32)
+    group, supply = np.full(count, NONE, np.int32), np.full(count, NONE, np.int32)
+    group, home, kind, admits, supply = kernel.views(group, nobody, kinds, any_of, supply)
+    wanted = routing.Wanted(kind, admits, supply, NONE)
+    prefixes = routing.Prefixes(group, home)
+    kernel.feed(pool.step, pool.rows, columns, prefixes, wanted, 0, routing.LEAST_LOADED, NONE, 0, count)
 
 
 def check(step: StepTime) -> None:

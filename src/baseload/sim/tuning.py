@@ -8,7 +8,7 @@ not finished by the last of them has an unknown length and is taken to be as lon
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from baseload.capacity.leastsquares import minimised, softened
 from baseload.capacity.steptime import StepTime
 from baseload.errors import NotEnoughData
-from baseload.sim.replica import Kernel, Requests, serve
+from baseload.sim.replica import Kernel, Requests, Served, serve
 
 FEWEST = 20
 # Spread of the factors about the model: on all of a step, on multiplying, on reading the cache, on receiving.
@@ -30,13 +30,15 @@ _BLUR = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """One request as a gateway saw it; seconds from the first arrival. `first` and `finish` are None while it runs."""
+    """One request as a gateway saw it; seconds from the first arrival. `first` and `finish` are None while it runs, and
+    `first` where the answer did not stream. `cached_tokens` of its prompt lay in a prefix cache."""
 
     arrival: float
     input_tokens: int
     output_tokens: int
     first: float | None
     finish: float | None
+    cached_tokens: int = 0
 
 
 def known_at(log: Sequence[Logged], finished: int) -> list[Logged]:
@@ -54,10 +56,10 @@ def known_at(log: Sequence[Logged], finished: int) -> list[Logged]:
 
 def _running(each: Logged, until: float) -> Logged:
     first = each.first if each.first is not None and each.first <= until else None
-    return Logged(each.arrival, each.input_tokens, 0, first, None)
+    return Logged(each.arrival, each.input_tokens, 0, first, None, each.cached_tokens)
 
 
-def tuned(step: StepTime, log: Sequence[Logged], *, kernel: Kernel | None = None) -> StepTime:
+def tuned(step: StepTime, log: Sequence[Logged], *, replicas: int = 1, kernel: Kernel | None = None) -> StepTime:
     """The step at which a replay of the log comes closest to it. Raises NotEnoughData below twenty that finished."""
     done = [each for each in log if each.finish is not None]
     if len(done) < FEWEST:
@@ -65,23 +67,22 @@ def tuned(step: StepTime, log: Sequence[Logged], *, kernel: Kernel | None = None
             f"{len(done)} requests have finished, and a step is fitted to at least {FEWEST}",
             remedy="Let more traffic pass.",
         )
-    ordered = sorted(log, key=lambda each: each.arrival)
     longest = max(each.output_tokens for each in done)
-    requests = Requests.of(
-        np.array([each.arrival for each in ordered]),
-        np.array([each.input_tokens for each in ordered]),
-        np.array([each.output_tokens if each.finish is not None else longest for each in ordered]),
+    ordered = sorted(
+        (each if each.finish is not None else replace(each, output_tokens=longest) for each in log),
+        key=lambda each: each.arrival,
     )
+    arrival = np.array([each.arrival for each in ordered])
     first = np.array([np.nan if each.first is None else each.first for each in ordered])
     finish = np.array([np.nan if each.finish is None else each.finish for each in ordered])
 
-    blur = _BLUR * float(np.nanmedian(finish - requests.arrival))
+    blur = _BLUR * float(np.nanmedian(finish - arrival))
 
     def residuals(at: NDArray[np.float64]) -> NDArray[np.float64]:
-        served = serve(scaled(step, at), requests, kernel=kernel)
+        served = replayed(scaled(step, at), ordered, replicas=replicas, kernel=kernel)
         off = [
-            _off(served.first - requests.arrival, first - requests.arrival, blur),
-            _off(served.finish - requests.arrival, finish - requests.arrival, blur),
+            _off(served.first - arrival, first - arrival, blur),
+            _off(served.finish - arrival, finish - arrival, blur),
             _off(served.finish - served.first, finish - first, blur),
         ]
         return np.concatenate([*(softened(each, _WIDTH) / _WIDTH for each in off), at / _SPREAD])
@@ -90,6 +91,18 @@ def tuned(step: StepTime, log: Sequence[Logged], *, kernel: Kernel | None = None
     for nudge in _NUDGES:
         at = minimised(residuals, at, rounds=_ROUNDS, nudge=nudge)
     return scaled(step, at)
+
+
+def replayed(step: StepTime, ordered: Sequence[Logged], *, replicas: int = 1, kernel: Kernel | None = None) -> Served:
+    """The requests of a log, in the order of their arrival, through so many replicas of a step."""
+    prompt = np.array([each.input_tokens for each in ordered], np.int32)
+    requests = Requests(
+        np.array([each.arrival for each in ordered], np.float64),
+        prompt,
+        np.array([each.output_tokens for each in ordered], np.int32),
+        np.array([each.cached_tokens for each in ordered], np.int32),
+    )
+    return serve(step, requests, replicas=replicas, kernel=kernel)
 
 
 def _off(ours: NDArray[np.float64], theirs: NDArray[np.float64], blur: float) -> NDArray[np.float64]:
