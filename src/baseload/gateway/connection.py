@@ -232,7 +232,7 @@ class Connection(asyncio.Protocol):
         if not self._has_head and self._head_bytes > HEAD_BYTES:
             self._fail(f"the answer is not valid HTTP: its head is longer than {HEAD_BYTES} bytes")
             self._transport.abort()
-        if self._sink is not None and self._failure is None:
+        if self._sink is not None:
             self._hand_over(self._sink)
         else:
             self._keep(len(data))
