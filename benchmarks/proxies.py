@@ -223,7 +223,11 @@ def _whole(proxies: list[Proxy], seconds: float, found: _Found) -> dict[str, flo
     for proxy in proxies:
         request = proxy.request(QUESTION)
         before, beside = proxy.cpu, sum(map(cpu_seconds, proxy.beside))
-        speed[proxy.name] = uvloop.run(saturate(proxy.port, request, seconds))
+        answered = uvloop.run(saturate(proxy.port, request, seconds))
+        if not answered:
+            sys.stderr.write(f"{proxy.name} answered nothing in one round\n")
+            continue
+        speed[proxy.name] = answered
         answers = speed[proxy.name] * seconds
         cpu[proxy.name] = max(proxy.cpu - before, 1e-6) / answers
         found.add(f"whole answer: {proxy.name}", cpu[proxy.name] * 1e6, "us CPU")
@@ -234,7 +238,7 @@ def _whole(proxies: list[Proxy], seconds: float, found: _Found) -> dict[str, flo
             more = sum(map(cpu_seconds, proxy.beside)) - beside
             found.add(f"whole answer: {proxy.name}, supervisor and drain", more / answers * 1e6, "us CPU")
     for name, theirs in speed.items():
-        if name != "baseload":
+        if name != "baseload" and "baseload" in speed:
             found.add(f"whole answer: baseload / {name}", cpu["baseload"] / cpu[name], "ratio")
             found.add(f"at saturation: baseload / {name}", speed["baseload"] / theirs, "ratio")
     return speed
@@ -367,7 +371,9 @@ def measure(
         for _ in range(rounds):
             speed = _whole(proxies, seconds, found)
         # A peer that cannot keep that rate at all would only fill queues.
-        fast = [each for each in proxies if each.name in ("baseload", "nginx") or speed[each.name] > 1.5 * rate]
+        fast = [
+            each for each in proxies if each.name in ("baseload", "nginx") or speed.get(each.name, 0.0) > 1.5 * rate
+        ]
         for _ in range(rounds):
             _latency([direct, *fast], seconds, rate, found)
         for streams in (20,) if quick else STREAMS:
