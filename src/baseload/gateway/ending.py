@@ -93,6 +93,8 @@ class Ending:
         if (relay := job.relay) is not None:
             usage, written, counted = relay.usage, relay.written_tokens, relay.counted
             attempt.provider_usd, attempt.service_tier = relay.provider_usd, relay.service_tier
+        elif succeeds(attempt.http_status) and not job.facts.stream:
+            written = self._likely(job)  # a whole answer that broke on its way: there it was written to its end
         if usage is not None and not counted:
             self._meter.end(job.record, attempt, status, usage, Evidence.ESTIMATED, error)
         else:
@@ -111,6 +113,9 @@ class Ending:
             self._meter.end(job.record, attempt, status, usage, Evidence.REPORTED, error)
             if job.facts.operation is not Operation.EMBEDDINGS:
                 self._state.answers.learn(job.facts.bucket, usage.completion_tokens)
+
+    def _likely(self, job: Job) -> int:
+        return 0 if job.facts.operation is Operation.EMBEDDINGS else self._state.answers.likely(job.facts)
 
     def write(self, job: Job, status: Status) -> Call | None:
         """Make the call durable; None when the ledger cannot."""
