@@ -39,7 +39,7 @@ def test_sealed_merged_verified_and_asked(baseload, metered, tmp_path):
     assert [(row["team"], row["calls"], row["usd"]) for row in rows] == [("b", 3, 9), ("a", 3, 6)]
     assert "sealed 6 calls into 3 segments" in baseload("seal").stdout
     assert "sealed 0 calls into 0 segments" in baseload("seal").stdout
-    assert "merged 0 calls" in baseload("compact").stdout
+    assert "merged 4 calls into 1 segment" in baseload("compact").stdout  # a day of two hours, and one of one
     assert baseload("query", "--by", "team", "--json").stdout == before.stdout
     assert baseload("verify").returncode == 0
     assert json.loads(baseload("status", "--json").stdout)["lake_calls"] == 6

@@ -44,6 +44,11 @@ def account(directory: Path, name: str) -> Account:
         return account_of(found[0])
 
 
+def recorded(directory: Path) -> int:
+    with ledger(directory) as store:
+        return len(list(store.calls()))
+
+
 async def spend_it_all(load: Load) -> None:
     """Until nobody is served any more, for longer than a worker keeps money that it does not need."""
     before = -1
@@ -108,6 +113,7 @@ async def test_what_was_under_way_when_a_worker_died_is_charged_at_its_worst(sta
             await waiting
         await gateway.until(lambda: not set(workers) & set(gateway.workers))
         await gateway.until(lambda: account(stage.directory, "all usd/total").forfeited > 0)
+        await gateway.until(lambda: recorded(stage.directory) == 2)
     finally:
         release.set()
         await gateway.end()

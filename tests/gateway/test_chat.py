@@ -30,6 +30,7 @@ from baseload.gateway import chat, meter, relaying, upstream
 from baseload.gateway.http import Exchange, Request
 from baseload.load.calls import Evidence, Status
 from baseload.load.facts import Bucket
+from baseload.policy.expect import UNSEEN_OUTPUT_TOKENS
 from baseload.settings import Limits, Timeouts
 from baseload.usage import Usage
 
@@ -158,6 +159,7 @@ class TestWhole:
         failed, served = bench.spool.calls[0].attempts
         assert "cannot be metered" in failed.error
         assert (failed.evidence, served.route) == (Evidence.ESTIMATED, "r1")
+        assert failed.usage.output_tokens == UNSEEN_OUTPUT_TOKENS  # what broke on its way was written to its end there
 
     @pytest.mark.parametrize("counts", [{"prompt_tokens": 100}, {"prompt_tokens": 100, "completion_tokens": 0}])
     async def test_a_count_that_knows_nothing_of_the_answer_is_none(self, bench: Bench, counts: dict[str, int]) -> None:

@@ -101,6 +101,8 @@ class Ending:
         if (relay := job.relay) is not None:
             usage, written, counted = relay.usage, relay.written_tokens, relay.counted
             attempt.provider_usd, attempt.service_tier = relay.provider_usd, relay.service_tier
+        elif succeeds(attempt.http_status) and not job.facts.stream:
+            written = self._likely(job)  # a whole answer that broke on its way: there it was written to its end
         if usage is not None and not counted:
             self._meter.end(job.record, attempt, status, usage, Evidence.ESTIMATED, error)
         else:
@@ -127,6 +129,9 @@ class Ending:
     def _goes_on(self, job: Job, attempt: Try) -> bool:
         relay = job.relay
         return relay is not None and not relay.done and self.goes_on(job, attempt, relay.made)
+
+    def _likely(self, job: Job) -> int:
+        return 0 if job.facts.operation is Operation.EMBEDDINGS else self._state.answers.likely(job.facts)
 
     def write(self, job: Job, status: Status) -> Call | None:
         """Make the call durable; None when the ledger cannot."""
