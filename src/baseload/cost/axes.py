@@ -16,8 +16,8 @@ from typing import Literal
 from baseload.cost.breakeven import Crossing, crossings
 from baseload.cost.curves import ZERO, Step, Tariff
 from baseload.cost.evaluate import cost_at
-from baseload.cost.model import replicas_wanted
 from baseload.cost.schedule import HOURS_PER_WEEK
+from baseload.cost.sizing import replicas_wanted
 from baseload.cost.ways import Load, Way
 from baseload.errors import BadInput
 from baseload.units import TOKENS_PER_MTOK

@@ -14,8 +14,9 @@ from itertools import zip_longest
 from typing import Any, Literal
 
 from baseload.cost.bill import Bill, Input, Line
-from baseload.cost.model import Entry, Figures, Number, Sized, least, sized, total
+from baseload.cost.model import Entry, Figures, Number, least, total
 from baseload.cost.parameters import Assumptions, Origin
+from baseload.cost.sizing import Sized, sized
 from baseload.cost.ways import Load, Way
 from baseload.errors import Unpriced
 from baseload.ranges import Range

@@ -14,7 +14,7 @@ from fractions import Fraction
 
 from baseload.catalog.entries import Lease, LeaseKind
 from baseload.catalog.gpus import FIGURES, GpuOffer
-from baseload.cost.model import annuity
+from baseload.cost.on_machines import annuity
 from baseload.errors import BadInput
 from baseload.ranges import Range
 from baseload.units import HOURS_PER_MONTH, MONTHS_PER_YEAR, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, WATTS_PER_KILOWATT
