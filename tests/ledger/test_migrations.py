@@ -29,6 +29,6 @@ def test_a_writer_brings_it_up_to_date(old):
 
 
 def test_a_reader_leaves_it_alone_and_says_what_to_do(old):
-    with pytest.raises(LedgerUnavailable, match="schema version 1, this program reads version 2") as refused:
+    with pytest.raises(LedgerUnavailable, match="schema version 1, this program reads version 3") as refused:
         old.open(read_only=True)
     assert "ledger migrate" in refused.value.remedy
