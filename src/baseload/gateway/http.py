@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import cast
 
 from baseload.gateway.endpoints import dialect_of
+from baseload.gateway.exchange import STATUS_LINE, Exchange
 from baseload.gateway.request import Headers, Heads, Phase, Refusal, Request, RequestReader, Room
 from baseload.settings import Limits
 from baseload.wire.problem import problem_in
@@ -40,108 +41,11 @@ SEND_BUFFER_BYTES = 64 * 1024
 
 JSON = (b"content-type", b"application/json")
 
-_STATUS_LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_BODILESS = (204, 304)
 _FOREVER = float("inf")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
-Handler = Callable[[Request, "Exchange"], Awaitable[None]]
-
-
-class Exchange:
-    """The answer to one request: either `respond`, or `start`, `send` as often as needed and `end`, or `abort`."""
-
-    __slots__ = ("_bodiless", "_chunked", "_connection", "_left", "_request", "ended", "started")
-
-    def __init__(self, connection: Connection, request: Request) -> None:
-        self._connection = connection
-        self._request = request
-        self._chunked = False
-        self._bodiless = False
-        self._left: int | None = None  # bytes still owed of a declared content-length
-        self.started = False
-        self.ended = False
-
-    @property
-    def gone(self) -> bool:
-        """Whether the client went away (its handler is then being cancelled)."""
-        return self._connection.gone
-
-    async def respond(self, status: int, headers: Headers, body: bytes) -> None:
-        """Answer in one piece; adds content-length."""
-        nothing = status in _BODILESS
-        head = self._head(status, headers, b"" if nothing else b"content-length: %d\r\n" % len(body))
-        self.started = self.ended = True
-        await self._connection.write(head if nothing or self._request.method == "HEAD" else head + body)
-
-    async def start(self, status: int, headers: Headers, first: bytes = b"") -> None:
-        """Send the head, and with it the `first` piece of the body, if any. Without a content-length in `headers` the
-        body is chunked; on HTTP/1.0 it ends by closing."""
-        self._bodiless = self._request.method == "HEAD" or status in _BODILESS
-        declared = next((value for name, value in headers if name == b"content-length"), None)
-        if declared is not None and not self._bodiless:
-            self._left = int(declared)
-        elif self._request.http_1_0:
-            self._connection.last = True
-        else:
-            self._chunked = not self._bodiless
-        head = self._head(status, headers, b"transfer-encoding: chunked\r\n" if self._chunked else b"")
-        self.started = True
-        await self._connection.write(head + self._frame(first))
-
-    async def send(self, data: bytes) -> None:
-        """Send a piece of the body. Returns when the send buffer has room, so a slow client slows the caller."""
-        await self._connection.write(self._frame(data))
-
-    def put(self, data: bytes) -> bool:
-        """Send a piece of the body without waiting; False when the send buffer is full: wait for `room`, then."""
-        if self._chunked and data:
-            return self._connection.put(b"%x\r\n%b\r\n" % (len(data), data))
-        return self._connection.put(self._frame(data))
-
-    async def room(self) -> None:
-        """Wait while the client leaves too much unread."""
-        await self._connection.room()
-
-    async def end(self, data: bytes = b"") -> None:
-        """Send the last piece, if any, and the mark that says the body is whole."""
-        self.ended = True
-        last = self._frame(data)
-        if self._left:  # less came than was declared: the client must see that
-            self.abort()
-        else:
-            await self._connection.write(last + b"0\r\n\r\n" if self._chunked else last)
-
-    def abort(self) -> None:
-        """Break the connection off, so that the client cannot take what it got for the whole."""
-        self.ended = True
-        self._connection.abort()
-
-    def _frame(self, data: bytes) -> bytes:
-        if not data or self._bodiless:
-            return b""
-        if self._left is not None:
-            self._left -= len(data)
-        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
-
-    def _head(self, status: int, headers: Headers, framing: bytes) -> bytes:
-        connection, request = self._connection, self._request
-        if connection.server.closing or not request.keep_alive:
-            connection.last = True
-        lines = [_STATUS_LINE.get(status) or b"HTTP/1.1 %d \r\n" % status]
-        lines += [b"%b: %b\r\n" % field for field in headers]
-        lines.append(connection.server.date)
-        if framing:
-            lines.append(framing)
-        if connection.last:
-            lines.append(b"connection: close\r\n")
-        elif request.http_1_0:
-            lines.append(b"connection: keep-alive\r\n")
-        head = b"".join(lines)
-        if head.count(b"\n") != len(lines):
-            raise ValueError("a header of the answer holds a line break")
-        return head + b"\r\n"
+Handler = Callable[[Request, Exchange], Awaitable[None]]
 
 
 class Connection(asyncio.Protocol):
@@ -296,7 +200,7 @@ class Connection(asyncio.Protocol):
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
             head = b"retry-after: 1\r\n" + head
-        self._transport.write(_STATUS_LINE[refusal.status] + self.server.date + head + body)
+        self._transport.write(STATUS_LINE[refusal.status] + self.server.date + head + body)
         self._lingering = True
         self.deadline = self._loop.time() + LINGER_SECONDS
         self._transport.write_eof()
