@@ -28,7 +28,7 @@ from pathlib import Path
 
 from baseload.ledger.hot import open_store
 from benchmarks.frame import Figure, run
-from benchmarks.proxies import _free_port as free_port
+from benchmarks.peers import free_port
 from benchmarks.proxies import _process as process
 from benchmarks.usage_peers import LITELLM_LOGGER, TENSORZERO, litellm_config, tensorzero_config
 

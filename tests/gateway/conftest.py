@@ -145,6 +145,9 @@ class ListSpool:
         self.begun.append(call)
         return None
 
+    def release(self, _: Place) -> None:
+        """Nothing was placed."""
+
     def append(self, call: Call, _: Place | None = None) -> None:
         self.before()
         self.calls.append(call)

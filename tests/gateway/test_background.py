@@ -284,4 +284,6 @@ async def test_a_ledger_that_cannot_be_written_has_it_later(bench: Bench, monkey
     busy(monkeypatch)
     await gateway.client().responses.retrieve(made.id)
     await written(bench)
+    # The meter tries again, and so may whoever takes the answer over: the ledger keeps one call of a name.
+    bench.spool.calls[:] = {call.id: call for call in bench.spool.calls}.values()
     check(bench, simulated)

@@ -114,11 +114,12 @@ class TestMoney:
         (call,) = bench.spool.calls
         broken, served = call.attempts
         assert (broken.offer, broken.evidence, broken.status) == ("u0/real", Evidence.ESTIMATED, Status.FAILED)
-        assert broken.cost_nanousd == broken.usage.input_tokens * 1_000 == 12_000
+        # The model had written all of it, of whatever length answers are: 211 tokens before one was seen.
+        assert broken.cost_nanousd == 12 * 1_000 + 211 * 5_000
         # 36 at 2 USD/Mtok, 64 at 0.10, 20 at 6.
         assert (served.offer, served.cost_nanousd) == ("u1/real", 72_000 + 6_400 + 120_000)
         assert call.cost_nanousd == broken.cost_nanousd + served.cost_nanousd
-        assert answer.headers["x-baseload-cost-usd"] == "0.0002104"
+        assert answer.headers["x-baseload-cost-usd"] == "0.0012654"
 
     async def test_retries_and_fallbacks_add_up_and_never_multiply(self, bench: Bench) -> None:
         """Fallbacks that name each other are no ring, and no route begins its retries anew."""

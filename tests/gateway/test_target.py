@@ -321,9 +321,11 @@ class TestWaiting:
 
     async def test_a_line_that_is_too_long_overflows(self, bench: Bench) -> None:
         own, api = await bench.upstream(slow), await bench.upstream()
-        routes = (route(0, own=True, slots=1, wait_seconds=0.35), route(1))
+        routes = (route(0, own=True, slots=1, wait_seconds=0.42), route(1))
         gateway = await bench.gateway(own.url, api.url, routes=routes)
-        await ask(gateway.client())  # now it is known how long an answer takes: 0.15 s, so two may wait
+        await ask(
+            gateway.client()
+        )  # now it is known how long an answer takes: 0.15 s or a little more, so two may wait
         await asyncio.gather(*(ask(gateway.client()) for _ in range(6)))
         assert (len(own.seen), len(api.seen)) == (4, 3)
         reasons = {skip.reason for call in bench.spool.calls for skip in call.decision.skipped}

@@ -152,3 +152,12 @@ def test_a_call_of_which_half_is_written_reads_the_same():
     other = msgspec.structs.replace(after, facts=msgspec.structs.replace(after.facts, model="other"))
     for each in (before, after, other):
         assert encoded(each, half_of(before)) == msgspec.json.encode(each)
+
+
+def test_what_somebody_else_records_is_not_recorded_as_lost(tmp_path, store):
+    spool = Spool(tmp_path)
+    spool.release(spool.begin(call("handed over")))
+    spool.begin(call("under way"))
+    spool.close()
+    recover(tmp_path, store)
+    assert list(recorded(tmp_path)) == ["under way"]

@@ -171,7 +171,7 @@ def test_a_ledger_of_a_newer_version_is_refused(tmp_path):
         database.execute("UPDATE ledger_schema SET version = 99")
     database.close()
     for read_only in (True, False):
-        with pytest.raises(LedgerUnavailable, match="schema version 99, this program knows version 2"):
+        with pytest.raises(LedgerUnavailable, match="schema version 99, this program knows version 3"):
             open_store(tmp_path, read_only=read_only).record([call("b")])
 
 

@@ -128,7 +128,15 @@ class Ending:
 
     def _goes_on(self, job: Job, attempt: Try) -> bool:
         relay = job.relay
-        return relay is not None and not relay.done and self.goes_on(job, attempt, relay.made)
+        return relay is not None and not relay.done and self.hands_over(job, attempt, relay.made)
+
+    def hands_over(self, job: Job, attempt: Try, made: str | None) -> bool:
+        """Whether somebody else waits for the end of an attempt, by the name of what the upstream makes, and writes its
+        call down."""
+        if not self.goes_on(job, attempt, made):
+            return False
+        self._meter.hand_over(job.record)
+        return True
 
     def _likely(self, job: Job) -> int:
         return 0 if job.facts.operation is Operation.EMBEDDINGS else self._state.answers.likely(job.facts)

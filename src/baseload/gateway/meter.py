@@ -49,6 +49,8 @@ class Spool(Protocol):
 
     def append(self, call: Call, begun: Place | None = None) -> None: ...
 
+    def release(self, begun: Place) -> None: ...
+
 
 class Reservation(Protocol):
     """What a call has reserved, until it is written down (`settle`) or never will be. `closing` says that it is about
@@ -153,6 +155,12 @@ class Meter:
         except LedgerUnavailable:
             self._failed()
             raise
+
+    def hand_over(self, record: Record) -> None:
+        """Somebody else sees to it that the call is recorded, also when we die."""
+        if record.begun is not None:
+            self._spool.release(record.begun)
+            record.begun = None
 
     def again(self, record: Record, attempt: Try) -> None:
         """The kept connection of an attempt was closed before its answer: that was one attempt, now comes the next."""

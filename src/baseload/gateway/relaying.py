@@ -67,7 +67,7 @@ class Relaying:
         text, found = _read_whole(back.over, back.answer, body)
         self._state.answered(back.attempt.route.upstream)
         self._remember(back, found.made)
-        if found.pending and self._ending.goes_on(back.job, back.attempt, found.made):
+        if found.pending and self._ending.hands_over(back.job, back.attempt, found.made):
             await back.exchange.respond(back.answer.status, _ours(back), body)
             return
         status = _ok(back.exchange)

@@ -93,6 +93,10 @@ class Spool:
             self._take_out(before)
         return place
 
+    def release(self, begun: Place) -> None:
+        """A call that is under way is no longer ours to record."""
+        self._take_out(begun)
+
     def append(self, call: Call, begun: Place | None = None) -> None:
         """Write one call down with one `write`, after which it is under way no more. Raises LedgerUnavailable, and then
         leaves no half of it behind."""
