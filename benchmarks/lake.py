@@ -3,7 +3,7 @@
     python -m benchmarks.lake [--quick] [--json]
 
 The lake is synthetic: thirty days of hours with the columns that a sealed call has, made by DuckDB. The question is the
-one that `baseload ledger query --by month,team,model` puts. `--quick` makes a million calls.
+one that `baseload ledger query --by month,team,model` puts. `--quick` makes two hundred thousand calls.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ _MADE = {
 }
 
 
-def made(directory: Path, calls: int) -> Lake:
-    """A lake of so many calls, sealed hour by hour as a gateway's hours are."""
+def made(directory: Path, calls: int, hours: int = HOURS) -> Lake:
+    """A lake of so many calls in so many hours, sealed hour by hour as a gateway's hours are."""
     lake = lake_at(directory)
-    each = calls // HOURS
+    each = calls // hours
     with duck() as connection:
-        for number in range(HOURS):
+        for number in range(hours):
             hour_ns = FIRST_NS + number * HOUR_NS
             known = {"hour_ns": hour_ns, "each": each, "step_ns": HOUR_NS // each}
             values = {name: _MADE.get(name, "null").format(**known) for name in wide.COLUMNS}
@@ -72,9 +72,9 @@ def asked(question: Question, lake: Lake, rounds: int) -> list[float]:
 
 
 def measure(quick: bool) -> Iterator[Figure]:
-    calls, rounds = (1_000_000, 3) if quick else (100_000_000, 5)
+    calls, hours, rounds = (200_000, 72, 3) if quick else (100_000_000, HOURS, 5)
     with tempfile.TemporaryDirectory(prefix="baseload-bench-") as folder:
-        lake = made(Path(folder), calls)
+        lake = made(Path(folder), calls, hours)
         month, whole = asked(MONTH, lake, rounds), asked(WHOLE, lake, rounds)
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     title = f"{calls:,} calls"

@@ -29,7 +29,7 @@ from pathlib import Path
 from baseload.ledger.hot import open_store
 from benchmarks.frame import Figure, run
 from benchmarks.peers import free_port
-from benchmarks.proxies import _process as process
+from benchmarks.proxies import process
 from benchmarks.usage_peers import LITELLM_LOGGER, TENSORZERO, litellm_config, tensorzero_config
 
 PROMPT, CACHED, ANSWER, REASONED, CUT = 1_000, 400, 200, 60, 100

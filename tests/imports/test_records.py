@@ -82,12 +82,12 @@ def test_a_document_gives_the_records_of_its_list(indent):
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
 )
 
 
 @given(
-    st.lists(st.dictionaries(st.text(), json_values, min_size=1), min_size=1),
+    st.lists(st.dictionaries(st.text(), json_values, min_size=1, max_size=4), min_size=1, max_size=6),
     st.integers(1, 50),
     st.sampled_from([None, 1]),
 )
