@@ -29,7 +29,7 @@ run: $(READY)
 test: $(READY) browser node spark
 	@$(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
-check: $(READY)
+check: $(READY) spark
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
