@@ -217,6 +217,9 @@ def _show(document: CapacityDocument) -> None:
     case = document.case
     say(f"{case.model} at {case.quant} on {case.count} x {case.gpu}, {case.engine}:")
     say(f"  {case.fit}")
+    if not case.fits:
+        hint("the same with a --count or --quant that holds it; --json has the figures as if it ran all the same")
+        return
     if case.most_concurrent is not None and case.fits and case.concurrency > case.most_concurrent:
         say(f"  {case.concurrency:,} are asked for: the others wait")
     rows = [_row(case)]
