@@ -64,7 +64,7 @@ async def test_four_workers_spend_a_cap_to_the_end_and_never_pass_it(stage: Stag
     for _ in range(2):
         os.kill(gateway.workers[0], signal.SIGKILL)
         await gateway.until(lambda: len(gateway.workers) == 4)
-        await load.reach(20)
+        await load.go_on(20)
     await spend_it_all(load)
     await load.stop()
     for _ in range(3):  # shorter by a few bytes than what the load has asked: one more may fit

@@ -185,6 +185,13 @@ class Load:
             assert time.monotonic() < deadline, self.failed[-3:]
             await asyncio.sleep(0.01)
 
+    async def go_on(self, count: int) -> None:
+        """Until so many more are served, or a budget refuses: a quick machine may have spent it all by then."""
+        served, failed, deadline = len(self.answered) + count, len(self.failed), time.monotonic() + SECONDS
+        while len(self.answered) < served and not any("RateLimitError" in each for each in self.failed[failed:]):
+            assert time.monotonic() < deadline, self.failed[-3:]
+            await asyncio.sleep(0.01)
+
     async def stop(self) -> None:
         self._stopping = True
         await asyncio.gather(*self._tasks)
