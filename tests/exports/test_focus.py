@@ -1,7 +1,8 @@
 """FOCUS 1.2: what its columns promise, on generated ledgers.
 
-Names, levels and allowed values are those of the column pages of the FOCUS specification at v1.2 (2025-05-29), read
-2026-11-21. `focus-validator` 1.0.0, the only one that installs, knows 1.0 and no later version.
+Names, levels and allowed values follow the FOCUS specification at v1.2 (2025-05-29). Two of its column pages were read
+(2026-11-21); the others are from knowledge of it and still to be compared. `focus-validator` 1.0.0, the only one that
+installs, knows 1.0 and no later version.
 """
 
 import csv
