@@ -26,7 +26,7 @@ from baseload.gateway.pool import Replica, beginning, choose, room
 from baseload.gateway.request import Headers
 from baseload.gateway.retries import pause, seconds_of
 from baseload.gateway.slots import Slots
-from baseload.gateway.upstream import Answer, AttemptFailed, Client, DeadlinePassed
+from baseload.gateway.upstream import Answer, AttemptFailed, Client, DeadlinePassed, written
 from baseload.load.calls import Attempt
 from baseload.units import NANOSECONDS_PER_SECOND
 from baseload.upstreams import Timeouts, Upstream
@@ -103,10 +103,8 @@ class Target:
                 every = self._headers(credential, [*headers, *more])
                 sending = client.send(method, path, every, body, within=within, on_sent=on_sent, on_again=on_again)
             else:
-                head = self._opening(client, credential, path, headers, known)
-                if more:
-                    head += b"".join([b"\r\n%b: %b" % field for field in self._theirs(more)])
-                message = b"%b\r\ncontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+                opening = self._opening(client, credential, path, headers, known)
+                message = written(opening, body, self._theirs(more))
                 sending = client.send_message(message, within=within, on_sent=on_sent, on_again=on_again)
             answer = await sending
         except BaseException as error:

@@ -20,7 +20,7 @@ from baseload.gateway.connection import AttemptFailed, Connection, Sink
 from baseload.gateway.request import Headers
 from baseload.settings import Timeouts
 
-__all__ = ["Answer", "AttemptFailed", "Client", "DeadlinePassed"]
+__all__ = ["Answer", "AttemptFailed", "Client", "DeadlinePassed", "written"]
 
 ANSWER_BYTES = 64 * 1024 * 1024
 """The largest answer that is read whole."""
@@ -153,10 +153,8 @@ class Client:
         is right for a chat completion although it is a POST: it changes nothing at the upstream, and a server that
         closes an idle connection has not begun the work.
         """
-        head = self.opening(method, path, headers, host)
-        if body or method not in ("GET", "HEAD"):
-            head += b"\r\ncontent-length: %d" % len(body)
-        message, bodiless = b"%b\r\n\r\n%b" % (head, body), method == "HEAD"
+        sized, bodiless = bool(body) or method not in ("GET", "HEAD"), method == "HEAD"
+        message = written(self.opening(method, path, headers, host), body, sized=sized)
         return await self.send_message(message, bodiless=bodiless, within=within, on_sent=on_sent, on_again=on_again)
 
     def opening(self, method: str, path: str, headers: Headers, host: bytes = b"") -> bytes:
@@ -262,6 +260,14 @@ class Client:
         for connection in [each for each in self._open if each.deadline < now]:
             connection.expire()
         self._timer = loop.call_later(self._beat, self._sweep, loop) if self._open else None
+
+
+def written(opening: bytes, body: bytes, more: Headers = (), *, sized: bool = True) -> bytes:
+    """A whole request: how it begins (`Client.opening`), headers of its own, its length where it has one, its body."""
+    lines = [opening, *(b"\r\n%b: %b" % field for field in more)]
+    if sized:
+        lines.append(b"\r\ncontent-length: %d" % len(body))
+    return b"".join((*lines, b"\r\n\r\n", body))
 
 
 def _tls(ca_file: str) -> ssl.SSLContext:
