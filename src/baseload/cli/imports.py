@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from baseload.cli.output import hint, how_many, money, note, print_json, progress, say, table
-from baseload.cli.place import Where, configuration, place_of
+from baseload.cli.place import Config, Where, configuration, place_of
 
 if TYPE_CHECKING:
     from baseload.catalog.books import Catalog
@@ -38,9 +38,7 @@ def command(
     run: Annotated[str, typer.Option("--run", help="The run tag of these calls; `import-FORMAT` by default.")] = "",
     rejects: Annotated[Path | None, typer.Option("--rejects", help="Keep what could not be read in this file.")] = None,
     ledger: Where = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Your configuration: its prices, and where its ledger is.")
-    ] = None,
+    config: Config = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Read another program's log, or a provider's report, into the ledger. The second time adds nothing."""

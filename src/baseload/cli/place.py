@@ -14,6 +14,11 @@ Where = Annotated[
 ]
 
 
+Config = Annotated[
+    Path | None, typer.Option("--config", "-c", help="Your configuration: its prices, and where its ledger is.")
+]
+
+
 class Place(NamedTuple):
     """A ledger: the folder of its spool, statements and lake, and the database of its calls (empty: in the folder)."""
 

@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from baseload.cli.output import hint, how_many, money, print_json, say, table
-from baseload.cli.place import Where, place_of
+from baseload.cli.place import Config, Where, place_of
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -78,9 +78,7 @@ def command(
     project_tag: Annotated[str, typer.Option("--project-tag", help="The tag that is a project there.")] = "project",
     tz: Annotated[str, typer.Option("--tz", help="The zone of times in the file that do not say theirs.")] = "UTC",
     ledger: Where = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Your configuration: its prices, and where its ledger is.")
-    ] = None,
+    config: Config = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Metered against invoice by day, model and project, with the causes of the gap; exit 3 beyond the tolerance."""

@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from baseload.gateway.small_database import opened
 from baseload.units import HOURS_PER_DAY, SECONDS_PER_HOUR
 
 log = logging.getLogger(__name__)
@@ -26,8 +27,6 @@ KEPT_DAYS = 30
 MOST = 1_000_000
 """Names that are remembered; the oldest go first."""
 PRUNE_EVERY = 1_000
-BUSY_SECONDS = 0.5
-"""How long another worker's write is waited for."""
 MAX_ID = 256
 
 _TABLE = """
@@ -119,11 +118,7 @@ class Stored:
 
     def _open(self) -> sqlite3.Connection:
         if self._database is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            database = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
-            database.execute("pragma journal_mode = wal")
-            database.execute("pragma synchronous = normal")
-            database.executescript(_TABLE)
+            database = opened(self._path, _TABLE)
             found = {row[1] for row in database.execute("pragma table_info(kept)")}
             for name in _LATER.keys() - found:
                 with suppress(sqlite3.OperationalError):  # another worker was first

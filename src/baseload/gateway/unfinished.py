@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from baseload.gateway.meter import Try
+from baseload.gateway.small_database import opened
 from baseload.load.calls import Attempt, Decision
 from baseload.load.facts import Facts
 from baseload.policy.policy import Route
@@ -26,7 +27,6 @@ log = logging.getLogger(__name__)
 
 UNFINISHED = "background.sqlite"
 """Its name in `data_dir`."""
-BUSY_SECONDS = 0.5
 MOST = 100
 """Rows that are taken over at a time."""
 
@@ -125,10 +125,5 @@ class UnfinishedTable:
 
     def _open(self) -> sqlite3.Connection:
         if self._database is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            database = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
-            database.execute("pragma journal_mode = wal")
-            database.execute("pragma synchronous = normal")  # as the spool: it survives a kill, not a power cut
-            database.executescript(_TABLE)
-            self._database = database
+            self._database = opened(self._path, _TABLE)
         return self._database
