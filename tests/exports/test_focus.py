@@ -1,8 +1,12 @@
 """FOCUS 1.2: what its columns promise, on generated ledgers.
 
-Names, levels and allowed values follow the FOCUS specification at v1.2 (2025-05-29). Two of its column pages were read
-(2026-11-21); the others are from knowledge of it and still to be compared. `focus-validator` 1.0.0, the only one that
-installs, knows 1.0 and no later version.
+What was read of it, on 2026-11-21: every requirement of v1.2 (2025-05-29), of its 57 columns and its attributes, as
+Microsoft quotes them one by one ("FOCUS conformance full report" of 2025-06-18, microsoft/finops-toolkit); of the
+specification's own rules for 1.2 those of BilledCost, EffectiveCost, ChargeClass, PricingCategory, SkuId and
+ServiceSubcategory (FOCUS_Spec, specification/conformance; finopsfoundation/focus_validator, rules/model-1.2.json).
+Pages of the specification could be had only as they were before or after 1.2: chargecategory, chargefrequency,
+servicecategory, skupriceid (drafts up to 1.3) and unit_format (a later draft) were read so, for allowed values.
+`focus-validator` 1.0.0, the only one that installs, knows 1.0 and no later version.
 """
 
 import csv
@@ -21,15 +25,26 @@ from baseload.load.calls import Call
 from baseload.units import usd
 from samples import attempt, call
 
-# Empty is allowed in each of these columns; in no other of the specification's.
-NULLABLE = {
-    *("AvailabilityZone", "BillingAccountName", "CapacityReservationId", "CapacityReservationStatus", "ChargeClass"),
-    *("ChargeDescription", "CommitmentDiscountCategory", "CommitmentDiscountId", "CommitmentDiscountName"),
-    *("CommitmentDiscountQuantity", "CommitmentDiscountStatus", "CommitmentDiscountType", "CommitmentDiscountUnit"),
-    *("ConsumedQuantity", "ConsumedUnit", "ContractedUnitPrice", "InvoiceId", "ListUnitPrice", "PricingCategory"),
-    *("PricingCurrency", "PricingQuantity", "PricingUnit", "RegionId", "RegionName", "ResourceId", "ResourceName"),
-    *("ResourceType", "SkuId", "SkuMeter", "SkuPriceDetails", "SkuPriceId", "SubAccountId", "SubAccountName"),
-    *("SubAccountType", "Tags", "BillingAccountType"),
+# Empty is right for these in a charge for usage that corrects nothing, has no commitment and is on no invoice.
+MUST_BE_EMPTY = {
+    *("CapacityReservationId", "CapacityReservationStatus", "ChargeClass", "CommitmentDiscountCategory"),
+    *("CommitmentDiscountId", "CommitmentDiscountName", "CommitmentDiscountQuantity", "CommitmentDiscountStatus"),
+    *("CommitmentDiscountType", "CommitmentDiscountUnit", "InvoiceId"),
+}
+MAY_BE_EMPTY = {
+    *("AvailabilityZone", "BillingAccountName", "ChargeDescription", "RegionId", "RegionName", "ResourceId"),
+    *("ResourceName", "ResourceType", "SkuMeter", "SkuPriceDetails", "SubAccountId", "SubAccountName"),
+    *("SubAccountType", "Tags"),
+}
+# Where one of these stands in such a charge, it has a value.
+NEVER_EMPTY = {
+    *("BilledCost", "BillingAccountId", "BillingAccountType", "BillingCurrency", "BillingPeriodEnd"),
+    *("BillingPeriodStart", "ChargeCategory", "ChargeFrequency", "ChargePeriodEnd", "ChargePeriodStart"),
+    *("ConsumedQuantity", "ConsumedUnit", "ContractedCost", "ContractedUnitPrice", "EffectiveCost"),
+    *("InvoiceIssuerName", "ListCost", "ListUnitPrice", "PricingCategory", "PricingCurrency"),
+    *("PricingCurrencyContractedUnitPrice", "PricingCurrencyEffectiveCost", "PricingCurrencyListUnitPrice"),
+    *("PricingQuantity", "PricingUnit", "ProviderName", "PublisherName", "ServiceCategory", "ServiceName"),
+    *("ServiceSubcategory", "SkuId", "SkuPriceId"),
 }
 ALLOWED = {
     "ChargeCategory": {"Usage", "Purchase", "Tax", "Credit", "Adjustment"},
@@ -46,13 +61,11 @@ MOMENTS = ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "Charg
 TOGETHER = (
     ("ConsumedQuantity", "ConsumedUnit"),
     ("PricingQuantity", "PricingUnit"),
+    ("SubAccountId", "SubAccountName"),
     ("SubAccountId", "SubAccountType"),
     ("BillingAccountId", "BillingAccountType"),
-    ("CapacityReservationId", "CapacityReservationStatus"),
-    ("CommitmentDiscountId", "CommitmentDiscountCategory"),
-    ("CommitmentDiscountId", "CommitmentDiscountStatus"),
-    ("CommitmentDiscountQuantity", "CommitmentDiscountUnit"),
     ("RegionId", "RegionName"),
+    ("ResourceId", "ResourceType"),
 )
 
 names = st.text(max_size=12)
@@ -65,6 +78,7 @@ def some_call(draw: st.DrawFn) -> Call:
         route=draw(st.sampled_from(["api", "pool", "other"])),
         cost=draw(st.none() | st.integers(0, 10**15)),
         started_ns=draw(st.integers(0, 4 * 10**18)),
+        **draw(st.sampled_from([{}, {"model": "acme/one", "offer": "acme/one"}, {"model": ""}])),
     )
     return call("x", tried, tags={name: value for name, value in tags.items() if value})
 
@@ -86,8 +100,8 @@ def test_every_row_is_what_the_specification_asks_for(calls):
 
 def check(row: dict[str, str]) -> None:
     """What holds of one row."""
-    ours = {name for name in row if name.startswith("x_")}
-    assert {name for name, value in row.items() if not value} <= NULLABLE | ours
+    empty = {name for name, value in row.items() if not value and not name.startswith("x_")}
+    assert MUST_BE_EMPTY & set(row) <= empty <= MUST_BE_EMPTY | MAY_BE_EMPTY
     for name, values in ALLOWED.items():
         assert row[name] in values
     for name in NUMBERS:
@@ -99,7 +113,18 @@ def check(row: dict[str, str]) -> None:
         assert bool(row[one]) == bool(row[other]), (one, other)
     assert row["BillingCurrency"] == row["PricingCurrency"] == "USD"
     assert len({row[name] for name in MONEY}) == 1
-    assert isinstance(json.loads(row["Tags"]), dict)
+    assert row["ProviderName"] == row["InvoiceIssuerName"]  # else BilledCost must be 0
+    assert row["ResourceName"] != row["ResourceId"]
+    tags = json.loads(row["Tags"])
+    assert all(isinstance(value, str) for value in tags.values())
+
+
+def test_no_column_is_of_another_version_and_ours_come_last():
+    known = MUST_BE_EMPTY | MAY_BE_EMPTY | NEVER_EMPTY
+    assert len(known) == 57
+    theirs = [name for name in focus.COLUMNS if not name.startswith("x_")]
+    assert set(theirs) <= known
+    assert list(focus.COLUMNS[: len(theirs)]) == theirs
 
 
 @pytest.mark.parametrize("name", focus.COLUMNS)
