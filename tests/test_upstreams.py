@@ -52,6 +52,11 @@ def test_the_best_known_providers_are_known() -> None:
     assert set(wanted.split()) <= set(PRESETS)
 
 
+def test_perplexity_is_asked_as_it_has_to_be_since_it_ended_chat() -> None:
+    found = upstream({"preset": "perplexity"}, PERPLEXITY_API_KEY="k")
+    assert (found.base_url, found.serves) == ("https://api.perplexity.ai/v1", {Operation.RESPONSES})
+
+
 def test_what_a_preset_says_can_be_said_otherwise() -> None:
     found = upstream(
         {

@@ -315,6 +315,12 @@ class TestFromLitellm:
             *(f"model_list[1].litellm_params.{each}" for each in (*params, "api_key")),
         }
 
+    def test_a_chat_of_a_provider_that_ended_it_is_taken_over_with_a_word(self):
+        sonar = {"model_name": "sonar", "litellm_params": {"model": "perplexity/sonar"}}
+        found = mapped({"model_list": [GOOD, sonar, sonar]}, "x")
+        assert [each["name"] for each in found.routes] == ["good", "sonar", "sonar-2"]
+        assert found.notes == ["perplexity serves responses only: no chat completion can go there"]
+
     @pytest.mark.parametrize("text", ["{}", "[]", "model_list: {}", "model_list: []", "model_list: [1, null, {}]"])
     def test_a_file_without_models_is_refused(self, text: str):
         with pytest.raises(BadInput):

@@ -132,6 +132,10 @@ def test_groq_reports_in_a_place_of_its_own() -> None:
         ("1e-999999999", None),
         ("999999999999", None),
         ('{"total_cost":1}', None),
+        ('{"currency":"EUR","total_cost":1}', None),
+        ('{"currency":"USD"}', None),
+        ('{"currency":"USD","total_cost":{}}', None),
+        ('{"currency":"USD","total_cost":0.25}', Decimal("0.25")),
     ],
 )
 def test_what_the_provider_says_it_charges(cost: str, usd: Decimal | None) -> None:

@@ -135,6 +135,26 @@ def test_what_a_response_consumed_wrote_and_left_behind() -> None:
     assert costly == Answered(READ, 4, Decimal("0.5"))
 
 
+def test_perplexity_counts_what_was_cached_in_words_of_its_own_and_says_what_it_cost() -> None:
+    cost = {"currency": "USD", "input_cost": 0.001, "output_cost": 0.002, "tool_calls_cost": 0.005, "total_cost": 0.008}
+    details = {"cache_creation_input_tokens": 10, "cache_read_input_tokens": 60}
+    usage = {
+        "input_tokens": 100,
+        "input_tokens_details": details,
+        "output_tokens": 30,
+        "total_tokens": 130,
+        "cost": cost,
+        "tool_calls_details": {"search_web": {"invocation": 1}},
+    }
+    told = Usage(input_tokens=30, cache_read_tokens=60, cache_write_tokens=10, output_tokens=30)
+    assert read_answer(answer(usage=usage), keeps=False) == Answered(told, 4, Decimal("0.008"))
+    in_euros = {**usage, "cost": {**cost, "currency": "EUR"}}
+    assert read_answer(answer(usage=in_euros), keeps=False) == Answered(told, 4)
+    relay = Relay(keeps=False)
+    relay.feed(event("response.completed", response={**WHOLE, "usage": usage}))
+    assert (relay.usage, relay.provider_usd) == (told, Decimal("0.008"))
+
+
 @pytest.mark.parametrize(
     "broken",
     [

@@ -125,6 +125,10 @@ class _Taking:
             return
         self.found.routes.append(route)
         self._groups.setdefault(group, []).append(route)
+        provider = load_providers().get(preset)
+        if operation == "chat" and provider is not None and not {"chat", "messages"} & {*provider.operations}:
+            only = f"{upstream} serves {', '.join(provider.operations)} only: no chat completion can go there"
+            self.found.notes += [] if only in self.found.notes else [only]
 
     def _obstacle(self, upstream: str, route: dict[str, Any]) -> str:
         """Why an entry cannot stand in a configuration; empty when it can."""

@@ -226,11 +226,15 @@ def _plain_usage(raw: bytes) -> Usage | None:
 def usd_in(usage: bytes) -> Decimal | None:
     """What a `usage` object says the call costs, in US dollars; None when it does not say.
 
-    OpenRouter's `cost` counts credits of one dollar each (OpenRouter, Usage Accounting, read 2026-11).
+    OpenRouter's `cost` counts credits of one dollar each (OpenRouter, Usage Accounting, read 2026-11). Perplexity's
+    holds a currency and a sum (perplexity-py, types/responses_usage.py, read 2026-11-21).
     """
     if b'"cost"' not in usage:
         return None
     cost = bytes(fields_in(usage).get("cost", b""))
+    if cost.startswith(b"{"):
+        parts = fields_in(cost)
+        cost = bytes(parts.get("total_cost", b"")) if bytes(parts.get("currency", b"")) == b'"USD"' else b""
     return Decimal(cost.decode()) if _USD.fullmatch(cost) else None
 
 
@@ -286,10 +290,13 @@ def tokens_in(length: int) -> int:
 
 
 def _cache_read(counts: Counts, of_prompt: Counts) -> int:
-    """Tokens of the prompt that came from a cache: OpenAI's place for them, and beside the totals DeepSeek's (Context
-    Caching guide), Moonshot's (chat reference) and LiteLLM's (Prompt Caching page; all read 2026-11)."""
+    """Tokens of the prompt that came from a cache: OpenAI's place for them; among the details Perplexity's
+    (perplexity-py, types/responses_usage.py; that they are part of the prompt it does not say); and beside the totals
+    DeepSeek's (Context Caching guide), Moonshot's (its own client, MoonshotAI/kimi-cli, kosong/chat_provider/kimi.py)
+    and LiteLLM's (Prompt Caching page; all read 2026-11)."""
     return (
         count_in(of_prompt, "cached_tokens")
+        or count_in(of_prompt, "cache_read_input_tokens")
         or count_in(counts, "prompt_cache_hit_tokens")
         or count_in(counts, "cached_tokens")
         or count_in(counts, "cache_read_input_tokens")
@@ -299,12 +306,13 @@ def _cache_read(counts: Counts, of_prompt: Counts) -> int:
 
 def _cache_write(counts: Counts, of_prompt: Counts) -> tuple[int, int]:
     """Tokens of the prompt that were stored in a cache, and how many of them for an hour: as OpenAI and OpenRouter
-    count them (`cache_write_tokens`; API reference and Usage Accounting), and as LiteLLM passes Anthropic's on (Prompt
-    Caching page; all read 2026-11)."""
+    count them (`cache_write_tokens`; API reference and Usage Accounting), as LiteLLM passes Anthropic's on (Prompt
+    Caching page), and as Perplexity does (types/responses_usage.py; all read 2026-11)."""
     for_an_hour = count_in(inside(of_prompt, "cache_creation_token_details"), "ephemeral_1h_input_tokens") or 0
     stored = (
         count_in(of_prompt, "cache_write_tokens")
         or count_in(of_prompt, "cache_creation_tokens")
+        or count_in(of_prompt, "cache_creation_input_tokens")
         or count_in(counts, "cache_creation_input_tokens")
         or for_an_hour
     )
