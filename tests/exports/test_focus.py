@@ -2,7 +2,7 @@
 
 What was read of it, on 2026-11-21: every requirement of v1.2 (2025-05-29), of its 57 columns and its attributes, as
 Microsoft quotes them one by one ("FOCUS conformance full report" of 2025-06-18, microsoft/finops-toolkit); of the
-specification's own rules for 1.2 those of PricingCategory, SkuId, ResourceName and ServiceSubcategory, and in part those
+specification's own rules for 1.2 those of PricingCategory, SkuId, ResourceName and ServiceSubcategory, in part those
 of BilledCost, EffectiveCost and ChargeClass (FOCUS_Spec, specification/conformance; finopsfoundation/focus_validator,
 rules/model-1.2.json). No page of the specification itself was read as it stood at 1.2: chargecategory, chargefrequency,
 servicecategory, skupriceid (from before or after it) and unit_format (a later draft) were, for allowed values.
