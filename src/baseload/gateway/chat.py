@@ -10,6 +10,7 @@ client has its last byte.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
@@ -213,7 +214,7 @@ class Chat:
             return False
         attempt = job.attempt = self._meter.begin(job.record, route)
         job.relay = None
-        began = asyncio.get_running_loop().time()
+        began = time.monotonic()
         try:
             self._sending(job, attempt)
             serving = self._serve(job, attempt, *carried, exchange)
@@ -229,7 +230,7 @@ class Chat:
             raise
         finally:
             served = bool(job.record.attempts) and job.record.attempts[-1].status is Status.OK
-            took = asyncio.get_running_loop().time() - began
+            took = time.monotonic() - began
             self._state.give(job.snapshot, route, took if served else None)
 
     def _sending(self, job: Job, attempt: Try) -> None:

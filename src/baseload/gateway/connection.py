@@ -19,6 +19,8 @@ from baseload.errors import BaseloadError
 from baseload.settings import Timeouts
 
 HEAD_BYTES = 64 * 1024
+IDLE_SECONDS = 30.0
+"""How long a connection is kept for the next request."""
 BUFFER_BYTES = 64 * 1024
 """Bytes of an answer that may wait for their reader before the socket is no longer read."""
 TAIL_SECONDS = 1.0
@@ -348,6 +350,7 @@ class Connection(asyncio.Protocol):
         """The answer has ended and its reader is done."""
         self._busy = False
         if self._reusable and not self.lost:
+            self.deadline = self._loop.time() + IDLE_SECONDS
             self.client.keep(self)
         else:
             self.abort()

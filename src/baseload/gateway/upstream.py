@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -24,8 +25,6 @@ __all__ = ["Answer", "AttemptFailed", "Client", "DeadlinePassed", "written"]
 
 ANSWER_BYTES = 64 * 1024 * 1024
 """The largest answer that is read whole."""
-IDLE_SECONDS = 30.0
-"""How long a connection is kept for the next request."""
 EXCERPT_BYTES = 64 * 1024
 EXCERPT_SECONDS = 2.0
 """How much of an error's body is read, and for how long."""
@@ -188,13 +187,13 @@ class Client:
         """Send a request on a kept connection, or when there is none or it turns out to be stale on a fresh one."""
         kept = self._take()
         if kept is not None:
-            sent_at = asyncio.get_running_loop().time()
+            sent_at = time.monotonic()
             try:
                 on_sent()
                 await kept.exchange(message, bodiless=bodiless)
                 return Answer(kept)
             except AttemptFailed as failure:
-                late = asyncio.get_running_loop().time() - sent_at > STALE_SECONDS
+                late = time.monotonic() - sent_at > STALE_SECONDS
                 if failure.began or failure.timed_out or late:
                     raise
             on_again()
@@ -213,7 +212,6 @@ class Client:
 
     def keep(self, connection: Connection) -> None:
         """A connection is free for the next request."""
-        connection.deadline = asyncio.get_running_loop().time() + IDLE_SECONDS
         self._idle.append(connection)
 
     def forget(self, connection: Connection) -> None:
