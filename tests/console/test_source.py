@@ -17,7 +17,9 @@ from baseload.console.source import LedgerSource
 from baseload.console.study import Study, market
 from baseload.errors import BadConfig, BadInput, LedgerUnavailable
 from baseload.ledger.hot import FILE, open_store
+from baseload.ledger.lake import DAY_NS, lake_at
 from baseload.ledger.query import Filter
+from baseload.ledger.retention import trimmed
 from baseload.settings import Settings
 
 LONG = 60.0
@@ -59,6 +61,23 @@ async def test_a_first_run_without_a_call_is_awaited_not_missed(tmp_path, config
     source = LedgerSource(tmp_path, configured, first_run="new")
     assert [(await source.figures(run, "route")).missing for run in (None, "new", "newer")] == [False, False, True]
     source.close()
+
+
+async def test_what_only_the_lake_has_is_said(source, record, tmp_path):
+    """Calls that left the hot store are not counted, and the page says how many those are."""
+    record(traffic(40))
+    first = await source.figures(None, "route", LONG)
+    assert "lake" not in first.traffic.note
+    store, lake = open_store(tmp_path), lake_at(tmp_path)
+    newest = max(call.facts.at_ns for call in store.calls())
+    lake.seal(store, newest + 3 * DAY_NS)
+    gone = trimmed(store, lake, newest + 9 * DAY_NS, hot_days=1, lake_days=None).hot
+    store.close()
+    record(traffic(41))
+    second = await source.figures(None, "route", LONG)
+    assert gone > 0
+    assert second.requests == 41 - gone
+    assert f" {gone:,} older calls, the newest from the hour of 20" in second.traffic.note
 
 
 async def test_every_state_is_of_one_moment_while_the_ledger_grows(source, record):

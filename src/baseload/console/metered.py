@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 
 from baseload.audit.paid import Paid
 from baseload.clock import from_ns
@@ -53,12 +54,16 @@ def cards(found: Totals, money: Paid, dispatch: Dispatch, *, own_pool: bool) -> 
     return (*shown, *_pool(money, dispatch)) if own_pool else shown
 
 
-def traffic(by: str, rows: Sequence[Row], found: Totals, money: Paid) -> Table:
-    """What was metered by a dimension, totals last."""
+def traffic(
+    by: str, rows: Sequence[Row], found: Totals, money: Paid, moved: Mapping[int, int] = MappingProxyType({})
+) -> Table:
+    """What was metered by a dimension, totals last. `moved` are calls by their hour that only the lake has now."""
     extra = sum(row.totals.calls for row in rows) - found.calls
     notes = [f"{extra:,} requests were tried on more than one {by} and stand in each."] if extra > 0 else []
     if money.leased:
         notes.append("The own pool's calls stand here at their share of busy time; its idle hours are in no row.")
+    if moved:
+        notes.append(_moved(moved))
     return Table(
         name="traffic",
         caption=f"Metered by {by}" + (", in time order" if by == "hour" else ", dearest first"),
@@ -117,6 +122,15 @@ def _pool(money: Paid, dispatch: Dispatch) -> tuple[Card, Card]:
     return (
         Card("own", "Own pool, share of requests", words.percent(own), _exact(own), answered, own),
         Card("overflow", "Overflow, share of requests", words.percent(over), _exact(over), full, over),
+    )
+
+
+def _moved(moved: Mapping[int, int]) -> str:
+    """What is not counted on the page: it left the hot store when its time there was over."""
+    calls, last = sum(moved.values()), from_ns(max(moved))
+    return (
+        f"{calls:,} older calls, the newest from the hour of {last:%Y-%m-%d %H:%M} UTC, are in the lake alone and not "
+        "counted on this page: `baseload ledger query` counts them too."
     )
 
 

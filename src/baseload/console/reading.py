@@ -10,7 +10,7 @@ from baseload.console import metered, outlook, words
 from baseload.console.figures import Figures
 from baseload.console.outlook import Outlook
 from baseload.documents import load_deployments
-from baseload.ledger import query
+from baseload.ledger import query, removed
 from baseload.ledger.hot import FILE
 from baseload.ledger.query import EVERYTHING, Answers, Dimension, Filter, Totals
 from baseload.ledger.rows import RUN
@@ -69,7 +69,9 @@ class Reader:
             ledger=self._ledger,
             requests=totals.calls,
             cards=metered.cards(totals, money, dispatch, own_pool=bool(self._own)),
-            traffic=metered.traffic(by, query.by(moment, cast("Dimension", by), where), totals, money),
+            traffic=metered.traffic(
+                by, query.by(moment, cast("Dimension", by), where), totals, money, removed.by_hour(moment)
+            ),
             decisions=metered.decisions(query.skips(moment, where), totals.calls),
             verdict=outlook.WORKING,
         )
