@@ -9,7 +9,8 @@ keys off, prices and the ledger on; its CPU is the worker's, and what supervisor
 gateways of `--peers` are compiled and use as many threads as there are cores; none of them prices or keeps a call.
 
 Latency is what a proxy adds to the same requests without one, at a fixed rate. The events of streams come 20 a second
-in each. Everything runs on one machine, so with two cores the load takes its share of what the proxy could have.
+in each. Everything runs on one machine: its first core is for the proxies, the load and the upstream have the others,
+and with them what belongs to a proxy beside its work.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,27 @@ class Proxy:
 def _megabytes(pid: int) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1_000
+
+
+@contextmanager
+def apart() -> Iterator[Callable[[Proxy], None]]:
+    """Keep this process and what it starts off the first core, and put there the proxies that are handed over. On a
+    machine of one core all share it."""
+    cores = os.sched_getaffinity(0)
+    first = min(cores)
+    if len(cores) > 1:
+        os.sched_setaffinity(0, cores - {first})
+
+    def pin(proxy: Proxy) -> None:
+        for pid in proxy.pids:
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                with contextlib.suppress(OSError):  # it has ended meanwhile
+                    os.sched_setaffinity(int(thread.name), {first})
+
+    try:
+        yield pin
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def tree(pid: int) -> tuple[int, ...]:
@@ -362,9 +384,10 @@ def measure(
 ) -> Iterator[Figure]:
     rounds, seconds, rate, stream_seconds = (1, 0.5, 200, 1.0) if quick else (3, 3.0, RATE, 4.0)
     found, idle = _Found(), {}
-    with _upstream(stream_seconds) as direct, ExitStack() as stack:
+    with apart() as pin, _upstream(stream_seconds) as direct, ExitStack() as stack:
         proxies = list(_standing(stack, direct.port, litellm, portkey, place))
         for proxy in proxies:
+            pin(proxy)
             uvloop.run(saturate(proxy.port, proxy.request(QUESTION), 0.5))  # the first requests load and learn
             idle[proxy.name] = proxy.megabytes
             found.add(f"idle: {proxy.name}", idle[proxy.name], "MB")
