@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from baseload.gateway.asking import facts_of
+from baseload.gateway.asking import facts_of, said
 from baseload.gateway.head import Head, Request
 from baseload.load.facts import Bucket
 from baseload.policy.policy import Policy, Route
@@ -20,7 +20,7 @@ def bucket(model: str, header: str = "", **metadata: str) -> Bucket:
     body = {"model": model, "messages": [{"role": "user", "content": "hi"}], "metadata": metadata}
     headers = [(b"x-baseload-bucket", header.encode())] if header else []
     request = Request(Head("POST", "/v1/chat/completions", headers), msgspec.json.encode(body))
-    return facts_of(openai.read(request.body), request, POLICY, 0).bucket
+    return facts_of(openai.read(request.body), said(request.head), POLICY, 0).bucket
 
 
 @pytest.mark.parametrize(

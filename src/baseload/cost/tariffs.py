@@ -62,7 +62,8 @@ class Tariff:
             if count:
                 if rate is None:
                     return None
-                total += half_even(count * rate)
+                pico = count * rate
+                total += half_even(pico) if pico % PICO_PER_NANO else pico // PICO_PER_NANO
         return total
 
     def expected(self, read: int, written: int) -> int | None:

@@ -54,19 +54,17 @@ def dropped(fields: Sequence[str]) -> list[tuple[bytes, bytes]]:
 
 def served_by(route: Route, decision: Decision) -> list[tuple[bytes, bytes]]:
     """Who answered, and which decision sent it there."""
-    return [
-        *_who(route.upstream, route.model, route.name),
-        (b"x-baseload-decision-id", decision.id.encode()),
-        (b"x-baseload-policy", decision.policy.encode()),
-    ]
+    steady = _who(route.upstream, route.model, route.name, decision.policy)
+    return [*steady, (b"x-baseload-decision-id", decision.id.encode())]
 
 
 @lru_cache(maxsize=1_024)
-def _who(upstream: str, model: str, route: str) -> tuple[tuple[bytes, bytes], ...]:
+def _who(upstream: str, model: str, route: str, policy: str) -> tuple[tuple[bytes, bytes], ...]:
     return (
         (b"x-baseload-upstream", upstream.encode()),
         (b"x-baseload-model", model.encode()),
         (b"x-baseload-route", route.encode()),
+        (b"x-baseload-policy", policy.encode()),
     )
 
 

@@ -68,10 +68,10 @@ def _said(head: Head) -> Said:
     )
 
 
-def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int, default: Bucket | None = None) -> Facts:
+def facts_of(asked: Asked, headers: Said, policy: Policy, at_ns: int, default: Bucket | None = None) -> Facts:
     """The request as the dispatcher sees it; `default` is its model's `default_bucket`, where that was found before.
-    Raises BadBody on a header that cannot be understood."""
-    headers, tags = said(request.head), asked.tags
+    Raises BadBody on a bucket that is none."""
+    tags = asked.tags
     if headers.tags is not NO_TAGS:
         add_tags(headers.tags, tags)
     return Facts(
@@ -92,9 +92,9 @@ def facts_of(asked: Asked, request: Request, policy: Policy, at_ns: int, default
     )
 
 
-def with_wishes(asked: Asked, request: Request) -> Asked:
+def with_wishes(asked: Asked, headers: Said) -> Asked:
     """The request with what its headers wish for: `x-baseload-usage-cost: true` adds the cost to the usage."""
-    if not said(request.head).cost_asked:
+    if not headers.cost_asked:
         return asked
     return msgspec.structs.replace(asked, cost_asked=True, usage_asked=True)
 

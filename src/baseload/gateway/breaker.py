@@ -45,7 +45,7 @@ class Breaker:
 
     def answered(self, now_ns: int) -> None:
         """The upstream answered, if only to refuse."""
-        if self.opened:
+        if self._open_until_ns:
             if now_ns >= self._open_until_ns:
                 self._close()
             return

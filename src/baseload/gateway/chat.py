@@ -21,7 +21,7 @@ import msgspec
 from baseload.clock import Clock
 from baseload.errors import BadInput, LedgerUnavailable
 from baseload.gateway import refusals
-from baseload.gateway.asking import facts_of, numbered, steady, with_wishes
+from baseload.gateway.asking import facts_of, numbered, said, steady, with_wishes
 from baseload.gateway.budgets import Budgets
 from baseload.gateway.counting import count
 from baseload.gateway.ending import Ending, succeeds
@@ -112,9 +112,9 @@ class Chat:
         read, large = reader(operation), len(request.body) > LARGE_BYTES
         try:
             asked = await asyncio.to_thread(read, request.body) if large else read(request.body)
-            asked = with_wishes(asked, request)
-            snapshot = self._state.snapshot
-            facts = facts_of(asked, request, snapshot.policy, at_ns, snapshot.defaults.get(asked.model))
+            headers = said(request.head)
+            asked, snapshot = with_wishes(asked, headers), self._state.snapshot
+            facts = facts_of(asked, headers, snapshot.policy, at_ns, snapshot.defaults.get(asked.model))
         except BadBody as error:
             return refusals.bad_body(error)
         if key is not None:
@@ -235,8 +235,9 @@ class Chat:
 
     def _sending(self, job: Job, attempt: Try) -> None:
         """Keep the call as it is to be recorded if we die now. Raises LedgerUnavailable when it cannot be."""
-        writes = job.facts.operation is not Operation.EMBEDDINGS
-        self._meter.sending(job.record, attempt, self._state.answers.likely(job.facts) if writes else 0)
+        facts = job.record.facts
+        writes = facts.operation is not Operation.EMBEDDINGS
+        self._meter.sending(job.record, attempt, self._state.answers.likely(facts) if writes else 0)
 
     def _carried(self, job: Job, route: Route) -> tuple[Passage, bytes] | None:
         """How the request gets to the upstream of a route, and its bytes there; None, and noted, when it cannot."""

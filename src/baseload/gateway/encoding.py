@@ -18,7 +18,7 @@ def is_plain(coding: bytes) -> bool:
 
 def plain(body: bytes, coding: bytes) -> bytes | None:
     """A body without its content-encoding; None when that is unknown, the body broken or longer than PLAIN_BYTES."""
-    if is_plain(coding):
+    if not coding or is_plain(coding):
         return body
     if coding.strip().lower() not in _ZLIB:
         return None

@@ -119,8 +119,9 @@ class Ending:
             self._meter.end(job.record, attempt, status, estimate, Evidence.ESTIMATED, error)
         else:
             self._meter.end(job.record, attempt, status, usage, Evidence.REPORTED, error)
-            if job.facts.operation is not Operation.EMBEDDINGS:
-                self._state.answers.learn(job.facts.bucket, usage.completion_tokens)
+            facts = job.record.facts
+            if facts.operation is not Operation.EMBEDDINGS:
+                self._state.answers.learn(facts.bucket, usage.completion_tokens)
 
     def failed(self, job: Job, attempt: Try, error: str) -> None:
         """End an attempt that has consumed nothing."""
@@ -156,6 +157,9 @@ def _nobody(_: Job, __: Try, ___: str | None) -> bool:
     return False
 
 
+_REDIRECTS = int(HTTPStatus.MULTIPLE_CHOICES)
+
+
 def succeeds(status: int | None) -> bool:
     """Whether an upstream's status says that it served the request."""
-    return status is not None and status < HTTPStatus.MULTIPLE_CHOICES
+    return status is not None and status < _REDIRECTS

@@ -61,7 +61,7 @@ class Exchange:
         nothing = status in _BODILESS
         head = self._head(status, headers, b"" if nothing else b"content-length: %d\r\n" % len(body))
         self.started = self.ended = True
-        await self._connection.write(head if nothing or self._request.method == "HEAD" else head + body)
+        await self._connection.write(head if nothing or self._request.head.method == "HEAD" else head + body)
 
     async def start(self, status: int, headers: Headers, first: bytes = b"") -> None:
         """Send the head, and with it the `first` piece of the body, if any. Without a content-length in `headers` the
@@ -114,7 +114,7 @@ class Exchange:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
 
     def _head(self, status: int, headers: Headers, framing: bytes) -> bytes:
-        connection, request = self._connection, self._request
+        connection, request = self._connection, self._request.head
         if connection.server.closing or not request.keep_alive:
             connection.last = True
         lines = [STATUS_LINE.get(status) or b"HTTP/1.1 %d \r\n" % status]

@@ -205,7 +205,7 @@ class Meter:
             cost_nanousd=cost,
             book=book,
             provider_nanousd=nanousd(attempt.provider_usd) if attempt.provider_usd is not None else None,
-            error=_discreet(error, attempt, record)[:MAX_ERROR],
+            error=_discreet(error, attempt, record)[:MAX_ERROR] if error else "",
             service_tier=attempt.service_tier,
         )
         record.attempts.append(ended)

@@ -172,17 +172,18 @@ class Gateway:
 
     async def answer(self, request: Request, exchange: Exchange) -> None:
         """Send a request to the part that serves its path."""
-        path = request.path
+        path = request.head.path
         obstacle = self._door.obstacle(request)
         if obstacle is not None:
             await say(obstacle, request, exchange)
             return
-        key = self.keys.caller(request) if path == "/v1" or path.startswith("/v1/") else None
+        operation = ENDPOINTS.get(path)
+        ours = operation is not None or path == "/v1" or path.startswith("/v1/")
+        key = self.keys.caller(request) if ours else None
         if isinstance(key, Unknown):
             await say(not_known(key.message), request, exchange)
             return
-        operation = ENDPOINTS.get(path)
-        if operation is not None and request.method == "POST":
+        if operation is not None and request.head.method == "POST":
             await self._chat.answer(operation, request, exchange, key)
         elif self._following.covers(request):
             await self._following.answer(request, exchange, key)

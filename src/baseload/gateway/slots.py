@@ -90,6 +90,10 @@ class _InFlight(Mapping[str, int]):
     def __getitem__(self, name: str) -> int:
         return self._table.busy(name)
 
+    def get(self, name: str, _: object = None) -> int:
+        """Every name has a count. `Mapping.get` asks for it in three calls."""
+        return self._table.busy(name)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._table.names)
 
@@ -115,7 +119,7 @@ class Table:
 
     def take(self, name: str, limit: int | None) -> bool:
         """Count one more, unless the sum is at its limit."""
-        at, first = self._place(name)
+        at, first = self._places.get(name) or self._new_place(name)
         # Each worker that looks at this very moment may add one that we do not see. With room for all of them there is
         # nothing to agree on; the lock is for the last slots.
         if limit is None or self._sum(first) + 2 * self._cells[_ROWS_USED] <= limit:
@@ -132,11 +136,11 @@ class Table:
 
     def give(self, name: str) -> None:
         """Count one less."""
-        self._cells[self._place(name)[0]] -= 1
+        self._cells[(self._places.get(name) or self._new_place(name))[0]] -= 1
 
     def busy(self, name: str) -> int:
         """The sum over all workers."""
-        return self._sum(self._place(name)[1])
+        return self._sum((self._places.get(name) or self._new_place(name))[1])
 
     def _sum(self, first: int) -> int:
         cells = self._cells
@@ -208,13 +212,11 @@ class Table:
         for at in range(_cell(row, 0), _cell(row + 1, 0)):
             self._cells[at] = 0
 
-    def _place(self, name: str) -> tuple[int, int]:
+    def _new_place(self, name: str) -> tuple[int, int]:
         """The cell of a name in our row, and in the first one."""
-        place = self._places.get(name)
-        if place is None:
-            with self._locked():
-                column = self._new_column(name)
-            place = self._places[name] = _cell(self.row, column), _cell(0, column)
+        with self._locked():
+            column = self._new_column(name)
+        place = self._places[name] = _cell(self.row, column), _cell(0, column)
         return place
 
     def _new_column(self, name: str) -> int:

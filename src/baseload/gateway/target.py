@@ -45,7 +45,7 @@ PROBE_SECONDS = 2.0
 # and then one client could rest a key for all.
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED)
 _OF_A_KEY = (*_REFUSED, HTTPStatus.TOO_MANY_REQUESTS)
-
+_REFUSALS = int(HTTPStatus.BAD_REQUEST)
 
 _NONE: frozenset[str] = frozenset()
 
@@ -70,6 +70,7 @@ class Target:
         self._fixed = _fixed_headers(upstream)
         self._named = frozenset(name.lower().encode() for name in upstream.headers)  # what a client cannot say
         self._under_way = 0  # requests and answers, by this process
+        self._closing = False
         self._idle = asyncio.Event()
         self._watch: list[asyncio.Task[None]] = []
         self._probes: dict[str, Client] = {}
@@ -160,7 +161,7 @@ class Target:
     def _give(self, replica: Replica) -> None:
         replica.in_flight -= 1
         self._under_way -= 1
-        if not self._under_way:
+        if not self._under_way and self._closing:
             self._idle.set()
         if len(self.replicas) > 1 or self.upstream.pool.replica_slots is not None:
             self._slots.give(self._counter(replica))
@@ -252,6 +253,7 @@ class Target:
         for task in self._watch:
             task.cancel()
         self._watch.clear()
+        self._closing = True
         until = asyncio.get_running_loop().time() + grace_seconds
         while self._under_way and asyncio.get_running_loop().time() < until:
             self._idle.clear()
@@ -269,7 +271,7 @@ class Target:
 
     def _learn(self, replica: Replica, credential: Credential, answer: Answer) -> None:
         """What the head of an answer says of its key and its replica."""
-        if answer.status < HTTPStatus.BAD_REQUEST:
+        if answer.status < _REFUSALS:
             return
         now, self.troubled = self._clock.time_ns(), True
         others = len(self._credentials) > 1

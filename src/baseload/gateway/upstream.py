@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import SplitResult, urlsplit
 
 from baseload.errors import BadConfig
@@ -54,7 +54,10 @@ class Answer:
 
     def header(self, name: bytes) -> bytes:
         """The first field of that (lower-case) name, empty when there is none."""
-        return next((value for key, value in self.headers if key == name), b"")
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return b""
 
     async def next(self) -> bytes:
         """What has come of the body since the last time, at least one byte; empty at its clean end.
@@ -162,7 +165,7 @@ class Client:
         lines += [b"\r\n%b: %b" % field for field in headers]
         return b"".join(lines)
 
-    async def send_message(
+    def send_message(
         self,
         message: bytes,
         *,
@@ -170,13 +173,15 @@ class Client:
         within: float | None = None,
         on_sent: Callable[[], None] = lambda: None,
         on_again: Callable[[], None] = lambda: None,
-    ) -> Answer:
+    ) -> Coroutine[Any, Any, Answer]:
         """`send` for a request that is written already; `bodiless` says that its answer has no body."""
-        if within is None:
-            return await self._exchange(message, bodiless, on_sent, on_again)
+        sending = self._exchange(message, bodiless, on_sent, on_again)
+        return sending if within is None else self._within(sending, within)
+
+    async def _within(self, sending: Coroutine[Any, Any, Answer], within: float) -> Answer:
         try:
             async with asyncio.timeout(within):
-                return await self._exchange(message, bodiless, on_sent, on_again)
+                return await sending
         except TimeoutError as error:
             where = f"{self.authority}: no answer began before the request's deadline, {within:.3g} s later"
             raise DeadlinePassed(where, within) from error
@@ -262,10 +267,11 @@ class Client:
 
 def written(opening: bytes, body: bytes, more: Headers = (), *, sized: bool = True) -> bytes:
     """A whole request: how it begins (`Client.opening`), headers of its own, its length where it has one, its body."""
-    lines = [opening, *(b"\r\n%b: %b" % field for field in more)]
+    for field in more:
+        opening += b"\r\n%b: %b" % field
     if sized:
-        lines.append(b"\r\ncontent-length: %d" % len(body))
-    return b"".join((*lines, b"\r\n\r\n", body))
+        return b"%b\r\ncontent-length: %d\r\n\r\n%b" % (opening, len(body), body)
+    return b"%b\r\n\r\n%b" % (opening, body)
 
 
 def _tls(ca_file: str) -> ssl.SSLContext:

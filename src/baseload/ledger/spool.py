@@ -17,7 +17,6 @@ import fcntl
 import logging
 import os
 import secrets
-from contextlib import suppress
 from pathlib import Path
 from zlib import crc32
 
@@ -120,8 +119,10 @@ class Spool:
         raise self._unavailable(f"call {call.id} could not be written: {self.folder} is removed again and again")
 
     def _take_out(self, place: Place) -> None:
-        with suppress(OSError):  # whoever finds it there finds it in the ledger as well
+        try:  # noqa: SIM105 (half the time of a `suppress`, on every request)
             place.file.take_out(place)
+        except OSError:  # whoever finds it there finds it in the ledger as well
+            pass
 
     def forget(self, segment: str) -> None:
         """A segment was drained and deleted, or is lost."""
