@@ -16,7 +16,7 @@ import io
 import json
 import re
 from dataclasses import replace as changed
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -278,6 +278,27 @@ def test_a_price_that_changed_within_a_day_has_rows_of_its_own():
     read = [(row["ListUnitPrice"], row["ConsumedQuantity"]) for row in rows if row["SkuMeter"] == "Input Tokens"]
     assert read == [("1.25", "2000"), ("2", "1000")]
     assert {row["SkuPriceId"].split("#")[-1] for row in rows} == {"00:00-12:00 UTC", "12:00-00:00 UTC"}
+
+
+def test_a_price_that_changed_on_another_clock_comes_back_at_both(tmp_path):
+    shanghai = timezone(timedelta(hours=8))
+    first = PriceRow(SHEET, zone=shanghai)
+    then = PriceRow(
+        changed(SHEET, input=Decimal(2)), valid_from=date(1970, 1, 3), zone=shanghai
+    )  # 16:00 UTC on the 2nd
+    known = changed(offer("acme/one", SHEET), schedule=(first, then))
+    usage, calls = Usage(input_tokens=1_000), []
+    for hour in (15, 16):  # UTC: before and after the 3rd begins there
+        at_ns = DAY_NS + hour * 3_600 * 10**9
+        cost = price(usage, known, from_ns(at_ns)).nanousd
+        tried = attempt(offer="acme/one", usage=usage, cost=cost, book="sheets 1", started_ns=at_ns)
+        calls.append(call(str(hour), tried))
+    rows = [row for row in written(focus.Focus(books(known)).take(calls)) if row["SkuMeter"] == "Input Tokens"]
+    assert [row["ListUnitPrice"] for row in rows] == ["1.25", "2"]
+    assert len({row["SkuPriceId"] for row in rows}) == 1
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    assert imported(tmp_path, "focus", text).rejected == 0
+    assert [each.usd for each in statements(tmp_path)] == [Decimal("0.00125"), Decimal("0.002")]
 
 
 def test_a_book_that_changed_invents_no_split():
