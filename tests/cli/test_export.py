@@ -1,6 +1,7 @@
 """`baseload export` as it is typed."""
 
 import csv
+import io
 import json
 import sys
 
@@ -8,7 +9,15 @@ import pytest
 
 from baseload.cli.main import main
 from baseload.ledger.hot import open_store
+from baseload.usage import Usage
 from samples import attempt, call
+
+CONFIGURATION = """
+upstreams: []
+policy: {{routes: []}}
+prices: [{{offer: acme/one, input: 2, output: 3}}]
+data_dir: {folder}
+"""
 
 
 @pytest.fixture
@@ -44,6 +53,25 @@ def test_every_kind(typed, ledger):
     code, _, err = typed("parquet", "--out", ledger / "x.parquet")
     assert "3 rows" in err
     assert (ledger / "x.parquet").read_bytes()[:4] == b"PAR1"
+
+
+def test_focus_names_the_prices_of_the_configuration(typed, ledger, tmp_path):
+    code, out, err = typed("focus")
+    assert "2 attempts that no book at hand takes apart" in err
+    assert [row["SkuId"] for row in csv.DictReader(io.StringIO(out))] == [""]
+    store = open_store(ledger)
+    usage = Usage(input_tokens=1_000, output_tokens=10)
+    store.record([call("d", attempt(usage=usage, cost=2_030_000, book="yours", offer="acme/one"), seconds=9)])
+    store.close()
+    written = tmp_path / "baseload.yaml"
+    written.write_text(CONFIGURATION.format(folder=ledger))
+    code, out, err = typed("focus", "--config", written)
+    assert code == 0
+    rows = [row for row in csv.DictReader(io.StringIO(out)) if row["SkuId"]]
+    assert [(row["SkuMeter"], row["ListUnitPrice"], row["BilledCost"]) for row in rows] == [
+        ("Input Tokens", "2", "0.002"),
+        ("Output Tokens", "3", "0.00003"),
+    ]
 
 
 def test_a_file_is_whole_or_not_there(typed, ledger):

@@ -4,26 +4,38 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from decimal import Decimal
 
 import duckdb
 import pytest
 
+from baseload.catalog.entries import Offer, Precedence, PriceRow, Rates, Source
+from baseload.clock import from_ns
+from baseload.cost.tokens import price
 from baseload.exports import focus, otlp, table
 from baseload.exports.grafana import ALERTS, RULES, dashboard, expressions, rules
 from baseload.gateway.metrics import FAMILIES
 from baseload.units import usd
 from baseload.usage import Usage
-from importing import calls, imported
-from samples import FAILED, attempt, call
+from importing import calls, imported, statements
+from samples import FAILED, START_NS, attempt, call
 
 DAY = 86_400
+START = from_ns(START_NS)
+SHEET = Offer("acme", "api-model", Source("sheets 1", Precedence.MARKET, START.date(), "this file"), ())
 CALLS = (
     call("a", attempt(cost=1_234_567_891), tags={"project": "p1", "customer": "acme"}),
     call("b", FAILED, attempt(2, cost=9), tags={"project": "p1", "customer": "acme"}, seconds=5),
     call("c", attempt(route="pool", cost=77), tags={"project": "=cmd()"}),
     call("d", attempt(cost=None)),
 )
+
+
+def no_books(key: str) -> tuple[Offer, ...]:
+    return ()
+
+
 # The mandatory columns of FOCUS 1.2, as its repository lists them at that tag.
 MANDATORY = (
     *("BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd"),
@@ -38,26 +50,42 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 
 def test_focus_has_every_mandatory_column_and_the_exact_sum():
-    made = focus.Focus().take(CALLS)
+    made = focus.Focus(no_books).take(CALLS)
     rows = list(made.rows())
     assert set(MANDATORY) <= set(focus.COLUMNS)
     assert all(set(row) == set(focus.COLUMNS) for row in rows)
     assert all(row[name] for row in rows for name in MANDATORY if name != "ChargeClass")
     assert sum(Decimal(row["BilledCost"]) for row in rows) == usd(1_234_567_891 + 9 + 77)
-    assert made.unpriced == 1
+    assert (made.unpriced, made.unsplit) == (1, 3)
     (bought,) = (row for row in rows if row["SubAccountId"] == "p1")
     assert (bought["x_Requests"], bought["PricingQuantity"], bought["ProviderName"]) == ("2", "240", "acme")
     assert (bought["ChargePeriodStart"], bought["BillingPeriodEnd"]) == ("2023-11-14T00:00:00Z", "2023-12-01T00:00:00Z")
     assert json.loads(bought["Tags"]) == {"customer": "acme"}
 
 
-def test_focus_comes_back_through_its_importer(tmp_path):
+def test_rows_of_focus_that_differ_in_one_thing_alone_all_come_back(tmp_path):
+    """By customer, book, price or kind: the statements that are read again hold every token and every nano-dollar."""
+    every = Usage(**{leaf: 10 + place for place, leaf in enumerate(Usage.__struct_fields__)})
+    noon, night = (replace(SHEET, schedule=(PriceRow(Rates(Decimal(each), Decimal(9), per_request=Decimal("0.1"))),))
+                   for each in (2, 3))  # fmt: skip
+    tries = [
+        (customer, attempt(usage=every, cost=price(every, offer, START).nanousd, book=book))
+        for customer in ("", "acme", "globex")
+        for offer, book in ((noon, "sheets 1"), (night, "sheets 2"), (noon, "elsewhere"))
+    ]
+    offers = [noon, replace(night, source=replace(night.source, book="sheets 2"))]
+    made = focus.Focus(lambda key: [each for each in offers if each.key == key])
+    made.take(call(str(place), tried, tags={"customer": who}) for place, (who, tried) in enumerate(tries))
     text = io.StringIO()
     out = csv.DictWriter(text, focus.COLUMNS)
     out.writeheader()
-    out.writerows(focus.Focus().take(CALLS).rows())
+    out.writerows(made.rows())
     report = imported(tmp_path, "focus", text.getvalue())
-    assert (report.rejected, report.log_usd) == (0, usd(1_234_567_891 + 9 + 77))
+    kept = statements(tmp_path)
+    assert (report.rejected, len(kept), made.unsplit) == (0, 3 * (7 + 7 + 1), 3)
+    assert report.log_usd == sum(each.usd for each in kept) == usd(sum(tried.cost_nanousd for _, tried in tries))
+    assert report.usage == sum((each.usage for each in kept), Usage()) == sum((t.usage for _, t in tries), Usage())
+    assert imported(tmp_path, "focus", text.getvalue()).new == 0
 
 
 def test_csv_holds_every_attempt_and_no_formula():

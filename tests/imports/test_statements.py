@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from baseload.clock import from_ns
+from baseload.imports.focus import COUNTS, tokens_in
 from baseload.ledger.statements import FILE, Statements
 from baseload.load.statements import Kind
 from baseload.usage import Usage
@@ -147,6 +148,78 @@ def test_focus(tmp_path):
     assert [each.usd for each in statements(tmp_path)] == [Decimal("1.5"), Decimal("-0.5")]
     assert statements(tmp_path)[0].usage == Usage(output_tokens=100_000)
     assert (report.rejected, report.skipped) == (1, {"Storage is another service": 1})
+
+
+FOCUS_UNITS = {
+    "Tokens": 1,
+    "token": 1,
+    "1000 Tokens": 1_000,
+    "1,000 tokens": 1_000,
+    "1K Tokens": 1_000,
+    "1000000 Tokens": 1_000_000,
+    "1M Tokens": 1_000_000,
+    "1 Million tokens": 1_000_000,
+    "Million Tokens": 1_000_000,
+    "Tokens in Millions": 1_000_000,
+    "1M Input Tokens": 1_000_000,
+    "0 Tokens": None,
+    "Requests": None,
+    "1000 Requests": None,
+    "Request-Tokens": None,
+    "Tokens/Hour": None,
+    "GB-Hours": None,
+    "": None,
+}
+
+
+@pytest.mark.parametrize("unit", FOCUS_UNITS)
+def test_units_of_focus(unit):
+    assert tokens_in(unit) == FOCUS_UNITS[unit]
+
+
+FOCUS_KINDS = {
+    "Cache Read Input Tokens": "cache_read_tokens",
+    "Cache Write Input Tokens": "cache_write_tokens",
+    "cache creation tokens": "cache_write_tokens",
+    "Input Tokens": "input_tokens",
+    "Uncached input": "input_tokens",
+    "input (cache miss)": "input_tokens",
+    "input (cache hit)": "cache_read_tokens",
+    "Output Tokens": "output_tokens",
+    "phi-4-reasoning input tokens": "input_tokens",
+}
+
+
+@pytest.mark.parametrize("meter", FOCUS_KINDS)
+def test_kinds_of_focus(tmp_path, meter):
+    row = focus_row(SkuMeter=meter, ConsumedQuantity="1.5", ConsumedUnit="1000000 Tokens")
+    assert imported(tmp_path, "focus", json.dumps(row)).usage == Usage(**{FOCUS_KINDS[meter]: 1_500_000})
+
+
+def focus_row(**fields: object) -> dict[str, object]:
+    return {
+        "BilledCost": "1.5",
+        "BillingCurrency": "USD",
+        "ChargePeriodStart": "2026-10-01T00:00:00Z",
+        "ChargePeriodEnd": "2026-10-02T00:00:00Z",
+        "ProviderName": "OpenAI",
+    } | fields
+
+
+def test_rows_of_focus_that_differ_by_their_tags_are_two(tmp_path):
+    one, other = ({"team": "a", "app": "x"}, {"app": "x", "team": "b"})
+    rows = [focus_row(Tags=json.dumps(one)), focus_row(Tags=other), focus_row(Tags=dict(reversed(one.items())))]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    assert imported(tmp_path, "focus", text).new == 2
+    assert [each.usd for each in statements(tmp_path)] == [Decimal("1.5")] * 2
+
+
+def test_our_own_columns_of_focus_are_read_where_they_add_up(tmp_path):
+    counts = dict.fromkeys(COUNTS, 0) | {"x_OutputTokens": 2, "x_CacheWriteHourTokens": 3}
+    row = focus_row(ConsumedQuantity="5", ConsumedUnit="Tokens", SkuMeter="Input Tokens", **counts)
+    assert imported(tmp_path, "focus", json.dumps(row)).usage == Usage(output_tokens=2, cache_write_1h_tokens=3)
+    row = row | {"ConsumedQuantity": "6"}
+    assert imported(tmp_path, "focus", json.dumps(row)).usage == Usage(input_tokens=6)
 
 
 def test_the_second_time_adds_nothing_and_other_figures_replace_what_is_read(tmp_path):

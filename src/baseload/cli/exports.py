@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from baseload.cli.output import how_many, note
-from baseload.cli.place import Where, place_of
+from baseload.cli.place import Config, Where, configuration, place_of
 
 if TYPE_CHECKING:
+    from baseload.audit.parts import Offers
+    from baseload.catalog.entries import Offer
     from baseload.cli.place import Place
     from baseload.load.calls import Call
 
@@ -29,9 +31,7 @@ def command(
     tz: Annotated[str, typer.Option("--tz", help="The zone of --since and --until.")] = "UTC",
     run: Annotated[str | None, typer.Option("--run", help="Only the calls with this run tag.")] = None,
     ledger: Where = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Your configuration: where its ledger is.")
-    ] = None,
+    config: Config = None,
 ) -> None:
     """Write the ledger for other tools, or what Grafana and Prometheus need to watch the gateway."""
     from baseload.errors import BadInput
@@ -45,7 +45,10 @@ def command(
             file.write(_document(kind))
         return
     with _calls(place_of(ledger, config), since, until, tz, run) as calls:
-        _write(kind, calls, out)
+        if kind == "focus":
+            _write_focus(calls, out, _offers(config))
+        else:
+            _write(kind, calls, out)
 
 
 def _document(kind: str) -> str:
@@ -59,7 +62,7 @@ def _document(kind: str) -> str:
 
 
 def _write(kind: str, calls: Iterator[Call], out: str) -> None:
-    from baseload.exports import focus, otlp, table
+    from baseload.exports import otlp, table
 
     if kind == "parquet":
         note(f"  {how_many(table.write_parquet(calls, Path(out).expanduser()), 'row')} in {out}")
@@ -67,17 +70,46 @@ def _write(kind: str, calls: Iterator[Call], out: str) -> None:
     with _file(out) as file:
         if kind == "csv":
             note(f"  {how_many(table.write_csv(calls, file), 'row')}")
-        elif kind == "otel":
-            file.writelines(line.decode() for line in otlp.lines(calls))
         else:
-            charges = focus.Focus().take(calls)
-            rows = csv.DictWriter(file, focus.COLUMNS, lineterminator="\n")
-            rows.writeheader()
-            rows.writerows({name: table.safe(cell) for name, cell in row.items()} for row in charges.rows())
-            if charges.unpriced:
-                note(
-                    f"  {how_many(charges.unpriced, 'attempt')} without a price: in no row. baseload price says which."
-                )
+            file.writelines(line.decode() for line in otlp.lines(calls))
+
+
+def _write_focus(calls: Iterator[Call], out: str, offers: Offers) -> None:
+    from baseload.exports import focus, table
+
+    with _file(out) as file:
+        charges = focus.Focus(offers).take(calls)
+        rows = csv.DictWriter(file, focus.COLUMNS, lineterminator="\n")
+        rows.writeheader()
+        rows.writerows({name: table.safe(cell) for name, cell in row.items()} for row in charges.rows())
+    if charges.unpriced:
+        note(f"  {how_many(charges.unpriced, 'attempt')} without a price: in no row. baseload price says which.")
+    if charges.unsplit:
+        note(
+            f"  {how_many(charges.unsplit, 'attempt')} that no book at hand takes apart: in rows without unit price. "
+            "--config names the configuration whose prices and pools they had."
+        )
+
+
+def _offers(config: Path | None) -> Offers:
+    """What every book, and the pools of the configuration, say of an offer. Raises BadConfig."""
+    from datetime import UTC, datetime
+
+    from baseload.cli.policy_file import AnyVariable
+    from baseload.documents import catalog_of, load_catalog, load_deployments
+    from baseload.gateway.offers import own_offers
+    from baseload.settings import read_settings
+
+    found = configuration(config)
+    settings = None if found is None else read_settings(found, AnyVariable())
+    books = load_catalog() if settings is None else catalog_of(settings)
+    pools = {} if settings is None else own_offers(settings, load_deployments(), datetime.now(UTC).date())
+
+    def told(key: str) -> tuple[Offer, ...]:
+        listed = (each for each in books.named(key) if each.key.lower() == key.lower())
+        return (*([pools[key]] if key in pools else ()), *listed)
+
+    return told
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from baseload.catalog.entries import Offer, PriceRow, Processing, Rates
+from baseload.catalog.entries import Offer, PriceRow, Processing, Rates, Tier
 from baseload.errors import Unpriced
 from baseload.units import PICO_PER_NANO, nanousd, pico_per_token
 from baseload.usage import Usage
@@ -91,10 +91,15 @@ def minimum_left(offer: Offer, spent_nanousd: int) -> int:
     return max(0, nanousd(offer.monthly_minimum_usd) - spent_nanousd)
 
 
-def _rates(row: PriceRow, prompt_tokens: int) -> Rates:
-    """The tier that a prompt of this length falls into; a cliff, as providers bill it."""
+def tier_of(row: PriceRow, prompt_tokens: int) -> Tier | None:
+    """The tier that a prompt of this length falls into; a cliff, as providers bill it. None below the first one."""
     reached = [tier for tier in row.tiers if prompt_tokens > tier.above_prompt_tokens]
-    return max(reached, key=lambda tier: tier.above_prompt_tokens).rates if reached else row.rates
+    return max(reached, key=lambda tier: tier.above_prompt_tokens) if reached else None
+
+
+def _rates(row: PriceRow, prompt_tokens: int) -> Rates:
+    tier = tier_of(row, prompt_tokens)
+    return row.rates if tier is None else tier.rates
 
 
 def _lines(usage: Usage, rates: Rates, offer: Offer) -> list[ChargeLine]:
