@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -92,7 +92,7 @@ class Record(msgspec.Struct):
     begun: Place | None = None  # where it stands while it is under way
 
 
-class Waiting(NamedTuple):
+class Waiting(msgspec.Struct, frozen=True):
     """A call that has ended and is not written down yet."""
 
     call: Call

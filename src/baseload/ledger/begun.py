@@ -20,7 +20,6 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -39,7 +38,7 @@ _HEAD = struct.Struct("<8sII")
 _decode = msgspec.json.Decoder(Call).decode
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True):
     """Where a call stands: in which file, at which byte, in a place for how many bytes; and its half that does not
     change until it ends, written already."""
 
@@ -49,7 +48,7 @@ class Place(NamedTuple):
     half: Half
 
 
-class Half(NamedTuple):
+class Half(msgspec.Struct, frozen=True):
     """Facts and decision of a call, as they are and as JSON."""
 
     facts: Facts

@@ -218,6 +218,8 @@ def _plain_usage(raw: bytes) -> Usage | None:
     thought = written.reasoning_tokens if written is not None else 0
     if thought and counts.total_tokens != counts.prompt_tokens + counts.completion_tokens:
         return None  # whether it stands inside or beside takes a closer look
+    if not (cached or thought):
+        return Usage(input_tokens=counts.prompt_tokens, output_tokens=counts.completion_tokens)
     return leaves(
         prompt=counts.prompt_tokens, completion=counts.completion_tokens, cache_read=cached or 0, reasoning=thought
     )

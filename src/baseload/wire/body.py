@@ -137,9 +137,8 @@ def _compact_places(body: bytes, fields: Fields) -> Places | None:
         start = at + len(key) + 3
         at = start + memoryview(raw).nbytes + 1
         found[key] = (start, at - 1)
-        if not key.isascii():
-            return None
-    return found if at == len(body) and found else None
+    fits = at == len(body) and bool(found)
+    return found if fits and (body.isascii() or "".join(found).isascii()) else None
 
 
 def _after_key(body: bytes, at: int, key: str) -> int:
