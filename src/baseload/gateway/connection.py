@@ -147,6 +147,10 @@ class Connection(asyncio.Protocol):
             await self._wait()
         return self._taken()
 
+    def rest(self) -> bytes | None:
+        """What waits of a body that has come to its end; None while there may be more."""
+        return self._taken() if self._ended and self._parts else None
+
     async def pump(self, sink: Sink) -> bool:
         """Hand over what has come, and what comes as it comes, until the clean end: True. False when the sink takes no
         more; what comes then waits for the next call. Raises AttemptFailed, and what the sink raises."""

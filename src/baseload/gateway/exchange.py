@@ -61,7 +61,8 @@ class Exchange:
         nothing = status in _BODILESS
         head = self._head(status, headers, b"" if nothing else b"content-length: %d\r\n" % len(body))
         self.started = self.ended = True
-        await self._connection.write(head if nothing or self._request.head.method == "HEAD" else head + body)
+        if not self._connection.put(head if nothing or self._request.head.method == "HEAD" else head + body):
+            await self._connection.room()
 
     async def start(self, status: int, headers: Headers, first: bytes = b"") -> None:
         """Send the head, and with it the `first` piece of the body, if any. Without a content-length in `headers` the

@@ -76,14 +76,17 @@ class Answer:
 
     async def read(self) -> bytes:
         """The rest of the body, whole."""
-        parts: list[bytes] = []
-        size = 0
-        while part := await self._connection.next():
-            parts.append(part)
-            size += len(part)
-            if size > ANSWER_BYTES:
-                raise AttemptFailed(f"the answer is longer than {ANSWER_BYTES} bytes", began=True)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        whole = self._connection.rest()
+        if whole is None:
+            parts: list[bytes] = []
+            size = 0
+            while size <= ANSWER_BYTES and (part := await self._connection.next()):
+                parts.append(part)
+                size += len(part)
+            whole = parts[0] if len(parts) == 1 else b"".join(parts)
+        if len(whole) > ANSWER_BYTES:
+            raise AttemptFailed(f"the answer is longer than {ANSWER_BYTES} bytes", began=True)
+        return whole
 
     async def excerpt(self) -> tuple[bytes, bool]:
         """The beginning of the body of an error, and whether that is all of it. Never raises AttemptFailed."""
