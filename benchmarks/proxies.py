@@ -3,10 +3,9 @@
 Each stands in turn between the same load and the same upstream, with one worker. nginx relays with `proxy_pass` and
 meters nothing; where it is not installed its figures are left out, and said so on stderr. The gateway has four routes,
 keys off, prices and the ledger on; its CPU is the worker's, and what supervisor and drain take stands beside it.
-`--peers FOLDER` installs TensorZero, smg (SGLang's router) and vLLM's router there, each in an environment of its own,
-`--litellm PYTHON` names the interpreter of an environment with LiteLLM in it, `--portkey FOLDER` one in which
-`npm install @portkey-ai/gateway` was run: all with one process and nothing that they write down. The three routers and
-gateways of `--peers` are compiled and use as many threads as there are cores; none of them prices or keeps a call.
+`--peers FOLDER` installs LiteLLM, Portkey, TensorZero, smg (SGLang's router) and vLLM's router there, each in an
+environment of its own: all with one process, and none writes anything down (LiteLLM's database mode cannot be installed
+from a registry alone). The last three are compiled and have threads; all share the one core here.
 
 Latency is what a proxy adds to the same requests without one, at a fixed rate. The events of streams come 20 a second
 in each. Everything runs on one machine: its first core is for the proxies, the load and the upstream have the others,
@@ -30,6 +29,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -196,30 +196,20 @@ def _nginx(up: int, folder: str) -> Iterator[Proxy]:
         yield Proxy("nginx", port, (pid,))
 
 
-LITELLM = """
-model_list:
-  - {{model_name: auto, litellm_params: {{model: openai/m, api_base: "http://127.0.0.1:{up}/v1", api_key: x}}}}
-litellm_settings: {{num_retries: 0, request_timeout: 60}}
-"""
-
-
 @contextmanager
-def _litellm(python: str, up: int, folder: str) -> Iterator[Proxy]:
-    port, config = free_port(), Path(folder) / "config.yaml"
-    config.write_text(LITELLM.format(up=up))
-    script = str(Path(python).parent / "litellm")
-    command = [script, "--config", str(config), "--port", str(port), "--num_workers", "1"]
+def _litellm(programs: Path, up: int, folder: str) -> Iterator[Proxy]:
+    port = free_port()
+    command = peers.litellm(programs, up, port, Path(folder))
     with process(command, port, folder, LITELLM_LOCAL_MODEL_COST_MAP="True", LITELLM_MASTER_KEY="sk-x") as pid:
         yield Proxy("litellm", port, tree(pid), headers=b"authorization: Bearer sk-x\r\n")
 
 
 @contextmanager
-def _portkey(installed: str, up: int, folder: str) -> Iterator[Proxy]:
+def _portkey(modules: Path, up: int, folder: str) -> Iterator[Proxy]:
     port = free_port()
-    script = Path(installed).resolve() / "node_modules/@portkey-ai/gateway/build/start-server.js"
     headers = b"authorization: Bearer x\r\nx-portkey-provider: openai\r\n"
     headers += b"x-portkey-custom-host: http://127.0.0.1:%d/v1\r\n" % up
-    with process(["node", str(script), f"--port={port}", "--headless"], port, folder) as pid:
+    with process(peers.portkey(modules, port), port, folder) as pid:
         yield Proxy("portkey", port, tree(pid), headers=headers)
 
 
@@ -344,14 +334,15 @@ def _answers(proxy: Proxy) -> bool:
 
 def _peers(stack: ExitStack, up: int, place: Path) -> Iterator[Proxy]:
     """Those that a registry has, installed where they are not."""
-    for name in ("tensorzero", *peers.ROUTERS):
+    kinds = {"litellm": _litellm, "portkey": _portkey, "tensorzero": _tensorzero}
+    kinds |= {name: partial(_router, name) for name in peers.ROUTERS}
+    for name, made in kinds.items():
         programs = peers.environment(name, place)
         if programs is None:
             continue
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        make = _tensorzero(programs, up, folder) if name == "tensorzero" else _router(name, programs, up, folder)
         try:
-            proxy = stack.enter_context(make)
+            proxy = stack.enter_context(made(programs, up, folder))
         except RuntimeError as error:
             sys.stderr.write(f"{name} does not start, its figures are left out: {error}\n")
             continue
@@ -362,30 +353,22 @@ def _peers(stack: ExitStack, up: int, place: Path) -> Iterator[Proxy]:
             sys.stderr.write(f"{name} does not answer, its figures are left out\n")
 
 
-def _standing(
-    stack: ExitStack, up: int, litellm: str | None, portkey: str | None, place: Path | None
-) -> Iterator[Proxy]:
+def _standing(stack: ExitStack, up: int, place: Path | None) -> Iterator[Proxy]:
     """Every proxy that can be had here."""
     yield stack.enter_context(_baseload(up, stack.enter_context(tempfile.TemporaryDirectory())))
     if shutil.which("nginx") or Path("/usr/sbin/nginx").exists():
         yield stack.enter_context(_nginx(up, stack.enter_context(tempfile.TemporaryDirectory())))
     else:
         sys.stderr.write("nginx is not installed: its figures are left out\n")
-    if litellm:
-        yield stack.enter_context(_litellm(litellm, up, stack.enter_context(tempfile.TemporaryDirectory())))
-    if portkey:
-        yield stack.enter_context(_portkey(portkey, up, stack.enter_context(tempfile.TemporaryDirectory())))
     if place is not None:
         yield from _peers(stack, up, place)
 
 
-def measure(
-    quick: bool, litellm: str | None = None, portkey: str | None = None, place: Path | None = None
-) -> Iterator[Figure]:
+def measure(quick: bool, place: Path | None = None) -> Iterator[Figure]:
     rounds, seconds, rate, stream_seconds = (1, 0.5, 200, 1.0) if quick else (3, 3.0, RATE, 4.0)
     found, idle = _Found(), {}
     with apart() as pin, _upstream(stream_seconds) as direct, ExitStack() as stack:
-        proxies = list(_standing(stack, direct.port, litellm, portkey, place))
+        proxies = list(_standing(stack, direct.port, place))
         for proxy in proxies:
             pin(proxy)
             uvloop.run(saturate(proxy.port, proxy.request(QUESTION), 0.5))  # the first requests load and learn
@@ -415,8 +398,6 @@ if __name__ == "__main__":
         uvloop.run(_be_upstream(float(sys.argv[2])))
     else:
         parser = argparse.ArgumentParser(add_help=False)
-        parser.add_argument("--litellm")
-        parser.add_argument("--portkey")
         parser.add_argument("--peers", type=Path)
         asked, sys.argv[1:] = parser.parse_known_args()
-        run(__doc__, lambda quick: measure(quick, asked.litellm, asked.portkey, asked.peers and asked.peers.resolve()))
+        run(__doc__, lambda quick: measure(quick, asked.peers and asked.peers.resolve()))
