@@ -305,15 +305,19 @@ def _router(name: str, programs: Path, up: int, folder: str) -> Iterator[Proxy]:
 @contextmanager
 def _tensorzero(programs: Path, up: int, folder: str) -> Iterator[Proxy]:
     command = peers.tensorzero(programs, up, Path(folder))
-    environment = {**os.environ, **peers.NO_ANALYTICS}
-    with (
-        (Path(folder) / "log").open("wb") as log,
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, cwd=folder) as started,
+    environment, place = {**os.environ, **peers.NO_ANALYTICS}, Path(folder) / "log"
+    with (  # not a pipe: it says so much there that it would wait for us
+        place.open("wb") as log,
+        subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder) as started,
     ):
         try:
-            base = next((line for line in started.stdout if line.startswith(b"http://")), b"").decode().strip()
-            if not base:
-                raise RuntimeError(f"TensorZero does not start: {(Path(folder) / 'log').read_text()[-500:]}")
+            until, base = time.monotonic() + WARM_SECONDS, ""
+            while not base:
+                lines = place.read_text(errors="replace").splitlines(keepends=True)
+                base = next((line.strip() for line in lines if line.startswith("http://") and line.endswith("\n")), "")
+                if started.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError(f"TensorZero does not start: {place.read_text(errors='replace')[-500:]}")
+                time.sleep(0.1)
             url = urlsplit(base)
             path = f"{url.path.rstrip('/')}/chat/completions".encode()
             yield Proxy("tensorzero", url.port, (started.pid,), path=path, model=b"tensorzero::model_name::m")
