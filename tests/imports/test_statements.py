@@ -86,6 +86,32 @@ def test_openai_costs_of_the_dashboard(tmp_path):
     assert "eur" in report.rejected_lines[0].reason
 
 
+@pytest.mark.parametrize("usd", ["0.25", "1.75"])
+def test_openai_costs_by_key_are_lines_of_their_own(tmp_path, usd):
+    """Grouped by key, one day says the same item once for each key, with whatever figures."""
+    lines = [
+        {"amount": {"value": each, "currency": "usd"}, "line_item": "gpt-4o, input", "api_key_id": key}
+        for key, each in (("key_a", 0.25), ("key_b", float(usd)))
+    ]
+    report = imported(tmp_path, "openai", page({"start_time": START, "end_time": START + DAY, "results": lines}))
+    assert sum(each.usd or 0 for each in statements(tmp_path)) == Decimal("0.25") + Decimal(usd)
+    assert (report.new, report.findings) == (2, ())
+
+
+def test_anthropic_lines_are_told_apart_by_every_group_of_the_report(tmp_path):
+    """By place of inference, by speed, and by who asked: none of them replaces another."""
+    span = {"starting_at": "2026-10-01T00:00:00Z", "ending_at": "2026-10-02T00:00:00Z"}
+    cost = {"amount": "100", "currency": "USD", "description": "Claude, input", "model": "claude-sonnet-4-5"}
+    costs = [cost | {"inference_geo": geo} for geo in ("us", "global")]
+    used = {"model": "claude-sonnet-4-5", "uncached_input_tokens": 7}
+    groups = ({"inference_geo": "us"}, {"speed": "fast"}, {"account_id": "user_1"}, {"service_account_id": "svac_1"})
+    assert imported(tmp_path, "anthropic", page(span | {"results": costs})).new == 2
+    assert imported(tmp_path, "anthropic", page(span | {"results": [used | each for each in groups]})).new == 4
+    found = statements(tmp_path)
+    assert sum(each.usd or 0 for each in found) == 2
+    assert sum(each.usage.prompt_tokens for each in found) == 28
+
+
 def test_anthropic_usage_and_costs(tmp_path):
     used = {
         "uncached_input_tokens": 100,

@@ -15,6 +15,8 @@ from baseload.usage import Usage
 
 PROVIDER = "anthropic"
 _CENTS = 100
+_PLACE = ("inference_geo", "speed")
+"""By what else a report may be grouped; both are empty where it was not."""
 
 
 def _line(line: Row, start_ns: int, end_ns: int) -> Item:
@@ -25,7 +27,8 @@ def _cost(line: Row, start_ns: int, end_ns: int) -> Item:
     usd = dollars(line.get("amount"), line.get("currency"), _CENTS)
     if usd is None:
         return EMPTY
-    words = [name(line.get(each), each) for each in ("description", "cost_type", "token_type", "context_window")]
+    told = ("description", "cost_type", "token_type", "context_window", *_PLACE)
+    words = [name(line.get(each), each) for each in told]
     return Statement(
         source="anthropic-costs",
         provider=PROVIDER,
@@ -60,8 +63,9 @@ def _usage(line: Row, start_ns: int, end_ns: int) -> Statement:
         model=name(line.get("model"), "model"),
         project=name(line.get("workspace_id"), "workspace_id"),
         key=hidden(line.get("api_key_id"), "api_key_id"),
+        user=name(line.get("account_id") or line.get("service_account_id"), "account_id"),
         processing=_processing(line),
-        item=name(line.get("context_window"), "context_window"),
+        item=", ".join(told for each in ("context_window", *_PLACE) if (told := name(line.get(each), each))),
         usage=Usage(
             input_tokens=counted("uncached_input_tokens"),
             cache_read_tokens=counted("cache_read_input_tokens"),

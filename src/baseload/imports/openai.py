@@ -45,6 +45,7 @@ def _cost(line: Row, start_ns: int, end_ns: int) -> Item:
         model=model_of(item),
         item=item,
         project=name(line.get("project_id"), "project_id"),
+        key=hidden(line.get("api_key_id"), "api_key_id"),
         processing="batch" if "batch" in item.lower() else "",
         usd=usd,
     )
