@@ -3,6 +3,7 @@
 import json
 import sys
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +96,21 @@ def test_misuse(typed, ledger, words, code, says):
     ended, _, err = typed(*(broken if each == "BROKEN" else each for each in words))
     assert ended == code
     assert says in err
+
+
+def test_what_two_reports_state_is_not_summed(typed, ledger):
+    """The same days with and without items: each is the bill, and both together are twice the bill."""
+    for lines in ([(str(COST * 2), "gpt-4o, input"), (str(COST), "gpt-4o, output")], [(str(COST * 3), "")]):
+        path = invoice(ledger, *lines)
+        imported(ledger / "home", "openai", Path(path).read_text())
+    code, _, err = typed("--provider", "openai")
+    assert code == 2
+    assert "stated twice" in err
+    assert typed("--provider", "openai", "--invoice", path)[0] == 0
+
+
+def test_a_line_that_stands_twice_in_the_invoice_is_told(typed, ledger):
+    line = (str(COST * 3), "gpt-4o, input")
+    code, _, err = typed("--provider", "openai", "--invoice", invoice(ledger, line, line))
+    assert code == 0
+    assert "1 line stands in" in err

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from baseload.cli.output import hint, how_many, money, print_json, say, table
+from baseload.cli.output import hint, how_many, money, note, print_json, say, table
 from baseload.cli.place import Config, Where, place_of
 
 if TYPE_CHECKING:
@@ -123,8 +123,10 @@ def _share(text: str) -> Decimal:
 
 
 def _stated(maker: str, invoice: str, format: str, directory: Path, prices: Prices, clock: tzinfo) -> list[Statement]:
-    """The invoice, and what the ledger holds of the provider's usage. Raises when there is no line of cost."""
-    from baseload.errors import NotEnoughData
+    """The invoice, and what the ledger holds of the provider's usage. Raises when there is no line of cost, or when two
+    reports state the same one."""
+    from baseload.audit.twice import twice
+    from baseload.errors import BadInput, NotEnoughData
     from baseload.ledger.statements import Statements
     from baseload.load.statements import Kind
 
@@ -140,6 +142,11 @@ def _stated(maker: str, invoice: str, format: str, directory: Path, prices: Pric
         raise NotEnoughData(
             f"there is no cost of {maker} in " + (invoice or f"the statements of {directory}"),
             remedy=f"Name a cost export: baseload reconcile --provider {maker} --invoice FILE.",
+        )
+    if doubled := twice(each for each in stated if each.kind is Kind.COST):
+        raise BadInput(
+            f"the cost of {maker} is stated twice: {doubled}",
+            remedy=f"Name one report as the invoice: baseload reconcile --provider {maker} --invoice FILE.",
         )
     return stated
 
@@ -181,7 +188,10 @@ def _read(invoice: str, format: str, prices: Prices, clock: tzinfo) -> list[Stat
             f"{how_many(report.rejected, 'line')} of {invoice} cannot be read; line {first.line}: {first.reason}",
             remedy="Mend the file: an invoice with a line missing has another sum.",
         )
-    return list({each.id: each for each in held.found}.values())
+    lines = {each.id: each for each in held.found}
+    if double := len(held.found) - len(lines):
+        note(f"  {how_many(double, 'line')} stand{'s' * (double == 1)} in {invoice} more than once: counted once")
+    return list(lines.values())
 
 
 def _metered(
