@@ -190,3 +190,42 @@ async def test_a_share_that_nobody_uses_is_closed_and_opens_again(tmp_path: Path
     assert list(shares.open.values()) == [share]
     assert workers.spent == 200
     await shares.close()
+
+
+async def _all_at_once(directory: Path, values: int, patience: float) -> tuple[list[Share | None], Shares]:
+    budget = Budget(name="each", per=Per.TOTAL, tokens=CAP, each="customer")
+    shares = Shares(directory, "", "w")
+    shares.round_seconds = patience
+
+    async def ask(value: int) -> Share | None:
+        share = shares.share(budget, (budget.account_of(f"c{value}"), SPAN.start_ns), SPAN, UTC)
+        return await shares.wait([(share, 7)]) if shares.take([(share, 7)]) is not None else None
+
+    return await asyncio.gather(*(ask(value) for value in range(values))), shares
+
+
+def test_new_values_that_come_all_at_once_wait_as_long_as_the_ledger_answers(tmp_path):
+    """They take longer together than anybody waits for one answer, and none is told that the ledger is gone."""
+
+    async def run() -> None:
+        short, shares = await _all_at_once(tmp_path, 1_500, 0.5)
+        assert short == [None] * 1_500
+        assert {share.reserved for share in shares.open.values()} == {7}
+        shares.settle([(share, 7, 0) for share in shares.open.values()], written=True)
+        await shares.close()
+
+    asyncio.run(run())
+    with closing(open_store(tmp_path)) as store:
+        accounts = Leases(store).family("each tokens/total\n", SPAN.start_ns)
+    assert len(accounts) == 1_500
+    assert {account.leased for account in accounts} == {0}
+
+
+def test_whoever_waits_hears_of_trouble_of_any_kind(tmp_path):
+    (tmp_path / "ledger.db").mkdir()
+
+    async def run() -> None:
+        with pytest.raises(LedgerUnavailable):
+            await _all_at_once(tmp_path, 200, 30.0)
+
+    asyncio.run(run())

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakValueDictionary
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 1.0
-"""How long a request waits for a round to the store before the store counts as gone."""
+"""How long a request waits without an answer of the store before the store counts as gone."""
+MOST_ASKS = 64
+"""Shares of which one round speaks: a fraction of a second, so that a thousand values of a tag that come at once wait
+for a few rounds, and whoever records calls waits for none."""
 TICK_SECONDS = 1.0
 RENEW_TICKS = 60
 """Leases are renewed so often, although nothing else is to be said: they hold ten times as long."""
@@ -60,6 +64,7 @@ class Share:
         "believed",
         "budget",
         "full",
+        "heard",
         "idle",
         "lost",
         "low",
@@ -79,6 +84,7 @@ class Share:
         self.record = CLOSED
         self.room = self.low = self.reserved = self.lost = self.usual = self.idle = 0
         self.needs: list[int] = []  # of calls that wait for the next round
+        self.heard: asyncio.Future[None] | None = None  # done when that round is
         self.waiting = 0  # calls that wait for any
         self.ahead = False  # a round is under way that fills it
         self.believed = False  # the store holds a lease of ours
@@ -130,6 +136,7 @@ class Shares:
         self._running: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
         self._rounds = 0  # that the store has answered
+        self._wanting: dict[Share, None] = {}  # shares of which calls need more, the first ones first
         self._doubt: Doubt | None = None
         self._ticks = 0
 
@@ -168,17 +175,17 @@ class Shares:
     async def wait(self, wanted: Wanted) -> Share | None:
         """Ask the store, then reserve; returns the share that is short. Raises LedgerUnavailable when the store does
         not answer in time."""
+        heard: list[asyncio.Future[None]] = []
         for share, need in wanted:
             self._opened(share)
             share.waiting += 1
             if need > 0:
                 share.needs.append(need)
+                self._wanting[share] = None
+                share.heard = share.heard or asyncio.get_running_loop().create_future()
+                heard.append(share.heard)
         try:
-            async with asyncio.timeout(self.round_seconds):
-                await asyncio.shield(self._round())
-        except TimeoutError as error:
-            message = f"the ledger did not answer within {self.round_seconds:g} s"
-            raise LedgerUnavailable(message, remedy="See what holds it locked.") from error
+            await self._answered(heard)
         finally:
             for share, _ in wanted:
                 share.waiting -= 1
@@ -188,6 +195,16 @@ class Shares:
         if short is None or short.believed or short.full:
             return short
         return await self.wait(wanted)  # the ledger knew of no lease of ours: now it does
+
+    async def _answered(self, heard: Sequence[asyncio.Future[None]]) -> None:
+        """Until the store has been told of all these needs, or says nothing at all for too long."""
+        before, task = self._rounds, self._round()
+        waited: set[asyncio.Future[None]] = {*heard} or {task}
+        while (await asyncio.wait(waited, timeout=self.round_seconds))[1]:
+            if self._rounds == before:
+                message = f"the ledger did not answer within {self.round_seconds:g} s"
+                raise LedgerUnavailable(message, remedy="See what holds it locked.")
+            before = self._rounds
 
     def closing(self, call: str, ending: Ending) -> None:
         """A call is about to be written down, which ends its reservations."""
@@ -275,17 +292,54 @@ class Shares:
         return self._next
 
     async def _talk(self, before: asyncio.Task[None] | None, now_ns: int, *, renew: bool) -> None:
+        """Rounds until all is said: in each what calls wait for, the first ones first, and something of the rest."""
         if before is not None:
             await asyncio.wait((before,))
         self._running, self._next = self._next, None
-        needs = {share.place: tuple(share.needs) for share in self.open.values() if share.needs}
-        for place in needs:
-            self.open[place].needs = []
-        if self._doubt is not None and not await self._send(self._doubt, now_ns, again=True):
-            return  # whoever waits hears of the trouble
-        said = ((each, self._ask(each, needs.get(each.place, ()), now_ns, renew=renew)) for each in self.open.values())
-        asks = [(share, ask) for share, ask in said if ask is not None]
-        await self._send(Doubt(asks, frozenset(share.place for share, _ in asks if share.believed)), now_ns)
+        rest = [*self.open.values()]
+        heard: list[asyncio.Future[None]] = []
+        try:
+            if self._doubt is not None and not await self._send(self._doubt, now_ns, again=True):
+                return
+            while self._wanting or rest:
+                asks = self._needed(heard, now_ns, renew=renew)
+                said = {share.place for share, _ in asks}
+                while rest and len(asks) < MOST_ASKS + MOST_ASKS // 4:
+                    share = rest.pop()
+                    if share.record < 0 or share.needs or share.place in said:
+                        continue
+                    ask = self._ask(share, (), now_ns, renew=renew)
+                    if ask is not None:
+                        asks.append((share, ask))
+                held = frozenset(share.place for share, _ in asks if share.believed)
+                if (asks or self.trouble) and not await self._send(Doubt(asks, held), now_ns):
+                    return
+                _tell(heard)
+        except Exception as error:
+            self.trouble = str(error) or repr(error)
+            log.exception("budgets cannot be asked for")
+        finally:  # after trouble, whoever waits hears of it
+            while self._wanting:
+                self._needs_of(next(iter(self._wanting)), heard)
+            _tell(heard)
+
+    def _needed(self, heard: list[asyncio.Future[None]], now_ns: int, *, renew: bool) -> list[tuple[Share, Ask]]:
+        """What the next round is asked for by those who wait."""
+        said = []
+        for share in (*islice(self._wanting, MOST_ASKS),):
+            ask = self._ask(share, self._needs_of(share, heard), now_ns, renew=renew)
+            if ask is not None:
+                said.append((share, ask))
+        return said
+
+    def _needs_of(self, share: Share, heard: list[asyncio.Future[None]]) -> tuple[int, ...]:
+        """What calls need of a share, which from now on is said; `heard` is told when it is."""
+        self._wanting.pop(share)
+        needs, share.needs = tuple(share.needs), []
+        if share.heard is not None:
+            heard.append(share.heard)
+            share.heard = None
+        return needs
 
     def _ask(self, share: Share, needs: tuple[int, ...], now_ns: int, *, renew: bool) -> Ask | None:
         """What a share wants of the next round; what it gives back is its own no more."""
@@ -370,3 +424,11 @@ class Shares:
         if self._held is None:
             self._held = Held(spool_folder(self._directory), self.holder)
         return self._held
+
+
+def _tell(heard: list[asyncio.Future[None]]) -> None:
+    """Wake those who wait for these."""
+    while heard:
+        future = heard.pop()
+        if not future.done():
+            future.set_result(None)

@@ -145,7 +145,8 @@ def lend(
     now = now_ns(connection)
     until = now + int(seconds * NANOSECONDS_PER_SECOND)
     in_order = sorted(range(len(asks)), key=lambda each: asks[each].place)
-    grants = {each: _lend(connection, holder, asks[each], until, asks[each].place in held) for each in in_order}
+    counts: dict[Place, int] = {}
+    grants = {each: _lend(connection, holder, asks[each], until, asks[each].place in held, counts) for each in in_order}
     answer = [grants[each] for each in range(len(asks))]
     text = msgspec.json.encode([(grant.given, grant.gone, grant.full) for grant in answer]).decode()
     if found is None:
@@ -156,8 +157,10 @@ def lend(
     return answer
 
 
-def _lend(connection: Connection, holder: str, ask: Ask, until_ns: int, believes: bool) -> Grant:
-    if ask.values and _is_full(connection, ask):
+def _lend(
+    connection: Connection, holder: str, ask: Ask, until_ns: int, believes: bool, counts: dict[Place, int]
+) -> Grant:
+    if ask.values and _is_full(connection, ask, counts):
         return Grant(0, Account(ask.place, ask.cap, 0, 0, 0, 0), full=True)
     account = _locked(connection, ask.place, ask.cap)
     lease = _lease(connection, holder, ask.place)
@@ -184,16 +187,22 @@ def _lend(connection: Connection, holder: str, ask: Ask, until_ns: int, believes
     return Grant(given, account)
 
 
-def _is_full(connection: Connection, ask: Ask) -> bool:
-    """Whether this account is not there, and may not be made. Two that ask at once may both make theirs."""
+def _is_full(connection: Connection, ask: Ask, counts: dict[Place, int]) -> bool:
+    """Whether this account is not there, and may not be made. `counts` are those there are, by family and window, as
+    far as this round has counted them. Two rounds that ask at once may both make theirs."""
     (budget, window_ns), table = ask.place, accounts.c
     here = select(table.budget).where(table.budget == budget, table.window_ns == window_ns)
     if connection.execute(here).first() is not None:
         return False
     family = budget[: budget.index(EACH) + 1]
-    ours = func.substr(table.budget, 1, len(family)) == family
-    count = select(func.count()).select_from(accounts).where(table.window_ns == window_ns, ours)
-    return int(connection.execute(count).scalar_one()) >= ask.values
+    found = counts.get((family, window_ns))
+    if found is None:
+        ours = func.substr(table.budget, 1, len(family)) == family
+        count = select(func.count()).select_from(accounts).where(table.window_ns == window_ns, ours)
+        found = int(connection.execute(count).scalar_one())
+    full = found >= ask.values
+    counts[family, window_ns] = found if full else found + 1
+    return full
 
 
 def _lent(connection: Connection, account: Account, amount: int) -> Account:
