@@ -93,6 +93,8 @@ def test_the_formats_are_listed(typed):
         (("helicone", "x"), "no format is called"),
         (("litellm", "no/such/file"), "cannot read"),
         (("litellm", "LOGS", "--tz", "Mars/Olympus"), "no time zone"),
+        (("litellm", "LOGS", "--map", "model=llm"), "--map is for csv"),
+        (("csv", "LOGS", "--map", "at=startTime", "--map", "at=endTime"), "names 'at' twice"),
         (("litellm", "LOGS", "--start", "soon"), "--start"),
         (("csv", "LOGS", "--map", "model"), "field=column"),
         (("csv", "LOGS", "--map", "nonsense=model"), "no such field"),
@@ -104,3 +106,12 @@ def test_misuse_is_named_and_ends_with_2(typed, logs, arguments, says):
     assert code == 2
     assert says in err
     assert "next:" in err
+
+
+def test_a_file_of_which_nothing_can_be_read_ends_with_2(typed, tmp_path, monkeypatch):
+    monkeypatch.setenv("BASELOAD_HOME", str(tmp_path / "home"))
+    path = tmp_path / "logs.jsonl"
+    path.write_text(json.dumps(ROW | {"startTime": "yesterday"}) + "\n")
+    code, out, err = typed("litellm", path)
+    assert (code, "0 new" in out) == (2, True)
+    assert "no record of" in err

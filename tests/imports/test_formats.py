@@ -1,6 +1,7 @@
 """Langfuse, OpenTelemetry, traces and whatever --map names: calls as their logs tell them."""
 
 import json
+from zoneinfo import ZoneInfo
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -198,3 +199,44 @@ def test_any_table_by_map(tmp_path):
     assert imported(tmp_path, "csv", rows, columns={"at": "when", "model": "llm"}).new == 1
     with pytest.raises(BadInput, match="no such field"):
         imported(tmp_path, "csv", rows, columns={"tokens": "llm"})
+
+
+def test_a_column_that_is_named_and_in_no_record_is_an_error_and_not_zero(tmp_path):
+    rows = "at,model,prompt\n2026-10-01T08:00:00Z,openai/gpt-4o,1000\n"
+    lines = '{"at": 1790841600, "u": {"p": 10}}\n{"at": 1790841601, "u": {"p": 10, "r": null}}\n'
+    for data, column in ((rows, "promt"), (lines, "u.prompt"), (lines, "p"), (lines, "u.p.q")):
+        with pytest.raises(BadInput, match="no record has the column"):
+            imported(tmp_path, "csv", data, columns={"input_tokens": column})
+    assert not (tmp_path / "ledger.db").exists() or not calls(tmp_path)
+    columns = {"input_tokens": "u.p", "reasoning_tokens": "u.r"}
+    assert imported(tmp_path, "csv", lines, columns=columns).usage.prompt_tokens == 20
+
+
+@pytest.mark.parametrize(
+    ("written", "at"),
+    [
+        ("1790121512345", "2026-09-22T23:58:32.345000+00:00"),  # begins like the year 1790
+        ("1711012800123", "2024-03-21T09:20:00.123000+00:00"),
+        ("20261001081530", "2026-10-01T08:15:30+00:00"),
+        ("202610010815", "2026-10-01T08:15:00+00:00"),
+        ("20261001", "2026-10-01T00:00:00+00:00"),
+        ("1790841600", "2026-10-01T08:00:00+00:00"),
+    ],
+)
+def test_digits_alone_are_an_epoch_or_a_date_by_how_many_they_are(written, at):
+    assert from_ns(moment(written, "at")).isoformat() == at
+
+
+def test_times_that_a_clock_shows_twice_or_never_are_told(tmp_path):
+    berlin = ZoneInfo("Europe/Berlin")
+    shown = (
+        "2026-03-29 02:30",
+        "2026-10-25 02:15",
+        "2026-10-25 03:00",
+        "2026-10-25 01:59:59",
+        "2026-10-25T02:15+02:00",
+    )
+    rows = "at,model\n" + "".join(f"{each},openai/gpt-4o\n" for each in shown)
+    assert [each.count for each in imported(tmp_path, "csv", rows).findings if each.kind == "ambiguous_time"] == []
+    found = imported(tmp_path / "there", "csv", rows, zone=berlin).findings
+    assert [each.count for each in found if each.kind == "ambiguous_time"] == [2]

@@ -42,6 +42,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Read another program's log, or a provider's report, into the ledger. The second time adds nothing."""
+    from baseload.errors import BadInput
     from baseload.imports.formats import FORMATS, format_of
     from baseload.imports.frame import RUN, Import
     from baseload.imports.pricing import Prices
@@ -69,6 +70,10 @@ def command(
         print_json(report)
     else:
         _print(report, rejects)
+    if report.rejected and not (report.calls or report.statements or report.skipped):
+        raise BadInput(
+            f"no record of {file} could be read, so nothing was imported", remedy="See above what is wrong with them."
+        )
 
 
 @contextmanager
@@ -94,6 +99,8 @@ def _asked(tz: str, start: str, model: str, pairs: list[str]) -> Asked:
         field, equals, column = pair.partition("=")
         if not equals or not field or not column:
             raise BadInput(f"--map {ascii(pair)[:60]} is no field=column", remedy="Write it as in --map model=Model.")
+        if field.strip() in columns:
+            raise BadInput(f"--map names {ascii(field.strip())[:60]} twice", remedy="Say once where it stands.")
         columns[field.strip()] = column.strip()
     try:
         start_ns = moment(start, "--start", found) if start else None

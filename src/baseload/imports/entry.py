@@ -74,7 +74,7 @@ class Asked:
 class Format:
     """A format of logs. `read` makes items of a record and raises ValueError for one that is broken; `into` names the
     lists in which a JSON document holds its records; `columns` are those that tell the file, one of each group;
-    `records` cuts the file."""
+    `records` cuts the file; `mapped` says that whoever imports names its columns."""
 
     name: str
     title: str
@@ -83,6 +83,7 @@ class Format:
     columns: tuple[frozenset[str], ...] = ()
     unit: str = "calls"
     records: Callable[[Stream, str, Sequence[str]], Iterator[Record]] = records
+    mapped: bool = False
 
 
 def each_of(parts: Iterable[Row], read: Callable[[Row], Item]) -> Iterator[Item]:

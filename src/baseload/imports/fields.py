@@ -23,6 +23,8 @@ MOST_TEXT = 300
 MOST_DIGITS = 60
 # Epochs above this are milliseconds, above its thousandfold microseconds, and so on: seconds to the year 2286.
 _SECONDS = 10_000_000_000
+# Digits of a date, and of a date with its hour and minute, with seconds or without: no epoch of our times has as many.
+_DATE, _COMPACT = 8, (12, 14)
 _SHOWN = 40
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  naive as what it is taken from
 _DAY = HOURS_PER_DAY * SECONDS_PER_HOUR
@@ -125,6 +127,10 @@ def moment(value: object, what: str, zone: tzinfo = UTC) -> int:
     True
     """
     if isinstance(value, str) and value:
+        if value.isascii() and value.isdigit() and len(value) != _DATE:
+            if len(value) not in _COMPACT:
+                return _epoch(value, what)
+            value = f"{value[:_DATE]}T{value[_DATE:]}"
         try:
             at = datetime.fromisoformat(value)
         except ValueError:
@@ -156,6 +162,17 @@ def _epoch(value: object, what: str) -> int:
     if at > _SECONDS * NANOSECONDS_PER_SECOND:
         raise ValueError(f"{what} is {shown(value)}, no time")
     return at
+
+
+def within(row: Row, column: str) -> tuple[bool, object]:
+    """Whether a record has a column, and its value; a dot reaches into an object."""
+    if column in row or "." not in column:
+        return column in row, row.get(column)
+    found: object = row
+    *way, last = column.split(".")
+    for part in way:
+        found = mapping(found).get(part)
+    return last in mapping(found), mapping(found).get(last)
 
 
 def mapping(value: object) -> Row:

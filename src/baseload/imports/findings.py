@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import tzinfo
 from decimal import Decimal
+from functools import lru_cache
 from itertools import pairwise
 
 import msgspec
@@ -18,6 +20,7 @@ _MOST_NAMED = 5
 # More different ones than these are counted together: a hostile log could name a new one in every record.
 _MOST_KEPT = 1_000
 _HOUR_NS = SECONDS_PER_HOUR * NANOSECONDS_PER_SECOND
+QUARTER_NS = _HOUR_NS // 4
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -138,6 +141,19 @@ class Oddities:
             a, b = max(quiet, key=lambda pair: pair[1] - pair[0])
             says = f"no call for a day or more; the longest silence is {span((a + 1) * _HOUR_NS, b * _HOUR_NS)}"
             yield Finding(kind="gap", count=len(quiet), says=says)
+
+
+@lru_cache(maxsize=1 << 12)
+def is_unclear(quarter: int, zone: tzinfo) -> bool:
+    """Whether the clock of a zone shows a quarter of an hour twice or never: clocks change at quarters. Quarters count
+    from 1970, as the clock shows them.
+
+    >>> from zoneinfo import ZoneInfo
+    >>> is_unclear(1792896300 * 10**9 // QUARTER_NS, ZoneInfo("Europe/Berlin"))  # 2026-10-25 02:45
+    True
+    """
+    shown = from_ns(quarter * QUARTER_NS).replace(tzinfo=zone)
+    return shown.utcoffset() != shown.replace(fold=1).utcoffset()
 
 
 def overlaps(spans: Sequence[tuple[int, int]]) -> list[tuple[tuple[int, int], tuple[int, int]]]:

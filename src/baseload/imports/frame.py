@@ -19,7 +19,8 @@ from baseload.audit.pricer import counts_of
 from baseload.clock import from_ns
 from baseload.errors import BadInput
 from baseload.imports.entry import Asked, Broken, Entry, Format, Item, Skipped
-from baseload.imports.findings import Finding, Oddities
+from baseload.imports.fields import shown, within
+from baseload.imports.findings import QUARTER_NS, Finding, Oddities, is_unclear
 from baseload.imports.pricing import Prices
 from baseload.imports.records import Record, Stream
 from baseload.load.buckets import bucket_of
@@ -122,11 +123,18 @@ class Import:
         self._twins: tuple[int, dict[bytes, int]] = (0, {})
         self._calls: list[Call] = []
         self._statements: list[Statement] = []
+        self._unseen = {column: each for each, column in asked.columns.items()}
 
     def run(
         self, stream: Stream, name: str, *, dry_run: bool = False, told: Callable[[int], None] | None = None
     ) -> Report:
-        """Read it all. Raises BadInput when the file is of another format, LedgerUnavailable."""
+        """Read it all. Raises BadInput when the file is of another format or has none of a column that was named,
+        LedgerUnavailable."""
+        if self._unseen and not self._format.mapped:
+            raise BadInput(
+                f"--map is for csv, and {self._format.name} has columns of its own",
+                remedy=f"Leave --map out, or read the file as csv: baseload import csv {name} --map field=column.",
+            )
         checked = not self._format.columns
         for record in self._format.records(stream, name, self._format.into):
             self._sums.records += 1
@@ -142,7 +150,7 @@ class Import:
     def _check(self, record: Record, name: str) -> None:
         """The first record that can be read tells whether this is a file of the format at all."""
         for group in self._format.columns:
-            if not group & {*record.fields, *self._asked.columns}:
+            if not group & {*record.fields}:
                 found = ascii(", ".join(list(record.fields)[:12]))[1:200]
                 raise BadInput(
                     f"{name} is no file of {self._format.title}: it has no {' or '.join(sorted(group))}, but {found}",
@@ -152,6 +160,8 @@ class Import:
     def _take(self, record: Record) -> None:
         """One record: whole, or rejected."""
         trouble = record.trouble
+        if self._unseen:
+            self._look_for(record)
         if not trouble:
             try:
                 items = list(self._format.read(record.fields, self._asked))
@@ -163,6 +173,20 @@ class Import:
                     self._keep(item, made, record)
                 return
         self._refuse(record, trouble)
+
+    def _look_for(self, record: Record) -> None:
+        """Of the columns that were named, which ones no record had so far."""
+        for column in [each for each in self._unseen if within(record.fields, each)[0]]:
+            del self._unseen[column]
+
+    def _check_seen(self) -> None:
+        """Before anything is stored: every column that was named stood in some record. Raises BadInput."""
+        if self._unseen and self._sums.records:
+            column, each = next(iter(self._unseen.items()))
+            raise BadInput(
+                f"--map {each}={column}: no record has the column {shown(column)}; nothing was imported",
+                remedy="Name it as the file does; in JSON a dot reaches into an object, as in usage.prompt_tokens.",
+            )
 
     def _refuse(self, record: Record, trouble: str) -> None:
         self._sums.rejected += 1
@@ -198,6 +222,8 @@ class Import:
         prompt = usage.prompt_tokens
         if not entry.consumed:
             self._odd.cached += 1
+        if entry.stamp_ns != entry.at_ns and is_unclear(entry.stamp_ns // QUARTER_NS, self._asked.zone):
+            self._odd.ambiguous += 1
         bucket = bucket_of(tags=entry.tags) if "bucket" in entry.tags or "task" in entry.tags else Bucket.JUDGMENT
         return Call(
             id=self._id(entry),
@@ -261,6 +287,7 @@ class Import:
         self._odd.changed += told[1]
 
     def _flush_calls(self) -> None:
+        self._check_seen()
         batch, self._calls = self._calls, []
         if not batch:
             return

@@ -1,6 +1,7 @@
 """Any CSV, JSON lines or JSON list whose columns somebody names: `--map field=column`. Pure.
 
-A field that is not mapped is looked for under its own name. A dot reaches into an object: `usage.prompt_tokens`.
+A field that is not mapped is looked for under its own name. A dot reaches into an object: `usage.prompt_tokens`. A
+column that is named and stands in no record is an error: what it would have said is not zero.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from baseload.errors import BadInput
 from baseload.imports.entry import Asked, Entry, Format, Item
-from baseload.imports.fields import Row, cost, count, mapping, moment, name, tagged
+from baseload.imports.fields import Row, cost, count, moment, name, tagged, within
 from baseload.load.calls import Status
 from baseload.load.trace import MOST_TOKENS
 from baseload.usage import leaves
@@ -43,7 +44,7 @@ def _read(row: Row, asked: Asked) -> Iterator[Item]:
         )
 
     def field(which: str) -> object:
-        return _reach(row, columns.get(which, which))
+        return within(row, columns.get(which, which))[1]
 
     written = field("at")
     at_ns = moment(written, columns.get("at", "at"), asked.zone)
@@ -67,16 +68,6 @@ def _read(row: Row, asked: Asked) -> Iterator[Item]:
     )
 
 
-def _reach(row: Row, column: str) -> object:
-    """The value of a column, or inside of objects where its name has dots."""
-    if column in row or "." not in column:
-        return row.get(column)
-    found: object = row
-    for part in column.split("."):
-        found = mapping(found).get(part)
-    return found
-
-
 def _text(value: object, what: str) -> str:
     return name(str(value) if isinstance(value, int) else value, what)
 
@@ -92,4 +83,4 @@ def _ended(field: Callable[[str], object], at_ns: int, asked: Asked) -> int:
     return at_ns if seconds is None else at_ns + int(seconds.scaleb(9))
 
 
-FORMAT = Format(name="csv", title="any table or JSON lines, by --map", read=_read)
+FORMAT = Format(name="csv", title="any table or JSON lines, by --map", read=_read, mapped=True)
