@@ -1,12 +1,15 @@
 """Metered against an invoice: every cause by its own sign, and the causes add up to the gap to the last digit."""
 
+from datetime import datetime
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from baseload.audit.reconcile import DAY_NS, HOUR_NS, Cause, Metered, Reconciliation, reconcile
+from baseload.clock import to_ns
 from baseload.load.statements import Kind, Statement
 from baseload.units import exact_sum, nanousd, usd
 from baseload.usage import Usage
@@ -150,3 +153,19 @@ def test_the_causes_always_add_up_to_the_gap_and_the_sides_to_the_totals(calls, 
     for sides in (found.by_day, found.by_model, found.by_project):
         assert exact_sum(each.metered_usd for each in sides) == found.metered_usd
         assert exact_sum(each.invoice_usd for each in sides) == found.invoice_usd
+
+
+@pytest.mark.parametrize(("first", "hours"), [("2026-03-28", (24, 23, 24)), ("2026-10-24", (24, 25, 24))])
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Europe/London"])
+def test_days_are_as_long_as_they_are_where_clocks_change(first, hours, zone):
+    """Each day of a clock that changes is compared with the calls of that day, under its own date."""
+    at, stated, seen = to_ns(datetime.fromisoformat(first).replace(tzinfo=ZoneInfo(zone))), [], []
+    for length in hours:
+        end = at + length * HOUR_NS
+        stated.append(line(0, str(length), start_ns=at, end_ns=end))
+        seen += [Metered(hour, "m", "", 1, nanousd(Decimal(1))) for hour in range(at, end, HOUR_NS)]
+        at = end
+    found = reconcile(seen, stated)
+    assert [(each.metered_usd, each.invoice_usd) for each in found.by_day] == [(each, each) for each in hours]
+    assert found.by_day[0].name == first
+    assert found.causes == ()

@@ -114,3 +114,19 @@ def test_a_line_that_stands_twice_in_the_invoice_is_told(typed, ledger):
     code, _, err = typed("--provider", "openai", "--invoice", invoice(ledger, line, line))
     assert code == 0
     assert "1 line stands in" in err
+
+
+def test_a_clock_that_is_half_an_hour_off(typed, ledger):
+    """A day of Kolkata begins at 18:30 UTC: a call a quarter of an hour later is of that day, one before it is not."""
+    rows = [
+        ROW | {"request_id": f"k{at}", "startTime": at, "endTime": at}
+        for at in ("2026-10-02 18:45", "2026-10-02 18:15")
+    ]
+    imported(ledger / "home", "litellm", "".join(json.dumps(row) + "\n" for row in rows))
+    path = ledger / "costs.csv"
+    table = "start_time,end_time,amount_value,amount_currency,line_item\n"
+    path.write_text(f'{table}2026-10-03 00:00,2026-10-04 00:00,{COST},usd,"gpt-4o, input"\n')
+    code, out, _ = typed(
+        "--provider", "openai", "--invoice", path, "--tz", "Asia/Kolkata", "--json", "--tolerance", "0%"
+    )
+    assert (code, json.loads(out)["calls"]) == (0, 1)

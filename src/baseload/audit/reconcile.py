@@ -6,6 +6,7 @@ digit. A cause is named only where the figures fit it; what fits none is unexpla
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metered:
-    """What was metered in the hour that begins at `hour_ns` for one model and project, in nano-dollars.
+    """What was metered in the hour, or a part of it, that begins at `hour_ns` for one model and project, in nano-dollars.
 
     `batch_nanousd` and `uncached_nanousd` are what the same would cost at the batch price, and were nothing cached;
     None where no book says it. `unpriced` calls are in none of the sums.
@@ -207,10 +208,16 @@ class _Cell:
 
 
 class _Days:
-    """The spans of an invoice: a moment is of the day in whose line it falls."""
+    """The spans of an invoice: a moment is of the day in whose line it falls. Days are as long as they are: 23 or 25
+    hours where clocks change. Where no line is a day long, and where none is, they are of 24 hours."""
 
     def __init__(self, start: int, lines: Sequence[Statement], canonical: Callable[[str], str]) -> None:
         self.start = start
+        self._ends = {
+            each.start_ns: each.end_ns for each in lines if abs(each.end_ns - each.start_ns - DAY_NS) <= HOUR_NS
+        }
+        self._begins = sorted(self._ends)
+        self._named_at = DAY_NS // 2 if self._begins else 0
         self.invoiced: dict[str, list[Decimal]] = defaultdict(list)
         self.lines: dict[tuple[str, str], list[Decimal]] = defaultdict(list)
         self.batched: dict[tuple[str, str], list[Decimal]] = defaultdict(list)
@@ -223,9 +230,12 @@ class _Days:
                 self.invoiced[self.of(each.start_ns)].append(_usd(each))
 
     def of(self, at_ns: int) -> str:
-        """The day of a moment, named by the date on which it begins."""
-        began = self.start + (at_ns - self.start) // DAY_NS * DAY_NS
-        return f"{from_ns(began):%Y-%m-%d}"
+        """The day of a moment: the date of its noon, which is its date on the clock by which it begins at midnight."""
+        place = bisect_right(self._begins, at_ns)
+        began = self._begins[max(0, place - 1)] if self._begins else self.start
+        if not began <= at_ns < self._ends.get(began, began):
+            began += (at_ns - began) // DAY_NS * DAY_NS
+        return f"{from_ns(began + self._named_at):%Y-%m-%d}"
 
 
 def _clock(held: Sequence[Metered], days: _Days, start: int, end: int) -> int:

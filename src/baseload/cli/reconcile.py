@@ -206,10 +206,13 @@ def _metered(
     costs = [each for each in stated if each.kind is Kind.COST]
     since = min(each.start_ns for each in costs) - DAY_NS
     until = max(each.end_ns for each in costs) + DAY_NS
+    # Where the clock of the invoice is half an hour off, so are its days.
+    whole = all(at_ns % HOUR_NS == 0 for each in costs for at_ns in (each.start_ns, each.end_ns))
+    step_ns = HOUR_NS if whole else HOUR_NS // 4
     sums: dict[tuple[int, str, str], _Sum] = {}
     store = open_store(*place, read_only=True)
     try:
-        _gather(store.calls(Filter(since_ns=since, until_ns=until)), maker, project_tag, HOUR_NS, sums)
+        _gather(store.calls(Filter(since_ns=since, until_ns=until)), maker, project_tag, step_ns, sums)
     finally:
         store.close()
     for (hour_ns, model, project), each in sums.items():
@@ -226,7 +229,7 @@ class _Sum:
 
 
 def _gather(
-    calls: Iterable[Call], maker: str, project_tag: str, hour_ns: int, sums: dict[tuple[int, str, str], _Sum]
+    calls: Iterable[Call], maker: str, project_tag: str, step_ns: int, sums: dict[tuple[int, str, str], _Sum]
 ) -> None:
     from baseload.load.calls import Evidence
     from baseload.usage import Usage
@@ -235,7 +238,7 @@ def _gather(
         for attempt in call.attempts:
             if attempt.evidence is Evidence.NONE or attempt.offer.partition("/")[0] != maker:
                 continue
-            place = (attempt.started_ns // hour_ns * hour_ns, attempt.model, call.facts.tags.get(project_tag, ""))
+            place = (attempt.started_ns // step_ns * step_ns, attempt.model, call.facts.tags.get(project_tag, ""))
             held = sums.setdefault(place, _Sum(Usage()))
             held.usage += attempt.usage
             held.calls += 1
