@@ -49,7 +49,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metered:
-    """What was metered in the hour, or a part of it, that begins at `hour_ns` for one model and project, in nano-dollars.
+    """What was metered in the hour or quarter that begins at `hour_ns` for one model and project, in nano-dollars.
 
     `batch_nanousd` and `uncached_nanousd` are what the same would cost at the batch price, and were nothing cached;
     None where no book says it. `unpriced` calls are in none of the sums.

@@ -24,7 +24,7 @@ from baseload.ledger import rows, tables
 from baseload.ledger.migrations import migrate
 from baseload.ledger.store import HotStore
 
-REMEDY = "See that the server runs, lets this user in and answers; until then calls wait in the spool."
+REMEDY = "See that the server runs, lets this user in and answers, then try again: nothing is recorded twice."
 # How much longer than for a lock one transaction may take, or one question of a reader.
 WRITE_SECONDS, READ_SECONDS = 25.0, 120.0
 # The least that libpq waits for a connection.
