@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from sqlalchemy import text
 
 from baseload.errors import BadConfig, BaseloadError, LedgerUnavailable
 from baseload.ledger.lake import DAY_NS, HOUR_NS, Lake, lake_at
@@ -154,6 +155,27 @@ def test_what_is_missing_or_changed_is_named(store, lake):
     assert fourth.path not in found
     entry.unlink()
     assert "00000002.json is missing" in "\n".join(broken(again(lake), store))
+
+
+CHANGES = {
+    "UPDATE attempts SET cost_nanousd = 1 WHERE call_id = 'h1-0' AND number = 2": "1 calls of the hot store have other",
+    "UPDATE attempts SET evidence = 'none' WHERE call_id = 'h1-0'": "1 calls of the hot store have other figures",
+    "DELETE FROM attempts WHERE call_id = 'h1-0' AND number = 1": "1 calls of the hot store have other figures",
+    "UPDATE calls SET at_ns = at_ns + 1 WHERE id = 'h2-0'": "1 calls of the hot store have other figures",
+    "UPDATE calls SET document = (SELECT document FROM calls WHERE id = 'h0-1') WHERE id = 'h0-2'": "are not what was",
+    "DELETE FROM attempts WHERE call_id = 'h0-0'; DELETE FROM calls WHERE id = 'h0-0'": "3 calls were sealed, and",
+}
+
+
+@pytest.mark.parametrize(("sql", "says"), CHANGES.items())
+def test_what_was_changed_in_the_hot_store_is_named(store, lake, sql, says):
+    store.record(hours(3))
+    lake.seal(store, FAR)
+    assert broken(again(lake), store) == []
+    with store.writing() as connection:
+        for each in sql.split("; "):
+            connection.execute(text(each))
+    assert says in "\n".join(broken(again(lake), store))
 
 
 @pytest.mark.parametrize("where", ["folder", "s3"])

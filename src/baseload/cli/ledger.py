@@ -122,7 +122,7 @@ def trim(
 
 @app.command("verify")
 def verify(ledger: Where = None, lake: At = "", config: Config = None, json: Json = False) -> None:
-    """Prove that the lake is whole and holds what the hot store says was sealed; ends with 3 and names what is not."""
+    """Prove that hot store and lake hold what was recorded, whole; ends with 3 and names what is not."""
     from baseload.errors import Breach
     from baseload.ledger.verify import broken
 
@@ -138,8 +138,8 @@ def verify(ledger: Where = None, lake: At = "", config: Config = None, json: Jso
         say(f"{how_many(len(living), 'segment')} with {how_many(calls, 'call')} looked through")
     if found:
         raise Breach(
-            how_many(len(found), "thing") + " is not as it was sealed" if len(found) == 1 else f"{len(found)} are not",
-            remedy="Restore those files from a copy; calls that the hot store still holds are not lost.",
+            f"{how_many(len(found), 'thing')} {'is' if len(found) == 1 else 'are'} not as recorded and sealed",
+            remedy="Restore those files or rows from a copy; what hot store and lake both hold is not lost.",
         )
 
 

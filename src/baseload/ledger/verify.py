@@ -6,21 +6,19 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from baseload.clock import from_ns
 from baseload.errors import BaseloadError
 from baseload.ledger import removed, rollup, tables
 from baseload.ledger.duck import duck, parquet, told
-from baseload.ledger.lake import HOUR_NS, Lake, identity, ids_of, sums_of
+from baseload.ledger.intact import altered, digests_of, documents, named, of_hour
+from baseload.ledger.lake import HOUR_NS, Lake, identity, sums_of
 from baseload.ledger.manifest import RollUp, Segment
 from baseload.ledger.query import Answers
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-# Calls that a line names; the rest is counted.
-NAMED = 3
 
 
 def broken(lake: Lake, store: Answers | None) -> list[str]:
@@ -33,7 +31,9 @@ def broken(lake: Lake, store: Answers | None) -> list[str]:
             found += [trouble] if trouble else []
             whole += [] if trouble else [each]
         if store is not None:
-            found += [*_missing(connection, lake, store, whole), *_removed(lake, store)]
+            found += [*_missing(connection, lake, store, whole), *_vanished(lake, store), *_removed(lake, store)]
+    if store is not None:
+        found += altered(store)
     return found
 
 
@@ -80,19 +80,47 @@ def _removed(lake: Lake, store: Answers) -> Iterator[str]:
             )
 
 
-def _missing(connection: DuckDBPyConnection, lake: Lake, store: Answers, whole: list[Segment]) -> Iterator[str]:
-    """Hours of which the hot store has calls that were sealed and are in no file that is whole."""
+def _vanished(lake: Lake, store: Answers) -> Iterator[str]:
+    """Hours of which calls that were sealed are in the hot store no more, and nobody took them out. Where other stores
+    were sealed into the same lake nobody can tell."""
+    if {name for each in lake.manifest.segments for name in each.upto} != {identity(store)}:
+        return
+    given: dict[int, int] = defaultdict(int)
+    for each in lake.manifest.segments:
+        if each.upto:
+            given[each.start_ns] += each.sums.calls
+    here = {hour_ns: _count(store, hour_ns, upto) for hour_ns, upto in lake.manifest.sealed(identity(store)).items()}
+    gone = removed.by_hour(store)  # in this order: a call that is taken out meanwhile is in both
+    for hour_ns, calls in sorted(given.items()):
+        left = here[hour_ns] + gone.get(hour_ns, 0)
+        if left < calls:
+            yield (
+                f"{from_ns(hour_ns):%Y-%m-%d %H:00} UTC: {calls:,} calls were sealed, and the hot store knows of "
+                f"{left:,}"
+            )
+
+
+def _count(store: Answers, hour_ns: int, upto: int) -> int:
+    """How many calls of an hour a store holds up to a position."""
     table = tables.calls.c
+    query = select(func.count()).where(table.at_ns >= hour_ns, table.at_ns < hour_ns + HOUR_NS, table.position <= upto)
+    return int(store.rows(query)[0][0])
+
+
+def _missing(connection: DuckDBPyConnection, lake: Lake, store: Answers, whole: list[Segment]) -> Iterator[str]:
+    """Hours of which the hot store has calls that were sealed and are in no file that is whole, or are others there."""
     good = {each.number for each in whole}
     for hour_ns, upto in lake.manifest.sealed(identity(store)).items():
         if hour_ns < lake.manifest.removed:
             continue
-        query = select(table.id).where(table.at_ns >= hour_ns, table.at_ns < hour_ns + HOUR_NS, table.position <= upto)
-        hot = {row.id for row in store.rows(query)}
+        hot = {name: digest for page in documents(store, hour_ns, upto) for name, digest in page}
         if not hot:
             continue
         there = [each for each in lake.manifest.holding(hour_ns) if each.number in good]
-        lost = sorted(hot - ids_of(connection, lake.addresses(there), hour_ns))
+        sealed = digests_of(connection, lake.addresses(there), hour_ns)
+        lost = sorted(hot.keys() - sealed.keys())
         if lost:
-            names = ", ".join(lost[:NAMED]) + (" ..." if len(lost) > NAMED else "")
-            yield f"{from_ns(hour_ns):%Y-%m-%d %H:00} UTC: {len(lost):,} calls of the hot store are missing: {names}"
+            yield f"{of_hour(hour_ns, lost)} of the hot store are missing: {named(lost)}"
+        other = sorted(name for name in hot.keys() & sealed.keys() if hot[name] != sealed[name])
+        if other:
+            yield f"{of_hour(hour_ns, other)} of the hot store are not what was sealed: {named(other)}"
