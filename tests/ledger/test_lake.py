@@ -157,6 +157,16 @@ def test_what_is_missing_or_changed_is_named(store, lake):
     assert "00000002.json is missing" in "\n".join(broken(again(lake), store))
 
 
+def test_what_others_put_beside_the_manifest_stops_nobody(store, lake):
+    store.record(hours(2))
+    lake.seal(store, FAR)
+    for name in (".DS_Store", "notes.txt", "00000000.json.bak"):
+        (lake.shelf.folder / FOLDER / name).write_text("x")
+    assert broken(again(lake), store) == []
+    store.record([call("late", attempt(1), seconds=5)])
+    assert len(again(lake).seal(store, FAR)) == 1
+
+
 CHANGES = {
     "UPDATE attempts SET cost_nanousd = 1 WHERE call_id = 'h1-0' AND number = 2": "1 calls of the hot store have other",
     "UPDATE attempts SET evidence = 'none' WHERE call_id = 'h1-0'": "1 calls of the hot store have other figures",

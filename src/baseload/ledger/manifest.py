@@ -8,6 +8,7 @@ alive. An entry without a file says how far a store was read where it had nothin
 from __future__ import annotations
 
 import hashlib
+import re
 
 import msgspec
 
@@ -15,6 +16,7 @@ from baseload.errors import BadInput
 from baseload.ledger.shelf import Shelf
 
 FOLDER = "manifest"
+_ENTRY = re.compile(r"[0-9]{8}\.json")
 
 
 class Sums(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,9 +133,10 @@ class Manifest:
         return True
 
     def refresh(self) -> None:
-        """Read what was written since. Raises BadInput for an entry that is none, LedgerUnavailable."""
+        """Read what was written since; what somebody else put there is no entry. Raises BadInput for one that cannot be
+        read, LedgerUnavailable."""
         known = {_name(each.number) for each in self.segments}
-        there = self.shelf.names(FOLDER)
+        there = (name for name in self.shelf.names(FOLDER) if _ENTRY.fullmatch(name))
         fresh = [name for name in there if name not in known]
         for name, data in zip(fresh, self.shelf.read([f"{FOLDER}/{name}" for name in fresh]), strict=True):
             try:
