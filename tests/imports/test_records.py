@@ -57,6 +57,20 @@ def test_an_open_quote_is_one_rejected_record(monkeypatch):
     assert found[-1] == (2002, {"a": "7", "b": "8"}, "")
 
 
+@pytest.mark.parametrize("rows", [b"3,4\n5,6\n", b'3,"4"\n5,6\n', b'3,4\n5,"6'])
+def test_an_open_quote_takes_no_other_row_along(rows):
+    found = read(b'a,b\n"1,2\n' + rows)
+    assert next(line for line, _, trouble in found if trouble) == 2
+    assert (3, {"a": "3", "b": "4"}, "") in found
+    assert (4, {"a": "5", "b": "6"}, "") in found or rows.endswith(b'"6')
+
+
+def test_quotes_without_end_are_read_again_so_often_only(monkeypatch):
+    monkeypatch.setattr(module, "MOST_AGAIN", 3)
+    found = read(b"a,b\n" + b'"1,2\n3,4\n' * 10)
+    assert [line for line, _, trouble in found if not trouble] == [3, 5, 7, 11, 15, 19]
+
+
 def test_json_lines_keep_going_after_a_broken_one():
     found = read(b'{"a": 1}\n{"a": \n[1]\n\n{"a": NaN}\n{"a": 2}\n')
     assert [line for line, _, trouble in found if trouble] == [2, 3, 5]

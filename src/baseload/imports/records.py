@@ -21,6 +21,7 @@ from baseload.errors import BadInput
 MOST_LINE = 64 << 20
 MOST_FIELD = 8 << 20
 MOST_DEPTH = 100
+MOST_AGAIN = 100
 _CHUNK = 1 << 18
 _LOOK = 1 << 20
 _BOM = b"\xef\xbb\xbf"
@@ -149,6 +150,9 @@ class _Text:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
+        self._again: list[bytes] = []
+        self._kept = MOST_AGAIN
+        self.number = 0  # lines that were read
         self.raw: list[bytes] = []
         self.foreign = False
 
@@ -156,15 +160,25 @@ class _Text:
         return self
 
     def __next__(self) -> str:
-        line = self._stream.readline(MOST_FIELD)
+        line = self._again.pop() if self._again else self._stream.readline(MOST_FIELD)
         if not line:
             raise StopIteration
+        self.number += 1
         self.raw.append(line)
         try:
             return line.decode()
         except UnicodeDecodeError:
             self.foreign = True
             return line.decode(errors="replace")
+
+    def keep_first(self) -> None:
+        """Of the lines of a row that is none, read all but the first again: a quote that nobody closed swallows every
+        row up to the next one. So often only, since somebody may have filled a file with such quotes."""
+        if len(self.raw) > 1 and self._kept:
+            self._kept -= 1
+            self.number -= len(self.raw) - 1
+            self._again += reversed(self.raw[1:])
+            self.raw, self.foreign = self.raw[:1], False
 
     def taken(self) -> tuple[bytes, bool]:
         """The bytes of the row just read, and whether they could be."""
@@ -183,7 +197,7 @@ def _table(stream: Stream, name: str) -> Iterator[Record]:
     text.taken()
     rows = csv.reader(lines, delimiter=_separator(first), strict=True)
     while True:
-        line = rows.line_num + 2
+        line = text.number + 1
         trouble, values = "", []
         try:
             values = next(rows)
@@ -191,6 +205,7 @@ def _table(stream: Stream, name: str) -> Iterator[Record]:
             return
         except csv.Error as error:
             trouble = f"no CSV: {error}"
+            text.keep_first()
         raw, foreign = text.taken()
         if not trouble and not values:
             continue
