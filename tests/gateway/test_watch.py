@@ -80,6 +80,7 @@ async def test_each_mark_is_told_once_and_the_forecast_first(tmp_path: Path) -> 
                 if gateway == 0:
                     spend(tmp_path, cents * 10**7, f"{number}")
                 await one.look(NOON)
+                await one.delivered()
             text = status.metrics.text(status.samples([])).decode()
             await one.stop()
     # 20 % at noon, 41, 51, 91, 131; the pace says twice that. What is spent already is no forecast.
@@ -112,9 +113,12 @@ async def test_gpus_that_serve_nothing_are_told_of_with_what_they_burn(tmp_path:
         began = one._began_ns
         for minutes in (29, 31, 90):
             await one.look(began + minutes * hour // 60)
+            await one.delivered()
         telling.last_ns["u0"] = began + 2 * hour
         await one.look(began + 2 * hour)
+        await one.delivered()
         await one.look(began + 3 * hour)
+        await one.delivered()
         await one.stop()
     assert [each["about"] for each in came] == ["idle", "idle"]
     assert "$5.00 an hour, $2.58 so far" in str(came[0]["message"])
@@ -125,8 +129,32 @@ async def test_gpus_whose_price_nobody_stated_are_told_of_too(tmp_path: Path) ->
     async with webhook() as (address, came):
         one, _, _ = watch(tmp_path, upstreams=(pool,), alerts=Alerts(webhook=address, idle_minutes=30))
         await one.look(one._began_ns + 3_600 * 10**9)
+        await one.delivered()
         await one.stop()
     assert "what it costs is not known; state its deployment and usd_per_gpu_hour" in str(came[0]["message"])
+
+
+async def test_a_webhook_that_answers_nothing_keeps_nobody_from_looking(tmp_path: Path) -> None:
+    """Beside it budgets are looked after as before: their figures are those of now."""
+
+    async def swallow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await gone.wait()
+        writer.close()
+
+    gone = asyncio.Event()
+    server = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    budgets = (budget(per=Per.DAY, usd=Decimal(10)),)
+    one, _, _ = watch(tmp_path, budgets=budgets, alerts=Alerts(webhook=address))
+    for name in "ab":
+        spend(tmp_path, 5 * 10**9, name)
+        async with asyncio.timeout(5):
+            await one.look(NOON)
+    assert [each.spent for each in one._found] == [10 * 10**9]
+    gone.set()
+    await one.delivered()
+    await one.stop()
+    server.close()
 
 
 async def test_a_webhook_that_is_gone_stops_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -134,6 +162,7 @@ async def test_a_webhook_that_is_gone_stops_nobody(tmp_path: Path, caplog: pytes
     alerts = Alerts(webhook="http://127.0.0.1:9/")
     one, _, _ = watch(tmp_path, budgets=(budget(per=Per.DAY, usd=Decimal(10)),), alerts=alerts)
     await one.look(NOON)
+    await one.delivered()
     await one.stop()
     assert "the webhook could not be reached" in caplog.text
 

@@ -1,15 +1,16 @@
 """Somebody hears of it: budgets that fill, own GPUs that burn money unused. Acts (ledger, log, a webhook).
 
 One process for all workers looks every few seconds. Each alert is sent once in each window, by whichever gateway on the
-ledger is first. It goes to the log and to the address of the configuration, and nowhere else. What could not be
-delivered is logged and not sent again.
+ledger is first. It goes to the log and to the address of the configuration, and nowhere else, one after the other and
+beside the looking: an address that is slow keeps no budget from anybody. What could not be delivered is logged and not
+sent again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from decimal import Decimal
@@ -48,6 +49,8 @@ MOST_HEARD = 100_000
 """What was told is remembered here; beyond so much of it the ledger is asked again."""
 KEPT_NS = 62 * HOURS_PER_DAY * SECONDS_PER_HOUR * NANOSECONDS_PER_SECOND
 """How long the accounts of minutes, hours and days are kept; those of months and totals stay."""
+MOST_WAITING = 1_000
+"""Alerts that wait for a webhook; what comes beyond stands in the log alone."""
 _WEBHOOK = Timeouts(connect=3.0, first_byte=10.0, idle=10.0)
 
 
@@ -75,6 +78,8 @@ class Watch:
         self._found: tuple[BudgetStatus, ...] = ()
         self._idle: dict[str, int] = {}  # pools of which somebody has heard, and since when they were idle
         self._looks = 0
+        self._waiting: deque[Alert] = deque()
+        self._sending: asyncio.Task[None] | None = None
         self._heard: set[tuple[Place, str]] = set()
         status.budgets = self.samples
 
@@ -84,10 +89,11 @@ class Watch:
 
     async def stop(self) -> None:
         """Look no more."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        for task in (self._task, self._sending):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
         if self._store is not None:
             self._store.close()
 
@@ -118,12 +124,31 @@ class Watch:
                 log.exception("budgets cannot be looked after")
 
     async def look(self, now_ns: int) -> None:
-        """Look once, and tell."""
-        settings = self._status.loaded.settings
+        """Look once, and have told what is new."""
         for alert in (*await asyncio.to_thread(self._budgets, now_ns), *self._pools(now_ns)):
             log.warning("%s", alert.message)
-            if settings.alerts.webhook:
-                await self._send(settings.alerts.webhook, alert)
+            if not self._status.loaded.settings.alerts.webhook:
+                continue
+            if len(self._waiting) < MOST_WAITING:
+                self._waiting.append(alert)
+            else:
+                log.error("the webhook is not told of it: %d alerts wait for it already", MOST_WAITING)
+        if self._waiting and (self._sending is None or self._sending.done()):
+            self._sending = asyncio.create_task(self._deliver())
+
+    async def delivered(self) -> None:
+        """Until nothing waits for the webhook."""
+        if self._sending is not None:
+            await self._sending
+
+    async def _deliver(self) -> None:
+        while self._waiting:
+            alert, webhook = self._waiting.popleft(), self._status.loaded.settings.alerts.webhook
+            try:
+                if webhook:
+                    await self._send(webhook, alert)
+            except Exception:  # the edge of the task: the next alert is to be sent all the same
+                log.exception("the webhook could not be told of an alert")
 
     def _budgets(self, now_ns: int) -> list[Alert]:
         """In a thread: where budgets stand, and what is to be told of them for the first time."""
