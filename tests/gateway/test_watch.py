@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -46,8 +47,10 @@ async def webhook() -> AsyncIterator[tuple[str, list[dict[str, object]]]]:
         await exchange.respond(204, [], b"")
 
     server = await serve(take, "127.0.0.1", 0)
-    yield f"http://127.0.0.1:{server.address[1]}/hook", came
-    await server.drain(0.1)
+    try:
+        yield f"http://127.0.0.1:{server.address[1]}/hook", came
+    finally:
+        await server.drain(0.1)
 
 
 def watch(tmp_path: Path, **fields: object) -> tuple[Watch, Telling, Status]:
@@ -64,9 +67,9 @@ def watch(tmp_path: Path, **fields: object) -> tuple[Watch, Telling, Status]:
     return Watch(status.loaded, telling, status), telling, status
 
 
-def spend(tmp_path: Path, amount: int, name: str) -> None:
+def spend(tmp_path: Path, amount: int, name: str, account: str = "acme usd/day") -> None:
     store = open_store(tmp_path)
-    store.record([made(name, charges=(Charge("acme usd/day", MORNING, amount, ""),))])
+    store.record([made(name, charges=(Charge(account, MORNING, amount, ""),))])
     store.close()
 
 
@@ -132,6 +135,28 @@ async def test_gpus_whose_price_nobody_stated_are_told_of_too(tmp_path: Path) ->
         await one.delivered()
         await one.stop()
     assert "what it costs is not known; state its deployment and usd_per_gpu_hour" in str(came[0]["message"])
+
+
+async def test_a_mark_that_could_not_be_written_down_is_told_later(tmp_path: Path) -> None:
+    """One of two budgets is told of, the other one as soon as the ledger takes it, and each once."""
+    async with webhook() as (address, came):
+        budgets = (budget(per=Per.DAY, usd=Decimal(10)), budget(name="b", per=Per.DAY, usd=Decimal(10)))
+        one, _, _ = watch(tmp_path, budgets=budgets, alerts=Alerts(webhook=address, percents=(50,)))
+        spend(tmp_path, 6 * 10**9, "a")
+        spend(tmp_path, 6 * 10**9, "b", "b usd/day")
+        with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as other:
+            full = "create trigger full before insert on budget_alerts when new.budget = 'b usd/day'"
+            other.execute(f"{full} begin select raise(abort, 'no room'); end")
+            await one.look(NOON)
+            await one.delivered()
+            other.execute("drop trigger full")
+        told = [(each["name"], each["about"]) for each in came]
+        await one.look(NOON)
+        await one.delivered()
+        assert told == [("acme", "actual 50"), ("acme", "forecast 50")][: len(told)]
+        assert told
+        assert {each["name"] for each in came[len(told) :]} == {"b"}
+        await one.stop()
 
 
 async def test_a_webhook_that_answers_nothing_keeps_nobody_from_looking(tmp_path: Path) -> None:

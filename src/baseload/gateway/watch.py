@@ -20,7 +20,7 @@ import msgspec
 
 from baseload.capacity.deployment import Deployment
 from baseload.clock import from_ns
-from baseload.errors import BaseloadError
+from baseload.errors import BaseloadError, LedgerUnavailable
 from baseload.gateway import metrics
 from baseload.gateway.budget_status import BudgetStatus, statuses
 from baseload.gateway.budgetfile import BudgetFile, in_force
@@ -169,7 +169,13 @@ class Watch:
             old = [each.account for each in budgets if each.per not in (Per.MONTH, Per.TOTAL)]
             leases.forget(dict.fromkeys(old, now_ns - KEPT_NS))
         self._found = statuses(budgets, leases, settings.directory, now_ns)
-        return [alert for each in self._found for alert in self._crossed(each, leases, now_ns)]
+        alerts: list[Alert] = []
+        try:
+            for each in self._found:
+                alerts += self._crossed(each, leases, now_ns)
+        except LedgerUnavailable as error:  # what the ledger holds for told by now is told
+            log.warning("not every budget could be looked after: %s", error)
+        return alerts
 
     def _crossed(self, status: BudgetStatus, leases: Leases, now_ns: int) -> Iterator[Alert]:
         """The highest mark that was newly reached; those below it are taken as told."""
@@ -188,8 +194,9 @@ class Watch:
             return False
         if len(self._heard) >= MOST_HEARD:
             self._heard.clear()
+        first = leases.first(place, about, now_ns)
         self._heard.add((place, about))
-        return leases.first(place, about, now_ns)
+        return first
 
     def _told(self, status: BudgetStatus, kind: str, mark: int, share: float, now_ns: int) -> Alert:
         budget: Budget = status.budget
