@@ -100,6 +100,14 @@ def test_days_on_which_clocks_change_have_23_and_25_hours(ledgers):
         assert [line.counts["calls"] for line in ask(each_hour, lake_at(ledgers.directory), store)] == [1] * hours
 
 
+def test_hours_that_a_clock_shows_twice_are_in_the_order_of_time(ledgers):
+    store, berlin = ledgers.open(), ZoneInfo("Europe/Berlin")
+    first = int(datetime(2026, 10, 25, 1, tzinfo=berlin).timestamp()) - START_NS // 10**9
+    store.record([call(f"c{hour}", attempt(1), seconds=first + hour * 3_600) for hour in range(4)])
+    found = [line.keys[0] for line in ask(Question(by=("hour",), zone=berlin.key), lake_at(ledgers.directory), store)]
+    assert [each[11:] for each in found] == ["01:00:00+02", "02:00:00+02", "02:00:00+01", "03:00:00+01"]
+
+
 def test_bounds_and_values_are_the_same_in_the_lake_and_beside_it(ledgers):
     store = ledgers.open()
     store.record(call(f"c{n}", attempt(cost=10**n), seconds=n * 1_800, tags={"team": "ab"[n % 2]}) for n in range(6))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from itertools import chain
@@ -119,7 +120,7 @@ def ask(question: Question, lake: Lake, store: Answers | None, engine: Engine = 
             sums[place] += int(value)
     lines = [Line(keys, dict(zip(COUNTS, sums, strict=True))) for keys, sums in found.items()]
     if question.by[:1] and question.by[0] in TIMES:
-        return sorted(lines, key=lambda line: line.keys)
+        return sorted(lines, key=lambda line: (datetime.fromisoformat(line.keys[0]), line.keys))
     return sorted(lines, key=lambda line: (-line.counts["cost_nanousd"], line.keys))
 
 
