@@ -277,3 +277,19 @@ def test_one_broken_line_of_a_bucket_stops_no_other(tmp_path):
     bucket["results"] = [*bucket["results"], bucket["results"][0] | {"model": "b", "input_tokens": -1}]
     report = imported(tmp_path, "openai", page(bucket, openai_usage(1)))
     assert (report.new, report.rejected) == (2, 1)
+
+
+def test_figures_that_were_right_before_are_right_again(tmp_path):
+    """Who imports an old report by mistake puts it right with the new one; and what stands is told the same dry."""
+    new, old = page(openai_usage(input_tokens=9_000)), page(openai_usage(input_tokens=5_000))
+    for text, added in ((new, 1), (old, 1), (new, 1), (new, 0), (old, 1), (old, 0), (new, 1)):
+        assert imported(tmp_path, "openai", text, dry_run=True).new == added
+        assert imported(tmp_path, "openai", text).new == added
+    (found,) = statements(tmp_path)
+    assert found.usage.prompt_tokens == 9_000
+
+
+def test_a_file_with_two_reports_says_the_later_and_adds_nothing_again(tmp_path):
+    both = page(openai_usage(input_tokens=5_000)) + "\n" + page(openai_usage(input_tokens=9_000))
+    assert [imported(tmp_path, "openai", both).new for _ in range(3)] == [2, 0, 0]
+    assert [each.usage.prompt_tokens for each in statements(tmp_path)] == [9_000]

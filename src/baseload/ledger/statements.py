@@ -1,15 +1,14 @@
 """What providers state, kept beside the calls: `statements.db`. Acts.
 
 Nothing is updated in place. A line that is stated anew with other figures is a row of its own, and the one recorded
-last is what the provider says now.
+last is what the provider says now: also where it says what it said before it said something else.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -64,9 +63,10 @@ class Statements:
     def record(self, statements: Iterable[Statement]) -> tuple[int, int]:
         """Write them down; returns how many are new, and how many of those say other figures of a known line."""
         fresh = changed = 0
-        remaining = iter(statements)
-        while batch := list(islice(remaining, BATCH)):
-            new, other = self._record(batch)
+        every = list(statements)
+        last = _last(every)
+        for start in range(0, len(every), BATCH):
+            new, other = self._record(every[start : start + BATCH], last)
             fresh, changed = fresh + new, changed + other
         return fresh, changed
 
@@ -76,9 +76,11 @@ class Statements:
         if connection is None:
             return len({each.id for each in statements}), 0
         fresh = changed = 0
+        last = _last(statements)
         with self._told():
             for each in {statement.id: statement for statement in statements}.values():
-                if not _has(connection, "id", each.id):
+                known = _has(connection, "id", each.id)
+                if not known or _is_said_again(connection, each, last):
                     fresh += 1
                     changed += _has(connection, "line", each.line)
         return fresh, changed
@@ -98,7 +100,7 @@ class Statements:
             self._connection.close()
             self._connection = None
 
-    def _record(self, batch: list[Statement]) -> tuple[int, int]:
+    def _record(self, batch: list[Statement], last: Mapping[str, str]) -> tuple[int, int]:
         connection = self._open()
         if connection is None:
             raise LedgerUnavailable(f"{self.path} is open for reading alone", remedy="Open it for writing.")
@@ -109,8 +111,15 @@ class Statements:
                 for each in batch:
                     other = _has(connection, "line", each.line)
                     cursor.execute("insert or ignore into statements values (null, ?, ?, ?, ?, ?, ?, ?, ?)", _row(each))
-                    fresh += cursor.rowcount
-                    changed += cursor.rowcount if other else 0
+                    new = cursor.rowcount
+                    if not new and _is_said_again(connection, each, last):
+                        again = (
+                            "insert into statements values (null, ? || '.' || (select max(position) from statements)"
+                        )
+                        cursor.execute(f"{again}, ?, ?, ?, ?, ?, ?, ?)", _row(each))
+                        new = 1
+                    fresh += new
+                    changed += new if other else 0
             except BaseException:
                 cursor.execute("rollback")
                 raise
@@ -176,6 +185,20 @@ def _has(connection: sqlite3.Connection, column: str, value: str) -> bool:
         "line": "select 1 from statements where line = ? limit 1",
     }[column]
     return connection.execute(query, (value,)).fetchone() is not None
+
+
+def _last(statements: Sequence[Statement]) -> dict[str, str]:
+    """What a report says of each line in the end."""
+    return {each.line: each.id for each in statements}
+
+
+def _is_said_again(connection: sqlite3.Connection, each: Statement, last: Mapping[str, str]) -> bool:
+    """Whether a line that is known was another one since, and the report ends with this one."""
+    if last[each.line] != each.id:
+        return False
+    query = "select document from statements where line = ? order by position desc limit 1"
+    found = connection.execute(query, (each.line,)).fetchone()
+    return found is not None and bytes(found[0]) != _encode(each)
 
 
 def _row(each: Statement) -> tuple[str | int | bytes, ...]:
