@@ -240,3 +240,16 @@ def test_times_that_a_clock_shows_twice_or_never_are_told(tmp_path):
     assert [each.count for each in imported(tmp_path, "csv", rows).findings if each.kind == "ambiguous_time"] == []
     found = imported(tmp_path / "there", "csv", rows, zone=berlin).findings
     assert [each.count for each in found if each.kind == "ambiguous_time"] == [2]
+
+
+@pytest.mark.parametrize("size", [91, 123])
+def test_protobuf_whose_first_length_looks_like_json(tmp_path, size):
+    export = ExportTraceServiceRequest()
+    export.resource_spans.add().scope_spans.add().spans.add(name="x" * (size - 6))
+    span = export.resource_spans.add().scope_spans.add().spans.add(span_id=b"12345678")
+    span.start_time_unix_nano = span.end_time_unix_nano = AT
+    span.attributes.add(key="gen_ai.request.model").value.string_value = "gpt-4o"
+    span.attributes.add(key="gen_ai.usage.input_tokens").value.int_value = 5
+    data = export.SerializeToString()
+    assert data[1:2] in (b"[", b"{")
+    assert imported(tmp_path, "otel", data).usage.prompt_tokens == 5

@@ -6,6 +6,7 @@ stream one by one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
 
 _RESOURCE_SPANS = b"\n"  # field 1, of a length that follows
 _MOST_DIGITS = 5
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 def is_protobuf(head: bytes) -> bool:
-    """Whether a file begins as an export in protobuf does; JSON begins with a brace, whatever spaces it follows."""
-    return head[:1] == _RESOURCE_SPANS and head.lstrip()[:1] not in (b"{", b"[", b"")
+    """Whether a file begins as an export in protobuf does; JSON begins with a brace, whatever spaces it follows. A
+    length of 91 or 123 looks like one, but JSON holds no control characters, and spans do."""
+    if head[:1] != _RESOURCE_SPANS:
+        return False
+    return head.lstrip()[:1] not in (b"{", b"[", b"") or _CONTROL.search(head) is not None
 
 
 def spans_of(stream: Stream) -> Iterator[Record]:
