@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from baseload.errors import LedgerUnavailable
 from baseload.ledger import rows, tables
+from baseload.ledger.flush import Flushing
 from baseload.ledger.migrations import migrate
 from baseload.ledger.store import BATCH, BUSY_SECONDS, HotStore
 
@@ -44,18 +45,23 @@ class SqliteStore(HotStore):
         engine = _engine(path, read_only=read_only, busy_seconds=busy_seconds)
         super().__init__(str(path), engine, read_only=read_only)
         self.path = path
+        self._flushing = Flushing(path)
         self._inode: int | None = None
         self._log_inode: int | None = None
 
     def persist(self) -> None:
         self._let_go_of_removed_log()
-        for path in (self._log, self.path):
+        for flush in (self._flush_log, self._flushing.flush):
             try:
-                _flush(path)
+                flush()
             except FileNotFoundError:
                 continue
             except OSError as error:
                 raise self._unavailable(error, REMEDY) from error
+
+    def close(self) -> None:
+        super().close()
+        self._flushing.close()
 
     def check_readable(self) -> None:
         if not self.path.exists():
@@ -100,6 +106,14 @@ class SqliteStore(HotStore):
     def _log(self) -> Path:
         """The write-ahead log: what is committed and not yet in the file itself."""
         return self.path.with_name(f"{self.path.name}-wal")
+
+    def _flush_log(self) -> None:
+        """SQLite has no lock on the log itself, so a descriptor of it may be closed."""
+        descriptor = os.open(self._log, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def _let_go_of_removed_log(self) -> None:
         """A log that was removed is seen by those alone who have it open: move it into the file, and open another."""
@@ -200,11 +214,3 @@ def _inode(path: Path) -> int | None:
         return path.stat().st_ino
     except OSError:
         return None
-
-
-def _flush(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
