@@ -290,3 +290,12 @@ def test_another_program_that_comes_and_goes_leaves_the_log_that_is_in_use(tmp_p
     assert totals(store).calls == 2 + others
     store.close()
     assert not (tmp_path / f"{FILE}-wal").exists()
+
+
+def test_a_damaged_file_says_so_and_what_to_do(tmp_path):
+    (tmp_path / FILE).write_bytes(b"no database" * 1000)
+    store = open_store(tmp_path)
+    with pytest.raises(LedgerUnavailable) as caught:
+        store.record([call("c0", attempt())])
+    assert "move the file into another folder" in caught.value.remedy
+    store.close()

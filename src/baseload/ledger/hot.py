@@ -36,6 +36,11 @@ _PRAGMAS = (
     "cache_size=-65536",
 )
 REMEDY = "See that the disk has room, the folder is yours and no other program holds the file locked."
+DAMAGED_REMEDY = (
+    "The file is damaged: stop the gateway and move the file into another folder. A new one is begun, and calls that"
+    " wait in the spool go into it; `baseload export csv --ledger FOLDER` reads what is whole in the old one."
+)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class SqliteStore(HotStore):
@@ -57,7 +62,7 @@ class SqliteStore(HotStore):
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise self._unavailable(error, REMEDY) from error
+                raise self._unavailable(error, _remedy(error)) from error
 
     def close(self) -> None:
         super().close()
@@ -81,7 +86,7 @@ class SqliteStore(HotStore):
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise self._unavailable(error, REMEDY) from error
+            raise self._unavailable(error, _remedy(error)) from error
         with self._transaction() as connection:
             tables.schema.create(connection, checkfirst=True)
             migrate(connection, self._known_version(connection))
@@ -133,7 +138,7 @@ class SqliteStore(HotStore):
             with closing(self._engine.raw_connection()) as connection:
                 connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except (SQLAlchemyError, sqlite3.Error) as error:
-            raise self._unavailable(error, REMEDY) from error
+            raise self._unavailable(error, _remedy(error)) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -142,7 +147,7 @@ class SqliteStore(HotStore):
             with self._engine.begin() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            raise self._unavailable(error, REMEDY) from error
+            raise self._unavailable(error, _remedy(error)) from error
 
 
 def open_store(
@@ -207,6 +212,12 @@ def _write_ahead(connection: sqlite3.Connection, busy_seconds: float) -> None:
             time.sleep(BUSY_PAUSE_SECONDS)
         else:
             return
+
+
+def _remedy(error: Exception) -> str:
+    """What to do about an error of SQLite or of the disk."""
+    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
+    return REMEDY if code is None or code & 0xFF not in _DAMAGED else DAMAGED_REMEDY
 
 
 def _inode(path: Path) -> int | None:
