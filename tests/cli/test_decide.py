@@ -179,6 +179,14 @@ def test_the_configuration_names_its_own_ledger(baseload, ledger, tmp_path):
     assert "reference/mid" in told
 
 
+def test_the_configuration_of_this_folder_is_taken(baseload, ledger, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "baseload.yaml").write_text(CONFIG + f"data_dir: {ledger}\n")
+    said = baseload("decide|--json")
+    assert json.loads(said.out)["metered"] == json.loads(baseload(f"decide|--ledger|{ledger}|--json").out)["metered"]
+    assert "under baseload.yaml in this folder" in said.err
+
+
 def test_the_demos_latest_run(baseload, ledger, tmp_path):
     home = tmp_path / "home"
     home.mkdir()

@@ -62,6 +62,18 @@ def test_one_document(typed, logs):
     assert document["rejected_lines"] == [{"line": 3, "reason": document["rejected_lines"][0]["reason"]}]
 
 
+def test_usage_without_money_is_no_zero_and_the_next_step_names_who_bills(typed, logs, tmp_path):
+    result = {"object": "organization.usage.completions.result", "input_tokens": 10, "output_tokens": 2, "model": "m"}
+    bucket = {"object": "bucket", "start_time": 1790812800, "end_time": 1790899200, "results": [result]}
+    usage = tmp_path / "usage.json"
+    usage.write_text(json.dumps({"object": "page", "data": [bucket]}))
+    code, out, _ = typed("openai", usage, "--dry-run")
+    assert code == 0
+    assert "the log says nothing of money" in out
+    assert "reconcile --provider openai" in out
+    assert json.loads(typed("openai", usage, "--dry-run", "--json")[1])["log_usd"] is None
+
+
 def test_rejects_are_kept_whole_or_not_at_all(typed, logs, tmp_path):
     kept = tmp_path / "rejected.jsonl"
     typed("litellm", logs, "--rejects", kept)

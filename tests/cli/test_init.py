@@ -18,7 +18,7 @@ from baseload.cli.init_known import checked, known
 from baseload.cli.init_litellm import Mapped, mapped, written
 from baseload.cli.init_start import detected, starting
 from baseload.cli.main import main
-from baseload.documents import load_catalog
+from baseload.documents import catalog_of, load_catalog
 from baseload.errors import BadInput
 from baseload.load.facts import Operation
 from baseload.settings import Settings, read_settings
@@ -186,6 +186,27 @@ guardrails: [{guardrail_name: pii, litellm_params: {guardrail: presidio, mode: p
 """
 
 
+PRICED = """
+model_list:
+  - model_name: house
+    litellm_params: {model: openai/gpt-4o, litellm_credential_name: second, vertex_credentials: sk-in-plain-0,
+      extra_headers: {Authorization: sk-in-plain-1, anthropic-beta: context-1m}}
+    model_info: {max_output_tokens: 16384, input_cost_per_token: 0.0000025, output_cost_per_token: 0.00001,
+      cache_read_input_token_cost: 0.00000125, cache_creation_input_token_cost: 0.000003125}
+  - model_name: embed
+    litellm_params: {model: openai/text-embedding-3-small, input_cost_per_token: 2.0e-08}
+  - model_name: half
+    litellm_params: {model: openai/gpt-5-mini, output_cost_per_token: 0.000002, litellm_credential_name: in-database}
+  - model_name: plain
+    litellm_params: {model: openai/gpt-5-nano, litellm_credential_name: third,
+      input_cost_per_token: 1.0e-07, output_cost_per_token: 1.0e-06}
+credential_list:
+  - {credential_name: second, credential_values: {api_key: os.environ/SECOND_KEY}}
+  - {credential_name: third, credential_values: {api_key: sk-in-plain-2, api_base: "https://eu.example.com/v1"}}
+litellm_settings: {max_budget: 100, budget_duration: 30d}
+"""
+
+
 def take(text: str) -> tuple[Mapped, Settings]:
     found = mapped(YAML(typ="safe").load(text), "config.yaml")
     return found, checked(found.document, "x")
@@ -262,14 +283,41 @@ class TestFromLitellm:
         assert "only chat" in rest["model_list[5].litellm_params.model"]
         assert {"guardrails[0].guardrail_name", "environment_variables.DEBUG"} <= set(rest)
 
-    @pytest.mark.parametrize("text", [SMALL, BALANCED, OWN])
+    def test_every_price_of_an_entry_is_taken_over(self):
+        found, settings = take(PRICED)
+        house, embed, plain = settings.prices
+        assert (house.input, house.output) == (Decimal("2.5"), Decimal(10))
+        assert (house.cache_read, house.cache_write) == (Decimal("1.25"), Decimal("3.125"))
+        assert (embed.input, embed.output) == (Decimal("0.02"), Decimal(0))
+        assert (plain.offer, plain.cache_read) == ("openai-3/gpt-5-nano", None)
+        assert "openai-3/gpt-5-nano costs as much for cached input as for input: add `cache_read`" in found.notes
+        assert "model_list[2].litellm_params.output_cost_per_token" in left(found)
+        assert settings.policy.routes[0].output_tokens == 16384
+        catalog_of(settings)
+
+    def test_the_key_of_a_credential_is_the_entry_s_own(self):
+        found, settings = take(PRICED)
+        by_route = {each.name: each.upstream for each in settings.policy.routes}
+        upstreams = {each["name"]: each for each in found.upstreams}
+        house, plain = upstreams[by_route["house"]], upstreams[by_route["plain"]]
+        assert house["api_key"] == "${SECOND_KEY}"
+        assert house["headers"] == {"anthropic-beta": "context-1m"}
+        assert plain["base_url"] == "https://eu.example.com/v1"
+        assert plain["api_key"].startswith("${")
+        assert any("in-database is not in the file" in each for each in found.notes)
+        rest = left(found)
+        assert "model_list[0].litellm_params.extra_headers.Authorization" in rest
+        assert not [each for each in rest if each.startswith("credential_list")]
+        assert "budgets" in rest["litellm_settings.max_budget"]
+
+    @pytest.mark.parametrize("text", [SMALL, BALANCED, OWN, PRICED])
     def test_no_secret_is_copied(self, text: str):
         found, _ = take(text)
         page = written(found, "config.yaml")
         for secret in ("sk-1234", "sk-in-plain", "hunter2", "user:pass", "sk-lf-0123", ": abc"):
             assert secret not in page + repr(found)
 
-    @pytest.mark.parametrize("text", [SMALL, BALANCED, OWN])
+    @pytest.mark.parametrize("text", [SMALL, BALANCED, OWN, PRICED])
     def test_what_is_written_is_read_back_and_every_rest_is_in_it(self, text: str):
         found, settings = take(text)
         page = written(found, "config.yaml")

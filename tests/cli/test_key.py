@@ -95,7 +95,7 @@ def test_an_entry_for_the_configuration_is_kept_nowhere_and_read_as_it_is(place,
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("key create web --scope everything", "no key can be like that"),
+        ("key create web --scope everything", "--scope is one of chat, responses"),
         ("key create web --expires soon", "'soon' is no time"),
         ("key create web --tag nonsense", "is no tag"),
         ("key rotate web", "is called 'web'"),

@@ -38,7 +38,9 @@ def test_sealed_merged_verified_and_asked(baseload, metered, tmp_path):
     rows = json.loads(before.stdout)["rows"]
     assert [(row["team"], row["calls"], row["usd"]) for row in rows] == [("b", 3, 9), ("a", 3, 6)]
     assert "sealed 6 calls into 3 segments" in baseload("seal").stdout
-    assert "sealed 0 calls into 0 segments" in baseload("seal").stdout
+    again = baseload("seal")
+    assert "sealed 0 calls into 0 segments" in again.stdout
+    assert "is in the lake already" in again.stderr
     assert "merged 4 calls into 1 segment" in baseload("compact").stdout  # a day of two hours, and one of one
     assert baseload("query", "--by", "team", "--json").stdout == before.stdout
     assert baseload("verify").returncode == 0
@@ -52,8 +54,24 @@ def test_what_is_missing_ends_with_3(baseload, metered, tmp_path):
     next((tmp_path / "lake").rglob("*.parquet")).unlink()
     done = baseload("verify", "--json")
     assert done.returncode == 3
+    assert "not as recorded and sealed: 2 findings" in done.stderr
     assert len(json.loads(done.stdout)["broken"]) == 2
     assert baseload("query").returncode != 0
+
+
+def test_small_money_is_shown_and_unknown_money_is_no_zero(baseload, tmp_path):
+    store = open_store(tmp_path)
+    small = call("small", attempt(cost=1_014_000), tags={"team": "a"})
+    bare = call("bare", attempt(cost=None), tags={"team": "b"})
+    store.record([small, bare])
+    store.close()
+    done = baseload("query", "--by", "team,day")
+    rows = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.strip()}
+    assert rows["a"][1] == "2023-11-14"
+    assert rows["a"][-3:] == ["0.0010", "0", "0"]
+    assert rows["b"][-3:] == ["unknown", "0", "1"]
+    assert (rows["total"][1], rows["total"][-3:]) == ("2", ["0.0010", "0", "1"])
+    assert "lower bound" in done.stderr
 
 
 def test_days_of_a_place_as_a_file_for_a_sheet(baseload, metered):

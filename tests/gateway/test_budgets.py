@@ -384,6 +384,11 @@ async def test_each_customer_has_a_cap_of_its_own_and_the_rest_share_one(bench: 
     assert {each.title: each.spent for each in book.reset("acme", 1, "web")}["acme[web]"] == 0
     with pytest.raises(BadInput):
         book.reset("acme", 1, "nobody")
+    with pytest.raises(BadInput) as wrong:
+        book.set("other", {"per": "dayz", "requests": 1})
+    assert "minute, hour, day, month, total" in wrong.value.remedy
+    figures = book.statuses(1)[0].shown(1)
+    assert sum(int(str(figures[name])) for name in ("spent", "lent", "free")) == int(str(figures["limit"]))
 
 
 async def test_a_service_tier_without_a_price_is_no_way_around_a_cap(bench: Bench, tmp_path: Path) -> None:

@@ -73,6 +73,18 @@ def test_a_revoked_key_stays_in_the_file(tmp_path: Path):
     for name in (made.key.prefix, "web"):
         assert file.revoke(name).disabled
     assert [key.disabled for key in file.read()] == [True]
+
+
+def test_a_key_that_is_good_no_more_gets_no_other_secret(tmp_path: Path):
+    file = KeyFile(tmp_path)
+    file.create(wanted(name="web"), at=AT)
+    file.create(wanted(name="brief", expires=AT), at=AT - timedelta(hours=1))
+    file.revoke("web")
+    before = file.read()
+    for name, says in (("web", "is revoked"), ("brief", "is expired")):
+        with pytest.raises(BadConfig, match=says):
+            file.rotate(name, at=AT)
+    assert file.read() == before
     with pytest.raises(BadInput, match="is called 'nobody'"):
         file.revoke("nobody")
 

@@ -72,9 +72,13 @@ class Running:
     @property
     def workers(self) -> list[int]:
         """Process ids of the workers."""
+        return self.running(b"gateway.worker")
+
+    def running(self, module: bytes) -> list[int]:
+        """Process ids of its children that run a module."""
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         children = [int(pid) for task in tasks for pid in task.read_text().split()]
-        return [pid for pid in children if b"gateway.worker" in _command(pid)]
+        return [pid for pid in children if module in _command(pid)]
 
     def get(self, path: str) -> httpx.Response:
         """Blocks the loop, and with it the upstream: for what needs none."""
@@ -110,11 +114,12 @@ class Stage:
     port: int
     started: list[Running] = field(default_factory=list)
 
-    async def serve(self, *arguments: str, **more: object) -> Running:
+    async def serve(self, *arguments: str, console: bool = False, **more: object) -> Running:
         """Start a gateway; returns when it serves."""
         file = self.directory / "baseload.yaml"
         file.write_text(json.dumps(config(self.directory, self.port, **more)))
-        command = [sys.executable, "-m", "baseload", "serve", "-c", str(file), "--no-console", "--json", *arguments]
+        command = [sys.executable, "-m", "baseload", "serve", "-c", str(file), "--json", *arguments]
+        command += [] if console else ["--no-console"]
         process = await asyncio.to_thread(
             subprocess.Popen, command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -235,6 +240,18 @@ async def test_a_worker_that_is_killed_is_replaced_and_loses_no_answered_call(st
     assert set(recorded.values()) == {1}
     assert len(recorded) - len(load.answered) <= 2 * 8
     assert [name for name in stage.left() if not name.endswith(".damaged")] == []
+
+
+async def test_a_console_that_is_killed_is_replaced(stage: Stage) -> None:
+    gateway = await stage.serve(console=True)
+    assert "Baseload console" in gateway.get("/llms.txt").text
+    (victim,) = gateway.running(b"baseload.console")
+    os.kill(victim, signal.SIGKILL)
+    await gateway.until(lambda: gateway.get("/llms.txt").status_code == 502)
+    await gateway.until(lambda: gateway.get("/llms.txt").status_code == 200)
+    assert gateway.get("/healthz").json()["restarts"] == 0
+    assert await gateway.end() == 0
+    assert any("the console died" in line for line in gateway.errors)
 
 
 async def test_a_killed_supervisor_takes_its_workers_along_and_loses_nothing(stage: Stage) -> None:

@@ -1,6 +1,7 @@
 """LiteLLM's spend logs: what is read, what is odd, what is refused, and that a second time adds nothing."""
 
 import json
+import re
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -145,6 +146,20 @@ def test_findings_name_zero_spend_unpriced_duplicates_gaps_and_the_cache(tmp_pat
     by_id = {call.facts.request_id: call.attempts[0] for call in calls(tmp_path)}
     assert (by_id["hit"].evidence, by_id["hit"].usage) == (Evidence.NONE, Usage())
     assert by_id["mine"].cost_nanousd is None
+
+
+def test_a_difference_of_price_is_told_in_as_many_digits_as_it_takes(tmp_path):
+    same = row("same")
+    report = imported(tmp_path, "litellm", lines(same))
+    book = report.book_usd
+    assert book < Decimal("0.01")
+    off = row("off", spend=float(book + Decimal("0.0001")))
+    even = row("even", spend=float(book))
+    report = imported(tmp_path / "both", "litellm", lines(even, off))
+    (found,) = report.findings
+    assert (found.kind, found.count) == ("price_differs", 1)
+    log, books = (Decimal(each) for each in re.findall(r"0\.\d+", found.says))
+    assert log > books
 
 
 def test_failures_operations_and_what_is_no_request(tmp_path):

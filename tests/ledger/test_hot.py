@@ -1,6 +1,8 @@
 """The hot store keeps every call once, exactly as it was, and says so when it cannot."""
 
 import sqlite3
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -255,3 +257,45 @@ def test_stores_that_write_the_same_calls_at_once_count_each_new_one_once(ledger
     assert sum(counts) == totals(stores[0]).calls == sum(map(len, batches))
     for store in stores:
         store.close()
+
+
+VISITOR = """
+import sys
+from contextlib import closing
+from pathlib import Path
+from baseload.ledger.hot import open_store
+with closing(open_store(Path(sys.argv[1]))) as store, store.writing():
+    pass
+"""
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_another_program_that_comes_and_goes_leaves_the_log_that_is_in_use(tmp_path, others):
+    """Closing any descriptor of a file gives up all locks of a process on it: SQLite's that say that the log is in use
+    too, and then the next program that leaves takes the log and its index along."""
+    store = open_store(tmp_path)
+    store.record([call("c0", attempt())])
+    store.persist()
+    for number in range(others):
+        other = open_store(tmp_path, read_only=True)
+        totals(other)
+        other.persist()
+        other.close()
+        store.record([call(f"more{number}", attempt())])
+    before = [(tmp_path / f"{FILE}{end}").stat().st_ino for end in ("-wal", "-shm")]
+    subprocess.run([sys.executable, "-c", VISITOR, str(tmp_path)], check=True, timeout=60)
+    assert [(tmp_path / f"{FILE}{end}").stat().st_ino for end in ("-wal", "-shm")] == before
+    store.record([call("c1", attempt())])
+    store.persist()
+    assert totals(store).calls == 2 + others
+    store.close()
+    assert not (tmp_path / f"{FILE}-wal").exists()
+
+
+def test_a_damaged_file_says_so_and_what_to_do(tmp_path):
+    (tmp_path / FILE).write_bytes(b"no database" * 1000)
+    store = open_store(tmp_path)
+    with pytest.raises(LedgerUnavailable) as caught:
+        store.record([call("c0", attempt())])
+    assert "move the file into another folder" in caught.value.remedy
+    store.close()

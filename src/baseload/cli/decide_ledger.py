@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from baseload.cli.output import how_many, note
-from baseload.cli.place import Place
+from baseload.cli.place import Place, configuration
 
 if TYPE_CHECKING:
     from baseload.cli.decide_case import Said
@@ -53,7 +53,7 @@ def on_ledger(flags: Mapping[str, Any], ways: Ways, said: Said) -> Answer:
 
 
 def _configured(flags: Mapping[str, Any]) -> tuple[Settings, Place]:
-    """The configuration, and the ledger: the one that was named, else the configuration's."""
+    """The configuration (named, beside the ledger, or in this folder), and the ledger: named, else its own."""
     from baseload.errors import BadInput
     from baseload.home import demo_home
     from baseload.settings import read_settings
@@ -62,6 +62,9 @@ def _configured(flags: Mapping[str, Any]) -> tuple[Settings, Place]:
     directory = demo_home() if flags["demo"] else Path(ledger).expanduser() if ledger and "://" not in ledger else None
     if config is None and directory is not None and (beside := directory / CONFIG).exists():
         config = str(beside)
+    if config is None and not flags["demo"] and (here := configuration(None)) is not None:
+        config = str(here)
+        note(f"under {here} in this folder")
     if config is None and directory is not None:
         raise BadInput(
             f"{directory} holds no {CONFIG}, and no configuration was named",

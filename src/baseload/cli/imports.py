@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import msgspec
 import typer
 
-from baseload.cli.output import hint, how_many, money, note, print_json, progress, say, table
+from baseload.cli.output import amount, hint, how_many, note, print_json, progress, say, table
 from baseload.cli.place import Config, Where, configuration, place_of
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from baseload.imports.records import Record, Stream
 
 _BUFFER = 1 << 20
+_BILLING = ("openai", "anthropic", "openrouter")  # formats that are called like who sends the invoice
 
 
 def command(
@@ -182,10 +183,8 @@ def _print(report: Report, rejects: Path | None) -> None:
         say(f"  from {report.first} to {report.last}")
     used = report.usage
     say(f"  {used.prompt_tokens:,} tokens in, {used.completion_tokens:,} out")
-    say(
-        f"  the log says {money(report.log_usd)} USD"
-        + (f", the books say {money(report.book_usd)}" if report.calls else "")
-    )
+    says = "nothing of money" if report.log_usd is None else f"{amount(report.log_usd)} USD"
+    say(f"  the log says {says}" + (f", the books say {amount(report.book_usd)} USD" if report.calls else ""))
     if report.findings:
         rows = [(each.kind, f"{each.count:,}", each.says) for each in report.findings]
         table("Findings", ("finding", ">records", "what it says"), rows)
@@ -197,4 +196,5 @@ def _print(report: Report, rejects: Path | None) -> None:
         note("  keep them to mend: --rejects rejected.jsonl")
     elif rejects is not None:
         note(f"  what could not be read is in {shown(str(rejects))}" if report.rejected else "  nothing was rejected")
-    hint("baseload decide" if report.calls else "baseload reconcile --provider openai --invoice FILE")
+    provider = report.format if report.format in _BILLING else "openai"
+    hint("baseload decide" if report.calls else f"baseload reconcile --provider {provider} --invoice FILE")

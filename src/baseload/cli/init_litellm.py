@@ -21,7 +21,14 @@ from baseload.upstreams import load_providers
 
 Path = tuple[str | int, ...]
 _ENVIRONMENT = "os.environ/"
-_SECRET = re.compile(r"(?:.*_)?(?:key|secret|token|password|dsn|url)", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(?:.*[_-])?(?:key|secret|(?<!per_)token|password|credentials?|connection_string|dsn|url|authorization|headers)",
+    re.IGNORECASE,
+)
+# A header that is known to hold no secret.
+_HEADER = re.compile(
+    r"anthropic-beta|anthropic-version|openai-(?:organization|project)|http-referer|x-title", re.IGNORECASE
+)
 _NOT_KNOWN = "no counterpart is known"
 _EVERY_BUCKET = {"bandwidth": 0.9, "judgment": 0.9, "flagship": 0.9}
 _MODES = {"chat": "chat", "responses": "chat", "embedding": "embeddings", "completion": "completions"}
@@ -31,6 +38,15 @@ _CAPABILITIES = {
     "json_schema": "supports_response_schema",
     "json_object": "",
 }
+_PRICES = {
+    "input_cost_per_token": "input",
+    "output_cost_per_token": "output",
+    "cache_read_input_token_cost": "cache_read",
+    "cache_creation_input_token_cost": "cache_write",
+    "cache_creation_input_token_cost_above_1hr": "cache_write_1h",
+    "output_cost_per_reasoning_token": "reasoning",
+}
+_MOST_OUTPUT_TOKENS = 10_000_000
 _AZURE_PATH = "/openai/v1"
 
 
@@ -187,9 +203,9 @@ class _Taking:
         prefix, slash, name = model.partition("/")
         if slash and prefix in known().prefixes:
             return known().prefixes[prefix], name
-        if slash and not self._text(*params, "api_base"):
+        if slash and not self._text(*self._said(params, "api_base")):
             return f"{prefix} is reached by its own protocol, which is not spoken here"
-        if self._text(*params, "api_base"):
+        if self._text(*self._said(params, "api_base")):
             return "", model
         for begins, preset in known().bare.items():
             if model.startswith(begins):
@@ -199,40 +215,71 @@ class _Taking:
     def _upstream(self, params: Path, preset: str) -> str:
         """The name of the upstream for an entry; entries that differ in nothing share one."""
         wanted: dict[str, Any] = {"preset": preset} if preset else {}
-        base = self._text(*params, "api_base")
+        base = self._text(*self._said(params, "api_base"))
         provider = load_providers().get(preset)
         if base:
-            self._take(*params, "api_base")
+            self._take(*self._said(params, "api_base"))
             wanted["base_url"] = _address(base, preset)
             if provider is not None and wanted["base_url"] == provider.base_url:
                 del wanted["base_url"]
-        organization = self._text(*params, "organization")
+        organization = self._text(*self._said(params, "organization"))
+        headers = self._headers(params)
         if organization:
-            self._take(*params, "organization")
-            wanted["headers"] = {"openai-organization": _variable(organization)}
+            self._take(*self._said(params, "organization"))
+            headers["openai-organization"] = _variable(organization)
+        wanted |= {"headers": headers} if headers else {}
         wanted |= self._patience(params)
         name = preset or (urlsplit(wanted.get("base_url", "")).hostname or "upstream").replace(".", "-")
-        key = self._text(*params, "api_key")
+        key_at = self._said(params, "api_key")
+        key = self._text(*key_at)
         literal = bool(key) and not key.startswith(_ENVIRONMENT)
         if key and not literal and (provider is None or _variable(key) != f"${{{provider.key_env}}}"):
             wanted["api_key"] = _variable(key)
         for upstream in self.found.upstreams:
             if not literal and {n: v for n, v in upstream.items() if n != "name"} == wanted:
-                self._take(*params, "api_key")
+                self._take(*key_at)
                 return str(upstream["name"])
         taken = {str(upstream["name"]) for upstream in self.found.upstreams}
         name = _unused(name, taken)
         if literal:
-            self._hide(params, name, wanted, provider.key_env if provider is not None and name == preset else "")
-        self._take(*params, "api_key")
+            self._hide(key_at, name, wanted, provider.key_env if provider is not None and name == preset else "")
+        self._take(*key_at)
         self.found.upstreams.append({"name": name, **wanted})
         return name
 
-    def _hide(self, params: Path, name: str, wanted: dict[str, Any], variable: str) -> None:
+    def _said(self, params: Path, word: str) -> Path:
+        """Where a parameter of an entry stands: in it, or in the credential that it names."""
+        name = self._text(*params, "litellm_credential_name")
+        if not name or self._get(*params, word) is not None:
+            return *params, word
+        listed = self._get("credential_list")
+        for index, each in enumerate(listed if isinstance(listed, list) else ()):
+            if isinstance(each, Mapping) and each.get("credential_name") == name:
+                self._take(*params, "litellm_credential_name")
+                self._take("credential_list", index, "credential_name")
+                return "credential_list", index, "credential_values", word
+        lacking = (
+            f"{_dotted((*params, 'litellm_credential_name'))}: {name} is not in the file: set the upstream's api_key"
+        )
+        self.found.notes += [] if lacking in self.found.notes else [lacking]
+        return *params, word
+
+    def _headers(self, params: Path) -> dict[str, str]:
+        """Headers that go along with every request; one that may hold a secret stays where it is."""
+        found = {}
+        said = self._get(*params, "extra_headers")
+        for name, value in (said if isinstance(said, Mapping) else {}).items():
+            plain = isinstance(value, str) and value.isascii() and value.isprintable() and "$" not in value
+            if plain and _HEADER.fullmatch(str(name)):
+                self._take(*params, "extra_headers", name)
+                found[str(name)] = str(value)
+        return found
+
+    def _hide(self, at: Path, name: str, wanted: dict[str, Any], variable: str) -> None:
         """A key in plain is not copied: a variable stands for it."""
         variable = variable or f"{re.sub(r'[^A-Z0-9]', '_', name.upper())}_KEY"
         wanted["api_key"] = f"${{{variable}}}"
-        self.found.notes.append(f"export {variable}: the key that stands in plain at {_dotted((*params, 'api_key'))}")
+        self.found.notes.append(f"export {variable}: the key that stands in plain at {_dotted(at)}")
 
     def _patience(self, params: Path) -> dict[str, Any]:
         """Timeouts, retries and cooling, of the entry or else of the settings for all."""
@@ -287,7 +334,7 @@ class _Taking:
             "name": _unused(group, {str(each["name"]) for each in self.found.routes}),
             "upstream": upstream,
             "model": model,
-            "offer": self._offer(at, preset, upstream, model, own=own),
+            "offer": self._offer(at, preset, upstream, model, own=own, answers=operation != "embeddings"),
             **({"own": True} if own else {}),
             **({"names": [group]} if group != model else {}),
             **({"operations": [operation]} if operation != "chat" else {}),
@@ -300,6 +347,10 @@ class _Taking:
         if context is not None and context >= 1:
             self._take(*at, "model_info", "max_input_tokens")
             route["context_tokens"] = int(context)
+        longest = self._number(*at, "model_info", "max_output_tokens")
+        if longest is not None and 1 <= longest <= _MOST_OUTPUT_TOKENS:
+            self._take(*at, "model_info", "max_output_tokens")
+            route["output_tokens"] = int(longest)
         if operation == "chat":
             route["capabilities"] = [name for name, field in _CAPABILITIES.items() if self._can(at, field)]
         return {**route, "success": dict(_EVERY_BUCKET)}
@@ -311,24 +362,23 @@ class _Taking:
             self._take(*at, "model_info", field)
         return said is not False
 
-    def _offer(self, at: Path, preset: str, upstream: str, model: str, *, own: bool) -> str:
+    def _offer(self, at: Path, preset: str, upstream: str, model: str, *, own: bool, answers: bool) -> str:
         """What prices a route: its own figures, else the book of its provider."""
         book = "own" if own else known().books.get(preset, upstream)
         base = self._text(*at, "model_info", "base_model")
         if base:
             self._take(*at, "model_info", "base_model")
-        prices: dict[str, Any] = {}
-        for section in ("litellm_params", "model_info"):
-            for theirs, ours in (("input_cost_per_token", "input"), ("output_cost_per_token", "output")):
-                price = self._number(*at, section, theirs)
-                if price is not None and price >= 0:
-                    self._take(*at, section, theirs)
-                    prices[ours] = format((Decimal(str(price)) * TOKENS_PER_MTOK).normalize(), "f")
-        if prices:
+        prices, taken = self._prices(at)
+        if "input" in prices and not answers:
+            prices.setdefault("output", "0")  # an embedding has none
+        if {"input", "output"} <= prices.keys():
+            self._taken |= taken
             offer = f"{upstream}/{model}"
             note = f"{_dotted(at)} of LiteLLM's configuration"
             if all(each["offer"] != offer for each in self.found.prices):
                 self.found.prices.append({"offer": offer, **prices, "note": note})
+                if answers and not own and "cache_read" not in prices:
+                    self.found.notes.append(f"{offer} costs as much for cached input as for input: add `cache_read`")
             return offer
         if own:
             self.found.notes.append(
@@ -339,6 +389,18 @@ class _Taking:
             if base
             else f"{book}/{model}"
         )
+
+    def _prices(self, at: Path) -> tuple[dict[str, str], set[Path]]:
+        """An entry's own prices, in USD per million tokens, and where they stand."""
+        prices: dict[str, str] = {}
+        taken: set[Path] = set()
+        for section in ("litellm_params", "model_info"):
+            for theirs, ours in _PRICES.items():
+                price = self._number(*at, section, theirs)
+                if price is not None and price >= 0:
+                    taken.add((*at, section, theirs))
+                    prices[ours] = format((Decimal(str(price)) * TOKENS_PER_MTOK).normalize(), "f")
+        return prices, taken
 
     def _fall_back(self, ours: str, name: object, others: object, at: Path) -> None:
         """One list of fallbacks, without models that are not served here."""

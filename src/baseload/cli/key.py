@@ -47,7 +47,7 @@ def create(
 
     from baseload.errors import BadInput
     from baseload.gateway.keyfile import mint
-    from baseload.policy.keys import ClientKey
+    from baseload.policy.keys import ClientKey, Scope
 
     at = datetime.now(UTC)
     wanted = {
@@ -65,7 +65,9 @@ def create(
     try:
         template = msgspec.convert(blank | wanted, ClientKey)
     except msgspec.ValidationError as error:
-        raise BadInput(f"no key can be like that: {error}", remedy="Mend that option.") from error
+        raise BadInput(
+            f"no key can be like that: {error}", remedy=f"Mend that option; --scope is one of {', '.join(Scope)}."
+        ) from error
     file, beside = _keys(config)
     minted = mint(template, at=at) if for_config else file.create(template, at=at, beside=beside)
     _show_minted(minted, None if for_config else file.path, json=json)

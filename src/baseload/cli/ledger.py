@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from baseload.cli.output import how_many, money, note, print_json, say, table
+from baseload.cli.output import amount, how_many, note, print_json, say, table
 from baseload.cli.place import Where, configuration, place_of
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ def seal(
     with _opened(ledger, lake, config) as (where_to, store):
         made = where_to.seal(_there(where_to, store), _ago(minutes=grace_minutes))
     _tell("seal", "sealed", made, json=json)
+    if not made and not json:
+        note(f"every call of an hour that ended {grace_minutes} minutes ago or earlier is in the lake already")
 
 
 @app.command("compact")
@@ -138,7 +140,7 @@ def verify(ledger: Where = None, lake: At = "", config: Config = None, json: Jso
         say(f"{how_many(len(living), 'segment')} with {how_many(calls, 'call')} looked through")
     if found:
         raise Breach(
-            f"{how_many(len(found), 'thing')} {'is' if len(found) == 1 else 'are'} not as recorded and sealed",
+            f"not as recorded and sealed: {how_many(len(found), 'finding')}",
             remedy="Restore those files or rows from a copy; what hot store and lake both hold is not lost.",
         )
 
@@ -281,17 +283,35 @@ def _show(question: Question, lines: list[Line]) -> None:
     columns = [*question.by, ">calls", ">tokens in", ">tokens out", ">USD", ">failed", ">unpriced"]
     rows = []
     for line in lines:
-        has = line.counts
-        tokens_in = sum(has[name] for name in has if name.startswith(("input", "cache")))
-        tokens_out = has["output_tokens"] + has["reasoning_tokens"]
-        counted = [has["calls"], tokens_in, tokens_out]
-        keys = [key or "(none)" for key in line.keys]
-        rows.append(
-            [*keys, *(f"{count:,}" for count in counted), money(_usd(line)), str(has["failed"]), str(has["unpriced"])]
-        )
-    table("", columns, rows)
+        keys = [_key(name, key) for name, key in zip(question.by, line.keys, strict=True)]
+        rows.append([*keys, *_figures(line.counts)])
+    totals = None
+    if question.by and len(lines) > 1:
+        sums = {name: sum(line.counts[name] for line in lines) for name in lines[0].counts}
+        totals = ["total", *[""] * (len(question.by) - 1), *_figures(sums)]
+    table("", columns, rows, totals)
     if any(line.counts["unpriced"] for line in lines):
         note("tries at no known price are in no sum: the money is a lower bound")
+
+
+def _key(name: str, key: str) -> str:
+    """What a row is called; a day, week or month by the day that it begins with."""
+    return (key.partition(" ")[0] if name in ("day", "week", "month") else key) or "(none)"
+
+
+def _figures(has: Mapping[str, int]) -> list[str]:
+    """The figures of a row. Money of which nothing is known is no zero."""
+    from baseload.units import usd
+
+    tokens_in = sum(has[name] for name in has if name.startswith(("input", "cache")))
+    tokens_out = has["output_tokens"] + has["reasoning_tokens"]
+    cost = "unknown" if has["unpriced"] and not has["cost_nanousd"] else amount(usd(has["cost_nanousd"]))
+    return [
+        *(f"{count:,}" for count in (has["calls"], tokens_in, tokens_out)),
+        cost,
+        str(has["failed"]),
+        str(has["unpriced"]),
+    ]
 
 
 def _tell(verb: str, done: str, made: list[Segment], *, json: bool) -> None:

@@ -46,6 +46,15 @@ def money(figure: Decimal | int, places: int = 2) -> str:
     return f"{Decimal(figure):,.{places}f}"
 
 
+def amount(figure: Decimal) -> str:
+    """USD of any size: cents from one dollar up, below that enough places for two digits.
+
+    >>> amount(Decimal("12345.678")), amount(Decimal("0.001014")), amount(Decimal(0))
+    ('12,345.68', '0.0010', '0.00')
+    """
+    return money(figure, max(2, 1 - figure.adjusted()) if figure and abs(figure) < 1 else 2)
+
+
 def how_many(count: int, thing: str) -> str:
     """How many of a thing, in the number that it takes.
 

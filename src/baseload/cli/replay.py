@@ -56,7 +56,8 @@ def command(
     if not document.compared:
         raise NotEnoughData(
             f"no call could be compared: {found.refused:,} find no route, {found.unpriced_then:,} have no price",
-            remedy="Give the policy a route for their buckets, and every route's offer a price.",
+            remedy="Give the policy a route for their buckets and for the models that they name (`names` of a route),"
+            " and every route's offer a price.",
         )
 
 

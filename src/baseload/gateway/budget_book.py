@@ -17,7 +17,7 @@ from baseload.gateway.budgetfile import BudgetFile, in_force
 from baseload.ledger.definitions import Change, change_definitions, read_definitions
 from baseload.ledger.hot import HotStore, open_store
 from baseload.ledger.leases import Leases
-from baseload.policy.budget import Budget
+from baseload.policy.budget import Budget, Mode, Per
 from baseload.settings import check_zone
 
 
@@ -58,7 +58,9 @@ class BudgetBook:
         try:
             budget = msgspec.convert({**fields, **changes, "name": name}, Budget, strict=False)
         except msgspec.ValidationError as error:
-            remedy = "Give `per`, one of usd, tokens and requests, and what else docs/reference/settings.md says."
+            remedy = (
+                f"Give `per` ({', '.join(Per)}) and one of usd, tokens and requests; `mode` is {' or '.join(Mode)}."
+            )
             raise BadInput(f"{name!r} cannot be a budget like that: {error}", remedy=remedy) from error
         check_zone(budget)
         self._change(lambda all_: (*(each for each in all_ if each.name != name), budget))

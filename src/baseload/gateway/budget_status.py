@@ -66,7 +66,13 @@ class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
     def shown(self, now_ns: int) -> dict[str, object]:
         """As plain values: USD exactly, as texts."""
         forecast = self.forecast(now_ns)
-        amounts = {"limit": self.limit, "spent": self.spent, "reserved": self.reserved, "free": self.free}
+        amounts = {
+            "limit": self.limit,
+            "spent": self.spent,
+            "reserved": self.reserved,
+            "lent": self.lent,
+            "free": self.free,
+        }
         total = self.budget.per is Per.TOTAL
         return {
             "name": self.budget.name,

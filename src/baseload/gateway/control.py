@@ -45,7 +45,8 @@ class ControlPlane:
         try:
             await pass_on(sending, exchange, lambda answer: _end_to_end(answer.headers))
         except AttemptFailed as failure:
-            message = f"The console does not answer ({failure.message}). The gateway serves /v1; restart for the rest."
+            message = f"The console does not answer ({failure.message}). The gateway serves /v1."
+            message += " Ask again in a moment: a console that died is started anew."
             body = problem(message, code="no_console", kind="server_error")
             await exchange.respond(504 if failure.timed_out else 502, [JSON], body)
 

@@ -22,7 +22,7 @@ from typing import TypeVar
 import msgspec
 
 from baseload.errors import BadConfig, BadInput
-from baseload.policy.keys import ClientKey, check_keys
+from baseload.policy.keys import ClientKey, check_keys, state
 
 SCHEMA = "baseload.keys/1"
 FILE = "keys.json"
@@ -100,11 +100,14 @@ class KeyFile:
         return self._replace(name, lambda key: msgspec.structs.replace(key, disabled=True))
 
     def rotate(self, name: str, *, at: datetime, grace: timedelta = GRACE) -> Minted:
-        """Give a key another secret; the one that was good until now is so for `grace` longer."""
+        """Give a key another secret; the one that was good until now is so for `grace` longer. Raises BadConfig for a
+        key that is good no more: no secret of it would be taken."""
         token = ""
 
         def other(key: ClientKey) -> ClientKey:
             nonlocal token
+            if key.disabled or (key.expires is not None and key.expires <= at):
+                raise BadConfig(f"the key {key.title!r} is {state(key, at)}", remedy="Make one under another name.")
             token = _token(key.prefix)
             former = {"former_hash": key.hash, "former_until": at + grace} if grace else {}
             gone = {"former_hash": None, "former_until": None}

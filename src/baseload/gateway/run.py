@@ -55,6 +55,9 @@ class Console(Protocol):
     @property
     def socket(self) -> Path: ...
 
+    @property
+    def alive(self) -> bool: ...
+
     def stop(self) -> None: ...
 
 

@@ -43,6 +43,8 @@ from baseload.settings import Settings, read_settings
 log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+OLD_SECONDS = 60.0
 
 StartConsole = Callable[[Settings], Console]
 
@@ -126,6 +128,7 @@ class Supervisor:
         self._written = await asyncio.to_thread(_as_written, self._config, settings)
         self._seen = stamp(self._config, settings)
         self._stack.callback(asyncio.create_task(self._watch()).cancel)
+        self._stack.callback(asyncio.create_task(self._keep_console()).cancel)
         watch = Watch(self._status.loaded, self._telling, self._status)
         self._stack.push_async_callback(watch.stop)
         watch.start()
@@ -155,7 +158,7 @@ class Supervisor:
             try:
                 report = await self._reload(before)
             except BaseloadError as error:
-                log.error("the configuration stays as it was: %s %s", error.message, error.remedy)
+                log.error("the configuration stays as it was: %s. %s", error.message.rstrip("."), error.remedy)
                 report = Report(
                     ok=False, policy=version(before.settings.policy), error=error.message, remedy=error.remedy
                 )
@@ -196,7 +199,7 @@ class Supervisor:
         try:
             self._console = await asyncio.to_thread(self._start_console, settings)
         except BaseloadError as error:
-            log.error("the console still shows the old configuration: %s", error)
+            log.error("another console does not start: %s", error)
             return
         await self._crew.show_console(str(self._console.socket))
         if old is not None:
@@ -208,6 +211,22 @@ class Supervisor:
             await asyncio.sleep(WATCH_SECONDS)
             if stamp(self._config, self._status.loaded.settings) != self._seen:
                 await self.reload()
+
+    async def _keep_console(self) -> None:
+        """Put another console in the place of one that died; more slowly while they keep dying."""
+        loop, pause = asyncio.get_running_loop(), WATCH_SECONDS
+        since = loop.time()
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if self._console is None or self._console.alive:
+                continue
+            pause = WATCH_SECONDS if loop.time() - since > OLD_SECONDS else min(pause * 2, LONGEST_PAUSE_SECONDS)
+            log.error("the console died; another takes its place in %.0f s", pause)
+            await asyncio.sleep(pause)
+            async with self._reloading:
+                if not self._console.alive:  # a reload may have been faster
+                    await self._renew_console(self._status.loaded.settings)
+            since = loop.time()
 
     async def _answer(self, request: Request, exchange: Exchange) -> None:
         """What the workers forward."""

@@ -44,7 +44,7 @@ class Oddities:
         self.unpriced: Counter[str] = Counter()
         self.zero = 0
         self.zero_nanousd = 0
-        self.both_log = self.both_book = self.both = 0
+        self.both_log = self.both_book = self.apart = 0
         self.hours: set[int] = set()
         self.spans: dict[str, set[tuple[int, int]]] = {}
 
@@ -59,7 +59,7 @@ class Oddities:
             self.zero += 1
             self.zero_nanousd += book_nanousd or 0
         if log_nanousd is not None and book_nanousd is not None:
-            self.both += 1
+            self.apart += abs(log_nanousd - book_nanousd) > 1  # a log's binary fractions may be off by one
             self.both_log += log_nanousd
             self.both_book += book_nanousd
 
@@ -95,12 +95,13 @@ class Oddities:
             )
 
     def _differs(self) -> Iterable[Finding]:
-        if self.both and self.both_log != self.both_book:
+        if self.apart:
             log, book = usd(self.both_log), usd(self.both_book)
+            places = next((n for n in range(2, 9) if f"{log:.{n}f}" != f"{book:.{n}f}"), 9)
             yield Finding(
                 kind="price_differs",
-                count=self.both,
-                says=f"the log says {log:,.2f} USD of what the books price at {book:,.2f}",
+                count=self.apart,
+                says=f"in all the log says {log:,.{places}f} USD of what the books price at {book:,.{places}f}",
                 log_usd=log,
                 book_usd=book,
             )

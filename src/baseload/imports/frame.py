@@ -60,7 +60,7 @@ class Rejected(msgspec.Struct, frozen=True):
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What an import did. `known` records were in the ledger already; `log_usd` is the sum that the log states,
-    `book_usd` that of our prices, both over everything in the file."""
+    None where it states none, `book_usd` that of our prices, both over everything in the file."""
 
     schema: str
     format: str
@@ -77,7 +77,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     first: str | None
     last: str | None
     usage: Usage
-    log_usd: Decimal
+    log_usd: Decimal | None
     book_usd: Decimal
     findings: tuple[Finding, ...]
 
@@ -96,6 +96,7 @@ class _Sums:
     leaves: list[int] = field(default_factory=lambda: [0] * len(_LEAVES))
     log: int = 0
     stated: Decimal = Decimal(0)
+    says_money: bool = False
     book: int = 0
 
 
@@ -310,6 +311,7 @@ class Import:
                 odd.saw_unpriced(attempt.offer)
             odd.saw_money(attempt.provider_nanousd, price, usage.prompt_tokens + usage.completion_tokens)
         sums.log += attempt.provider_nanousd or 0
+        sums.says_money |= attempt.provider_nanousd is not None
         sums.book += price or 0
 
     def _flush_statements(self) -> None:
@@ -328,6 +330,7 @@ class Import:
             sums.last_ns = each.end_ns if sums.last_ns is None else max(sums.last_ns, each.end_ns)
             odd.saw_span(f"{each.provider} {each.kind.value}", each.start_ns, each.end_ns)
             sums.stated = exact_sum((sums.stated, each.usd or Decimal(0)))
+            sums.says_money |= each.usd is not None
             sums.leaves = list(map(add, sums.leaves, counts_of(each.usage)))
 
     def _report(self, name: str, *, dry_run: bool) -> Report:
@@ -349,7 +352,7 @@ class Import:
             first=moments[0],
             last=moments[1],
             usage=Usage(**dict(zip(_LEAVES, sums.leaves, strict=True))),
-            log_usd=exact_sum((usd(sums.log), sums.stated)),
+            log_usd=exact_sum((usd(sums.log), sums.stated)) if sums.says_money else None,
             book_usd=usd(sums.book),
             findings=self._odd.findings(),
         )

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from baseload.errors import LedgerUnavailable
 from baseload.ledger import rows, tables
+from baseload.ledger.flush import Flushing
 from baseload.ledger.migrations import migrate
 from baseload.ledger.store import BATCH, BUSY_SECONDS, HotStore
 
@@ -35,6 +36,11 @@ _PRAGMAS = (
     "cache_size=-65536",
 )
 REMEDY = "See that the disk has room, the folder is yours and no other program holds the file locked."
+DAMAGED_REMEDY = (
+    "The file is damaged: stop the gateway and move the file into another folder. A new one is begun, and calls that"
+    " wait in the spool go into it; `baseload export csv --ledger FOLDER` reads what is whole in the old one."
+)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class SqliteStore(HotStore):
@@ -44,18 +50,23 @@ class SqliteStore(HotStore):
         engine = _engine(path, read_only=read_only, busy_seconds=busy_seconds)
         super().__init__(str(path), engine, read_only=read_only)
         self.path = path
+        self._flushing = Flushing(path)
         self._inode: int | None = None
         self._log_inode: int | None = None
 
     def persist(self) -> None:
         self._let_go_of_removed_log()
-        for path in (self._log, self.path):
+        for flush in (self._flush_log, self._flushing.flush):
             try:
-                _flush(path)
+                flush()
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise self._unavailable(error, REMEDY) from error
+                raise self._unavailable(error, _remedy(error)) from error
+
+    def close(self) -> None:
+        super().close()
+        self._flushing.close()
 
     def check_readable(self) -> None:
         if not self.path.exists():
@@ -75,7 +86,7 @@ class SqliteStore(HotStore):
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise self._unavailable(error, REMEDY) from error
+            raise self._unavailable(error, _remedy(error)) from error
         with self._transaction() as connection:
             tables.schema.create(connection, checkfirst=True)
             migrate(connection, self._known_version(connection))
@@ -101,6 +112,14 @@ class SqliteStore(HotStore):
         """The write-ahead log: what is committed and not yet in the file itself."""
         return self.path.with_name(f"{self.path.name}-wal")
 
+    def _flush_log(self) -> None:
+        """SQLite has no lock on the log itself, so a descriptor of it may be closed."""
+        descriptor = os.open(self._log, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
     def _let_go_of_removed_log(self) -> None:
         """A log that was removed is seen by those alone who have it open: move it into the file, and open another."""
         known, self._log_inode = self._log_inode, _inode(self._log)
@@ -119,7 +138,7 @@ class SqliteStore(HotStore):
             with closing(self._engine.raw_connection()) as connection:
                 connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except (SQLAlchemyError, sqlite3.Error) as error:
-            raise self._unavailable(error, REMEDY) from error
+            raise self._unavailable(error, _remedy(error)) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -128,7 +147,7 @@ class SqliteStore(HotStore):
             with self._engine.begin() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            raise self._unavailable(error, REMEDY) from error
+            raise self._unavailable(error, _remedy(error)) from error
 
 
 def open_store(
@@ -195,16 +214,14 @@ def _write_ahead(connection: sqlite3.Connection, busy_seconds: float) -> None:
             return
 
 
+def _remedy(error: Exception) -> str:
+    """What to do about an error of SQLite or of the disk."""
+    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
+    return REMEDY if code is None or code & 0xFF not in _DAMAGED else DAMAGED_REMEDY
+
+
 def _inode(path: Path) -> int | None:
     try:
         return path.stat().st_ino
     except OSError:
         return None
-
-
-def _flush(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

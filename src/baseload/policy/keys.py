@@ -7,7 +7,7 @@ another model, another region or another endpoint is refused, and a region holds
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Annotated
@@ -38,6 +38,8 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
+# An end this near, before or behind, is told with its hour.
+_TOLD_BY_MINUTE = timedelta(days=2)
 _CHATS = frozenset((Operation.CHAT, Operation.RESPONSES, Operation.MESSAGES, Operation.COUNT_TOKENS))
 
 
@@ -103,7 +105,9 @@ def state(key: ClientKey, now: datetime) -> str:
         return "revoked"
     if key.expires is None:
         return "in force"
-    return f"{'expired' if key.expires <= now else 'until'} {key.expires:%Y-%m-%d}"
+    end = key.expires.astimezone(UTC)
+    told = f"{end:%Y-%m-%d %H:%M} UTC" if abs(end - now) < _TOLD_BY_MINUTE else f"{end:%Y-%m-%d}"
+    return f"{'expired' if end <= now else 'until'} {told}"
 
 
 def public(key: ClientKey, now: datetime) -> dict[str, object]:
@@ -154,7 +158,10 @@ def check_keys(keys: Iterable[ClientKey]) -> None:
     for key in keys:
         for word in dict.fromkeys((key.title, key.prefix)):
             if word in seen:
-                raise BadConfig(f"two keys are called {word!r}", remedy="Rename or remove one.")
+                raise BadConfig(
+                    f"two keys are called {word!r}",
+                    remedy="Take another name: a name stays with its key, revoked ones too.",
+                )
             seen.add(word)
 
 
