@@ -3,8 +3,9 @@
     python -m benchmarks.torture [--store sqlite|postgres] [--seconds 600] [--workers 8] [--seed 1] [--quick] [--json]
 
 Workers, supervisor and database are killed with SIGKILL, the database is locked and frozen, the disk is full, the clock
-jumps, streams are cut on both sides, upstreams refuse in storms, requests and spool segments come twice, and budgets
-run out. `verdict.py` says what must hold afterwards. Exit status 1 when it does not, and the folder is kept.
+jumps, streams are cut on both sides, upstreams refuse in storms, requests and spool segments come twice, other programs
+open the ledger and leave it, and budgets run out. `verdict.py` says what must hold afterwards. Exit status 1 when it
+does not, and the folder is kept.
 """
 
 from __future__ import annotations

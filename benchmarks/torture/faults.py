@@ -32,7 +32,9 @@ EVERY = {
     "clock jumped": 30.0,
     "retry storm": 40.0,
     "segment delivered twice": 20.0,
+    "verb beside": 15.0,
 }
+VERBS = (("budget", "list"), ("ledger", "query", "--by", "team,model"), ("ledger", "status"), ("key", "list"))
 OF_POSTGRES = ("database killed", "database frozen")
 TROUBLE = ("gateway killed", "supervisor killed", "database locked", "disk full", "clock jumped", *OF_POSTGRES)
 TWICE = "twice"
@@ -94,6 +96,7 @@ class Hands:
             "clock jumped": self._jump,
             "retry storm": self._storm,
             "segment delivered twice": self._deliver_twice,
+            "verb beside": self._run_verb,
         }
         began = time.monotonic()
         if kinds[fault.kind](fault.value):
@@ -146,6 +149,12 @@ class Hands:
             if value > 0.5 or name == "alpha":
                 storm = msgspec.json.encode(Storm(1 + 4 * value, 0.7))
                 httpx.post(f"http://127.0.0.1:{port}/storm", content=storm)
+        return True
+
+    def _run_verb(self, value: float) -> bool:
+        """Another program opens the ledger beside the gateway, and leaves it. What it says of one that is locked, full
+        or away is its own affair; what it leaves behind is not."""
+        self.stage.gateway.beside(*VERBS[int(value * len(VERBS))])
         return True
 
     def _deliver_twice(self, value: float) -> bool:

@@ -15,7 +15,7 @@ from benchmarks.torture.upstream import Billed
 from benchmarks.torture.verdict import Verdict, compare_answers, compare_attempts, compare_budgets
 from samples import attempt, call
 
-KINDS = ("worker killed", "database locked", "database killed", "disk full", "retry storm", "segment delivered twice")
+KINDS = ("worker killed", "database locked", "database killed", "disk full", "segment delivered twice", "verb beside")
 BOTH = {"billed and not recorded": 1, "recorded and not billed": 1}
 LINE = Billed("r1", 100, 20, 1_000, 0.0)
 SERVED = call("c1", attempt(cost=1_000), request_id="r1")
