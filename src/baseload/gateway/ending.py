@@ -48,7 +48,8 @@ class Ending:
                 exchange.abort()
                 return True
         reported = job.relay is not None and job.relay.usage is not None
-        if reported or (succeeds(attempt.http_status) and not isinstance(failure, NoAnswer)):
+        given_up = slow and attempt.sent and attempt.http_status is None  # by us: it was reading, as when a client goes
+        if reported or given_up or (succeeds(attempt.http_status) and not isinstance(failure, NoAnswer)):
             self.delivered(job, attempt, status, failure.message)
         else:
             self._meter.end(job.record, attempt, status, error=failure.message)
