@@ -34,6 +34,7 @@ from tests.gateway.conftest import (
     question,
     route,
     status,
+    usage,
 )
 from tests.gateway.test_keys import make
 
@@ -45,8 +46,11 @@ from baseload.ledger.query import Filter
 from baseload.load.calls import Evidence, Status
 from baseload.load.facts import Operation
 from baseload.upstreams import Retries, Timeouts
+from baseload.wire.passage import Dialect
 
 MESSAGES = [{"role": "user", "content": "one two three"}]
+RESPONSES_USAGE = {"input_tokens": 100, "output_tokens": 20, "input_tokens_details": {"cached_tokens": 64}}
+CLAUDES_USAGE = {"input_tokens": 36, "cache_read_input_tokens": 64, "output_tokens": 20}
 EVERY_DIALECT = {
     "/v1/chat/completions": {"model": "auto", "messages": MESSAGES, "max_tokens": 400},
     "/v1/messages": {"model": "auto", "messages": MESSAGES, "max_tokens": 400},
@@ -163,6 +167,33 @@ class TestMoney:
         _, call = bench.spool.calls
         assert {attempt.evidence for attempt in call.attempts} == {Evidence.NONE}
         assert call.cost_nanousd == 0
+
+    @pytest.mark.parametrize(
+        ("path", "dialect", "answer"),
+        [
+            ("/v1/chat/completions", "openai", {"choices": None, "usage": usage(100, 20, cached=64)}),
+            ("/v1/messages", "openai", {"choices": [], "usage": usage(100, 20, cached=64)}),
+            ("/v1/responses", "everything", {"output": None, "usage": RESPONSES_USAGE}),
+            ("/v1/chat/completions", "anthropic", {"type": "message", "content": None, "usage": CLAUDES_USAGE}),
+            ("/v1/messages", "anthropic", {"type": "message", "content": 7, "usage": CLAUDES_USAGE}),
+        ],
+    )
+    async def test_an_answer_that_is_none_costs_what_it_says(
+        self, bench: Bench, path: str, dialect: str, answer: dict[str, object]
+    ) -> None:
+        """A prompt that a filter stopped, a shape that nobody can tell: what the upstream counted, it bills."""
+
+        async def useless(_: Request, exchange: Exchange) -> None:
+            await exchange.respond(200, JSON, msgspec.json.encode({"id": "x", **answer}))
+
+        settings = {"dialect": Dialect.ANTHROPIC} if dialect == "anthropic" else {}
+        if dialect == "everything":
+            settings = {"operations": frozenset(Operation)}
+        gateway = await bench.gateway((await bench.upstream(useless)).url, upstream=settings)
+        assert (await post(gateway, EVERY_DIALECT[path], path)).status_code == 502
+        (call,) = bench.spool.calls
+        assert (call.status, call.attempts[0].evidence) == (Status.FAILED, Evidence.REPORTED)
+        assert call.cost_nanousd == 36 * 1_000 + 64 * 100 + 20 * 5_000
 
     async def test_retries_and_fallbacks_add_up_and_never_multiply(self, bench: Bench) -> None:
         """Fallbacks that name each other are no ring, and no route begins its retries anew."""

@@ -40,6 +40,11 @@ async def indiscreet(request: Request, exchange: Exchange) -> None:
             await exchange.respond(503, [(b"content-type", b"text/plain")], f"{authorization} {prompt}".encode())
         case "nothing":
             await exchange.respond(200, JSON, error)
+        case "shape":  # an answer, in a shape of its own
+            said = {"model": "m", "message": {"role": "assistant", "content": ANSWER}, "done": True}
+            await exchange.respond(200, JSON, msgspec.json.encode(said))
+        case "text":
+            await exchange.respond(200, [(b"content-type", b"application/json")], ANSWER.encode())
         case "break":
             await exchange.start(200, SSE)
             await exchange.send(chunk(ANSWER))
@@ -91,13 +96,13 @@ async def ask(gateway: str, token: str, **more: object) -> httpx.Response:
 
 async def use(url: str, token: str, shown: list[str]) -> list[str]:
     """Everything that a gateway can be asked for; returns every secret that came up on the way."""
-    turns = ["", "refuse", "fail", "plain", "nothing", "break"]
+    turns = ["", "refuse", "fail", "plain", "nothing", "shape", "text", "break"]
     for turn in turns:
         messages = [{"role": "user", "content": f"{PROMPT} {turn}".strip()}]
         for stream in (False, True):
             answer = await ask(url, token, messages=messages, stream=stream)
             shown.append(repr(answer.headers))
-            if turn in ("fail", "plain", "nothing"):  # what the gateway itself says of a failure
+            if turn in ("fail", "plain", "nothing", "shape", "text"):  # what the gateway itself says of a failure
                 shown.append(answer.text)
             if turn != "break":  # events of a stream pass as they are
                 assert PROVIDER_KEY not in answer.text
