@@ -56,7 +56,7 @@ def test_what_is_left_out_has_a_default(monkeypatch):
 
 def test_prices_stay_exact_whether_quoted_or_not(tmp_path):
     text = (
-        "upstreams: [{name: a, base_url: x, usd_per_gpu_hour: 2.4}]\npolicy: {routes: []}\n"
+        "upstreams: [{name: a, base_url: 'http://x', usd_per_gpu_hour: 2.4}]\npolicy: {routes: []}\n"
         "prices: [{offer: a/m, input: 0.1, output: '0.40'}]"
     )
     found = read(tmp_path, text)
@@ -260,11 +260,12 @@ def test_what_is_shown_of_the_settings_holds_no_secret():
         {"name": "two", "base_url": f"https://user:{hidden}@h/v1", "api_keys": [{"key": hidden, "weight": 2}]},
     ]
     otel = {"endpoint": "http://h", "headers": {"a": hidden}}
-    found = parse(upstreams=upstreams, keys=[key], admin_key=hidden, otel=otel)
+    alerts = {"webhook": f"https://hooks.example/T0/{hidden}"}  # whoever knows it may write there
+    found = parse(upstreams=upstreams, keys=[key], admin_key=hidden, otel=otel, alerts=alerts)
     shown = repr(settings.masked(found))
     assert hidden not in shown
     assert not re.search(r"sha256:[56]", shown)
-    assert hidden not in repr(found).replace(f"user:{hidden}@", "")
+    assert hidden not in repr(found).replace(f"user:{hidden}@", "").replace(f"T0/{hidden}", "")
     for kept in ("acme", "https://api.acme.example/v1", "https://***@h/v1", "0123abcd", "web", "'weight': 2", "x-org"):
         assert kept in shown
 

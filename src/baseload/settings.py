@@ -51,7 +51,7 @@ FIRST_YEAR, LAST_YEAR = 1970, 2200
 LEAST_ADMIN_KEY = 16
 
 # What hides what it holds, and where an address may hold a password.
-_SECRET = re.compile(r"(?:.*_)?(?:key|hash|secret|token|password)")
+_SECRET = re.compile(r"(?:.*_)?(?:key|hash|secret|token|password|webhook)")
 _IN_ADDRESS = re.compile(r"(://)[^/@\s]+(@)")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
