@@ -30,6 +30,8 @@ EXCERPT_SECONDS = 2.0
 """How much of an error's body is read, and for how long."""
 STALE_SECONDS = 0.25
 """A kept connection that is closed within this time of a request had been given up before the request came."""
+TICK_SECONDS = 0.001
+"""What the event loop counts in: a timer of what is left of a deadline may end this much before it."""
 
 
 class DeadlinePassed(AttemptFailed):
@@ -182,6 +184,9 @@ class Client:
         return sending if within is None else self._within(sending, within)
 
     async def _within(self, sending: Coroutine[Any, Any, Answer], within: float) -> Answer:
+        if within < TICK_SECONDS:
+            sending.close()
+            raise DeadlinePassed(f"{self.authority}: the request's deadline had passed before it was sent", 0.0)
         try:
             async with asyncio.timeout(within):
                 return await sending
