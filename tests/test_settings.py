@@ -270,6 +270,33 @@ def test_what_is_shown_of_the_settings_holds_no_secret():
         assert kept in shown
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("upstreams: [{name: u, api_key: sk-s3cr3t, api_key: sk-s3cr3t-2}]", 'duplicate key "api_key", line 1'),
+        (
+            'upstreams:\n  - api_key: "sk-s3cr3t\n  - b: [',
+            "unexpected end of stream, line 4, column 21, in what begins on line 2",
+        ),
+        ("upstreams:\n  - api_key: @sk-s3cr3t", "'@' that cannot start any token, line 2, column 14"),
+        ("admin_key: *sk-s3cr3t", "undefined alias ..., line 1"),
+        ("admin_key: !sk-s3cr3t 1", "line 1"),
+        ("admin_key: !!int sk-s3cr3t", ""),
+        ("admin_key: !!timestamp sk-s3cr3t", ""),
+        ("admin_key: sk-s3cr3t: x", "line 1"),
+        ('upstreams: [{name: u, base_url: "https://me:sk-s3cr3t@h/v1?a=b"}]', "https://***@h/v1?a=b"),
+    ],
+)
+def test_what_is_wrong_with_a_configuration_is_said_without_a_word_of_its_text(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    """Whoever asks `/healthz` is told why a configuration was not taken."""
+    with pytest.raises(BadConfig) as caught:
+        read(tmp_path, f"{text}\npolicy: {{routes: []}}")
+    assert "s3cr3t" not in str(caught.value)
+    assert says in str(caught.value)
+
+
 def test_the_admin_key_is_read_from_where_it_is_said(tmp_path):
     file = tmp_path / "admin"
     file.write_text("from-the-file-0123456789\nsecond line\n")
