@@ -200,6 +200,15 @@ class TestWhole:
         assert answer.content == chunk("one") + DONE
         assert bench.spool.calls[0].usage == Usage(input_tokens=100, output_tokens=20)
 
+    async def test_what_follows_an_answer_takes_nothing_from_it(self, bench: Bench) -> None:
+        body = completion()
+        one = WHOLE + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        gateway = await bench.gateway(await bench.raw_upstream(one + one.replace(b"json", b"xml")))
+        async with httpx.AsyncClient() as client:
+            answer = await client.post(f"{gateway.url}/v1/chat/completions", json=question())
+        assert (answer.headers["content-type"], answer.content) == ("application/json", body)
+        assert len(bench.spool.calls) == 1
+
     async def test_without_usage_the_answer_is_estimated_and_marked(self, bench: Bench) -> None:
         async def silent(_: Request, exchange: Exchange) -> None:
             await exchange.respond(200, JSON, completion("x" * 400, usage=None))

@@ -285,7 +285,8 @@ class Chat:
         """Note why the upstream could not serve."""
         self._meter.first_byte(attempt)
         body, _ = await answer.excerpt()
-        complaint = "it refuses the gateway's own key or account" if answer.status in _OURS else wire.complaint(body)
+        text = answer.unpacked(body)
+        complaint = "it refuses the gateway's own key or account" if answer.status in _OURS else wire.complaint(text)
         job.retry_after = answer.header(b"retry-after")
         if answer.status not in _NOT_NOW:
             self._state.failed(attempt.route.upstream)

@@ -85,10 +85,10 @@ class Relaying:
         if not whole:
             raise AttemptFailed(f"the body of its HTTP {answer.status} was too long, too slow or broken", began=True)
         self._state.answered(back.attempt.route.upstream)
-        text = plain(body, answer.header(b"content-encoding")) or b""
+        text = answer.unpacked(body)
         self._meter.end(back.job.record, back.attempt, Status.REFUSED, error=wire.complaint(text))
         said = back.over.refusal(answer.status, text)
-        await self._deliver(back, Status.REFUSED, body, None if said is text else said)
+        await self._deliver(back, Status.REFUSED, body, None if said is body else said)
 
     async def _deliver(self, back: Back, status: Status, body: bytes, said: bytes | None) -> None:
         """Write the call down, then send the whole answer: what was `said` anew, else the upstream's own `body`."""

@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from baseload.errors import BadConfig
 from baseload.gateway.connection import AttemptFailed, Connection, Sink
+from baseload.gateway.encoding import is_plain, plain
 from baseload.gateway.request import Headers
 from baseload.settings import Timeouts
 
@@ -103,7 +104,13 @@ class Answer:
             return self._hide(found), False
         return self._hide(found), True
 
-    def _hide(self, found: bytearray) -> bytes:
+    def unpacked(self, body: bytes) -> bytes:
+        """What an error says, our key hidden: in a body that came packed it can only be found so. Empty where that
+        cannot be read; the same object where nothing is changed."""
+        coding = self.header(b"content-encoding")
+        return self._hide(body if is_plain(coding) else plain(body, coding) or b"")
+
+    def _hide(self, found: bytes | bytearray) -> bytes:
         return bytes(found.replace(self.hidden, b"***") if self.hidden else found)
 
     def let_go(self, *, whole: bool = False) -> None:
