@@ -297,6 +297,13 @@ def test_what_is_wrong_with_a_configuration_is_said_without_a_word_of_its_text(
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize("listen", ["127.0.0.1", "127.0.0.1:99999", ":8790", "127.0.0.1:http"])
+def test_an_address_that_nobody_can_listen_on_is_refused_where_it_is_read(listen: str) -> None:
+    """A check passes nothing that a running gateway would stumble over when it takes the configuration over."""
+    with pytest.raises(BadConfig, match="is no address to listen on"):
+        parse(listen=listen)
+
+
 def test_the_admin_key_is_read_from_where_it_is_said(tmp_path):
     file = tmp_path / "admin"
     file.write_text("from-the-file-0123456789\nsecond line\n")

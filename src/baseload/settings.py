@@ -355,6 +355,10 @@ def parse_settings(document: object, environment: Mapping[str, str], *, origin: 
     settings = _with_admin_key(_converted(document, environment, Settings, origin), environment, origin)
     _check_names(settings, origin)
     _check_place(settings, origin)
+    try:
+        parse_address(settings.listen)
+    except BadConfig as error:
+        raise BadConfig(f"{origin}: {error.message}", remedy=error.remedy) from error
     return settings
 
 
