@@ -56,7 +56,7 @@ def test_what_is_left_out_has_a_default(monkeypatch):
 
 def test_prices_stay_exact_whether_quoted_or_not(tmp_path):
     text = (
-        "upstreams: [{name: a, base_url: x, usd_per_gpu_hour: 2.4}]\npolicy: {routes: []}\n"
+        "upstreams: [{name: a, base_url: 'http://x', usd_per_gpu_hour: 2.4}]\npolicy: {routes: []}\n"
         "prices: [{offer: a/m, input: 0.1, output: '0.40'}]"
     )
     found = read(tmp_path, text)
@@ -260,13 +260,48 @@ def test_what_is_shown_of_the_settings_holds_no_secret():
         {"name": "two", "base_url": f"https://user:{hidden}@h/v1", "api_keys": [{"key": hidden, "weight": 2}]},
     ]
     otel = {"endpoint": "http://h", "headers": {"a": hidden}}
-    found = parse(upstreams=upstreams, keys=[key], admin_key=hidden, otel=otel)
+    alerts = {"webhook": f"https://hooks.example/T0/{hidden}"}  # whoever knows it may write there
+    found = parse(upstreams=upstreams, keys=[key], admin_key=hidden, otel=otel, alerts=alerts)
     shown = repr(settings.masked(found))
     assert hidden not in shown
     assert not re.search(r"sha256:[56]", shown)
-    assert hidden not in repr(found).replace(f"user:{hidden}@", "")
+    assert hidden not in repr(found).replace(f"user:{hidden}@", "").replace(f"T0/{hidden}", "")
     for kept in ("acme", "https://api.acme.example/v1", "https://***@h/v1", "0123abcd", "web", "'weight': 2", "x-org"):
         assert kept in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("upstreams: [{name: u, api_key: sk-s3cr3t, api_key: sk-s3cr3t-2}]", 'duplicate key "api_key", line 1'),
+        (
+            'upstreams:\n  - api_key: "sk-s3cr3t\n  - b: [',
+            "unexpected end of stream, line 4, column 21, in what begins on line 2",
+        ),
+        ("upstreams:\n  - api_key: @sk-s3cr3t", "'@' that cannot start any token, line 2, column 14"),
+        ("admin_key: *sk-s3cr3t", "undefined alias ..., line 1"),
+        ("admin_key: !sk-s3cr3t 1", "line 1"),
+        ("admin_key: !!int sk-s3cr3t", ""),
+        ("admin_key: !!timestamp sk-s3cr3t", ""),
+        ("admin_key: sk-s3cr3t: x", "line 1"),
+        ('upstreams: [{name: u, base_url: "https://me:sk-s3cr3t@h/v1?a=b"}]', "https://***@h/v1?a=b"),
+    ],
+)
+def test_what_is_wrong_with_a_configuration_is_said_without_a_word_of_its_text(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    """Whoever asks `/healthz` is told why a configuration was not taken."""
+    with pytest.raises(BadConfig) as caught:
+        read(tmp_path, f"{text}\npolicy: {{routes: []}}")
+    assert "s3cr3t" not in str(caught.value)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "127.0.0.1:99999", ":8790", "127.0.0.1:http"])
+def test_an_address_that_nobody_can_listen_on_is_refused_where_it_is_read(listen: str) -> None:
+    """A check passes nothing that a running gateway would stumble over when it takes the configuration over."""
+    with pytest.raises(BadConfig, match="is no address to listen on"):
+        parse(listen=listen)
 
 
 def test_the_admin_key_is_read_from_where_it_is_said(tmp_path):

@@ -28,7 +28,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from baseload.catalog.gpus import Hardware, OwnLease
 from baseload.catalog.sheets import Exchange, OwnPrice
@@ -51,8 +51,11 @@ FIRST_YEAR, LAST_YEAR = 1970, 2200
 LEAST_ADMIN_KEY = 16
 
 # What hides what it holds, and where an address may hold a password.
-_SECRET = re.compile(r"(?:.*_)?(?:key|hash|secret|token|password)")
+_SECRET = re.compile(r"(?:.*_)?(?:key|hash|secret|token|password|webhook)")
 _IN_ADDRESS = re.compile(r"(://)[^/@\s]+(@)")
+# What an error quotes of a document. A field may be named, and a single character, and what a parser calls by <name>.
+_QUOTED = re.compile(r"""(['"])(?!<)(?:(?!\1).){2,}\1""")
+_DOUBLED = re.compile(r'found duplicate key "[A-Za-z0-9_-]{1,64}"')
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -327,11 +330,24 @@ def read_document(path: Path, *, missing: str = "Name a file that is there.") ->
     try:
         return YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:  # a tag on what it does not fit
-        raise BadConfig(f"{path} is not YAML: {error}", remedy="Mend the line it names.") from error
+        raise BadConfig(f"{path} is not YAML: {_without_text(error)}", remedy="Mend the line it names.") from error
     except RecursionError as error:
         raise BadConfig(
             f"{path} is nested without end", remedy="Write it flatter, without brackets in excess."
         ) from error
+
+
+def _without_text(error: Exception) -> str:
+    """What is wrong with a document, and where, without a word of its text: that may be a key, and `/healthz` says to
+    everybody why a configuration was not taken."""
+    if not isinstance(error, MarkedYAMLError):
+        return _QUOTED.sub("...", str(error).partition("\n")[0])
+    doubled = _DOUBLED.search(error.problem or "")
+    why = doubled[0] if doubled is not None else _QUOTED.sub("...", error.problem or "it cannot be read")
+    found, began = error.problem_mark, error.context_mark
+    where = f", line {found.line + 1}, column {found.column + 1}" if found is not None else ""
+    since = f", in what begins on line {began.line + 1}" if began is not None else ""
+    return f"{why}{where}{since}"
 
 
 def parse_settings(document: object, environment: Mapping[str, str], *, origin: str) -> Settings:
@@ -339,6 +355,10 @@ def parse_settings(document: object, environment: Mapping[str, str], *, origin: 
     settings = _with_admin_key(_converted(document, environment, Settings, origin), environment, origin)
     _check_names(settings, origin)
     _check_place(settings, origin)
+    try:
+        parse_address(settings.listen)
+    except BadConfig as error:
+        raise BadConfig(f"{origin}: {error.message}", remedy=error.remedy) from error
     return settings
 
 
@@ -351,7 +371,8 @@ def _converted(document: object, environment: Mapping[str, str], kind: type[_Doc
     try:
         return msgspec.convert(resolved(_substitute(document, environment), environment), kind, strict=False)
     except msgspec.ValidationError as error:
-        raise BadConfig(f"{origin}: {error}", remedy="Mend that field; `$` is the top of the file.") from error
+        said = shown_address(str(error))
+        raise BadConfig(f"{origin}: {said}", remedy="Mend that field; `$` is the top of the file.") from error
     except RecursionError as error:
         raise BadConfig(
             f"{origin} contains itself", remedy="Take out the alias (`*name`) that closes the circle."

@@ -234,9 +234,14 @@ def _secret(path: object, upstream: object) -> str:
 def _check_url(address: str) -> None:
     """What can be taken apart as an address, and sent in the head of a request."""
     try:
-        _ = urlsplit(address).port
+        url = urlsplit(address)
+        _ = url.port
     except ValueError as error:
         raise ValueError(f"base_url {address!r} is no address: {error}") from error
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError(f"base_url {address!r} is no address: write it as in https://api.example.com/v1")
+    if url.query or url.fragment:
+        raise ValueError(f"base_url {address!r} goes on after its path: end it there, for nothing behind it is sent")
     if not all("!" <= character <= "~" for character in address):
         raise ValueError(f"base_url {address!r} holds a space or a character that an address must write as %XX")
 

@@ -79,7 +79,10 @@ def test_a_sound_place_is_all_ok(tmp_path: Path, baseload):
         (None, "there is no"),
         ("upstreams: [", "is not YAML"),
         ("upstreams: []\npolicy: {routes: []}", "has no route"),
-        ("upstreams: [{name: a, base_url: x, api_key: '${NOT_SET_ANYWHERE}'}]\npolicy: {routes: []}", "is not set"),
+        (
+            "upstreams: [{name: a, base_url: 'http://x', api_key: '${NOT_SET_ANYWHERE}'}]\npolicy: {routes: []}",
+            "is not set",
+        ),
     ],
 )
 def test_a_configuration_that_cannot_serve_ends_with_3(tmp_path: Path, baseload, text, says):

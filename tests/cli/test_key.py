@@ -14,7 +14,11 @@ from baseload.cli.main import main
 from baseload.gateway.keyfile import KeyFile, hash_of
 from baseload.settings import read_settings
 
-CONFIG = "data_dir: {data}\nupstreams: [{{name: a, base_url: x, api_key: '${{NOT_SET}}'}}]\npolicy: {{routes: []}}\n"
+CONFIG = """
+data_dir: {data}
+upstreams: [{{name: a, base_url: 'http://x', api_key: '${{NOT_SET}}'}}]
+policy: {{routes: []}}
+"""
 
 
 @pytest.fixture

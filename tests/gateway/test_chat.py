@@ -186,15 +186,28 @@ class TestWhole:
         assert bench.spool.calls[1].decision.routes[0].expected_nanousd < 10**7
         assert caplog.text.count("u0/real does not report its usage") == 1
 
-    async def test_a_content_type_in_capitals_is_a_stream(self, bench: Bench) -> None:
+    @pytest.mark.parametrize("said", ["Text/Event-Stream", "text/plain", "application/octet-stream", ""])
+    async def test_a_stream_is_one_whatever_its_content_type(self, bench: Bench, said: str) -> None:
+        """Clients read a stream that they asked for without a look at its type."""
+
         async def script(_: Request, exchange: Exchange) -> None:
-            await exchange.start(200, [(b"content-type", b"Text/Event-Stream")])
+            await exchange.start(200, [(b"content-type", said.encode())] if said else [])
             await exchange.end(chunk("one") + chunk(usage=usage(100, 20)) + DONE)
 
         gateway = await bench.gateway((await bench.upstream(script)).url)
         async with httpx.AsyncClient() as client:
-            await client.post(f"{gateway.url}/v1/chat/completions", json=question(stream=True))
+            answer = await client.post(f"{gateway.url}/v1/chat/completions", json=question(stream=True))
+        assert answer.content == chunk("one") + DONE
         assert bench.spool.calls[0].usage == Usage(input_tokens=100, output_tokens=20)
+
+    async def test_what_follows_an_answer_takes_nothing_from_it(self, bench: Bench) -> None:
+        body = completion()
+        one = WHOLE + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        gateway = await bench.gateway(await bench.raw_upstream(one + one.replace(b"json", b"xml")))
+        async with httpx.AsyncClient() as client:
+            answer = await client.post(f"{gateway.url}/v1/chat/completions", json=question())
+        assert (answer.headers["content-type"], answer.content) == ("application/json", body)
+        assert len(bench.spool.calls) == 1
 
     async def test_without_usage_the_answer_is_estimated_and_marked(self, bench: Bench) -> None:
         async def silent(_: Request, exchange: Exchange) -> None:

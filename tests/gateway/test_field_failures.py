@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import socket
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -33,6 +34,7 @@ from tests.gateway.conftest import (
     question,
     route,
     status,
+    usage,
 )
 from tests.gateway.test_keys import make
 
@@ -43,9 +45,12 @@ from baseload.ledger.hot import open_store
 from baseload.ledger.query import Filter
 from baseload.load.calls import Evidence, Status
 from baseload.load.facts import Operation
-from baseload.upstreams import Retries
+from baseload.upstreams import Retries, Timeouts
+from baseload.wire.passage import Dialect
 
 MESSAGES = [{"role": "user", "content": "one two three"}]
+RESPONSES_USAGE = {"input_tokens": 100, "output_tokens": 20, "input_tokens_details": {"cached_tokens": 64}}
+CLAUDES_USAGE = {"input_tokens": 36, "cache_read_input_tokens": 64, "output_tokens": 20}
 EVERY_DIALECT = {
     "/v1/chat/completions": {"model": "auto", "messages": MESSAGES, "max_tokens": 400},
     "/v1/messages": {"model": "auto", "messages": MESSAGES, "max_tokens": 400},
@@ -120,6 +125,75 @@ class TestMoney:
         assert (served.offer, served.cost_nanousd) == ("u1/real", 72_000 + 6_400 + 120_000)
         assert call.cost_nanousd == broken.cost_nanousd + served.cost_nanousd
         assert answer.headers["x-baseload-cost-usd"] == "0.0012654"
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("impatient", ["the gateway", "the client"])
+    async def test_an_attempt_that_was_given_up_costs_its_prompt(
+        self, bench: Bench, impatient: str, stream: bool
+    ) -> None:
+        """Its upstream was reading when nobody waited any more: as when the client hangs up, that is not nothing. Else
+        a short deadline would be a way around every cap."""
+
+        async def hang(_: Request, __: Exchange) -> None:
+            await asyncio.sleep(30)
+
+        up = await bench.upstream(hang)
+        patience = Timeouts(first_byte=0.1) if impatient == "the gateway" else Timeouts()
+        gateway = await bench.gateway(up.url, timeouts=patience)
+        deadline = {"x-baseload-deadline-seconds": "0.1"} if impatient == "the client" else {}
+        assert (await post(gateway, question(stream=stream), **deadline)).status_code == 504
+        (call,) = bench.spool.calls
+        (attempt,) = call.attempts
+        assert (attempt.status, attempt.evidence) == (Status.TIMEOUT, Evidence.ESTIMATED)
+        assert (attempt.usage.input_tokens, attempt.usage.output_tokens) == (12, 0)
+        assert call.cost_nanousd == attempt.usage.input_tokens * 1_000
+
+    async def test_an_attempt_that_reached_nobody_costs_nothing(self, bench: Bench) -> None:
+        """A connection that never stood carried no prompt."""
+        listening = await bench.upstream()
+        gateway = await bench.gateway(listening.url, timeouts=Timeouts(connect=0.2))
+        await post(gateway, question())
+        await listening.server.drain(0.05)
+        full = socket.create_server(("127.0.0.1", listening.server.address[1]), backlog=0)
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:  # a queue that is full answers nobody
+            each.setblocking(False)
+            each.connect_ex(full.getsockname())
+        try:
+            assert (await post(gateway, question())).status_code == 504
+        finally:
+            for each in (full, *waiting):
+                each.close()
+        _, call = bench.spool.calls
+        assert {attempt.evidence for attempt in call.attempts} == {Evidence.NONE}
+        assert call.cost_nanousd == 0
+
+    @pytest.mark.parametrize(
+        ("path", "dialect", "answer"),
+        [
+            ("/v1/chat/completions", "openai", {"choices": None, "usage": usage(100, 20, cached=64)}),
+            ("/v1/messages", "openai", {"choices": [], "usage": usage(100, 20, cached=64)}),
+            ("/v1/responses", "everything", {"output": None, "usage": RESPONSES_USAGE}),
+            ("/v1/chat/completions", "anthropic", {"type": "message", "content": None, "usage": CLAUDES_USAGE}),
+            ("/v1/messages", "anthropic", {"type": "message", "content": 7, "usage": CLAUDES_USAGE}),
+        ],
+    )
+    async def test_an_answer_that_is_none_costs_what_it_says(
+        self, bench: Bench, path: str, dialect: str, answer: dict[str, object]
+    ) -> None:
+        """A prompt that a filter stopped, a shape that nobody can tell: what the upstream counted, it bills."""
+
+        async def useless(_: Request, exchange: Exchange) -> None:
+            await exchange.respond(200, JSON, msgspec.json.encode({"id": "x", **answer}))
+
+        settings = {"dialect": Dialect.ANTHROPIC} if dialect == "anthropic" else {}
+        if dialect == "everything":
+            settings = {"operations": frozenset(Operation)}
+        gateway = await bench.gateway((await bench.upstream(useless)).url, upstream=settings)
+        assert (await post(gateway, EVERY_DIALECT[path], path)).status_code == 502
+        (call,) = bench.spool.calls
+        assert (call.status, call.attempts[0].evidence) == (Status.FAILED, Evidence.REPORTED)
+        assert call.cost_nanousd == 36 * 1_000 + 64 * 100 + 20 * 5_000
 
     async def test_retries_and_fallbacks_add_up_and_never_multiply(self, bench: Bench) -> None:
         """Fallbacks that name each other are no ring, and no route begins its retries anew."""

@@ -185,6 +185,30 @@ class TestWhatTheyMayAskFor:
                 await ask(gateway, token, model=model)
             assert caught.value.code == "key_model"
 
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"models": ["other", "gpt-5-pro"]},
+            {"models": "gpt-5-pro"},
+            {"fallbacks": [{"other": ["gpt-5-pro"]}]},
+            {"fallbacks": [{"model": "gpt-5-pro"}]},
+            {"context_window_fallbacks": json.loads("[" * 400 + '"gpt-5-pro"' + "]" * 400)},
+        ],
+    )
+    async def test_models_that_an_upstream_would_turn_to_are_asked_for_too(
+        self, guarded: tuple[Running, Path], more: dict[str, object]
+    ) -> None:
+        """Some upstreams are gateways themselves: what a body names for them is no way around a key's own models."""
+        gateway, folder = guarded
+        _, token = make(folder, models=["oth*"])
+        with pytest.raises(openai.PermissionDeniedError, match="may not ask for `gpt-5-pro`") as caught:
+            await ask(gateway, token, model="other", extra_body=more)
+        assert caught.value.code == "key_model"
+        assert gateway.bench.spool.calls == []
+        assert (await ask(gateway, token, model="other", extra_body={"models": ["other"]})).status_code == 200
+        _, free = make(folder, name="free")
+        assert (await ask(gateway, free, model="other", extra_body=more)).status_code == 200
+
     async def test_scopes(self, guarded: tuple[Running, Path]) -> None:
         gateway, folder = guarded
         _, token = make(folder, scopes=["embeddings"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import sys
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ from tests.gateway.conftest import JSON, SSE, Bench, ScriptedUpstream, chunk, co
 from tests.gateway.test_keys import make
 
 from baseload.cli.main import main
-from baseload.gateway.http import Exchange, Request
+from baseload.gateway.http import Exchange, Headers, Request
 from baseload.gateway.run import Serving, serving
 from baseload.settings import Settings, parse_settings, read_settings
 
@@ -31,15 +32,22 @@ async def indiscreet(request: Request, exchange: Exchange) -> None:
     prompt = body["messages"][-1]["content"]
     authorization = next(value for name, value in request.headers if name == b"authorization").decode()
     error = msgspec.json.encode({"error": {"message": f"{authorization} sent: {prompt}", "type": "x", "code": "y"}})
-    match prompt.rpartition(" ")[2]:
-        case "refuse":
-            await exchange.respond(400, JSON, error)
-        case "fail":
-            await exchange.respond(500, JSON, error)
-        case "plain":
-            await exchange.respond(503, [(b"content-type", b"text/plain")], f"{authorization} {prompt}".encode())
-        case "nothing":
-            await exchange.respond(200, JSON, error)
+    word = prompt.rpartition(" ")[2]
+    packed = [*JSON, (b"content-encoding", b"gzip")]
+    odd = {"model": "m", "message": {"role": "assistant", "content": ANSWER}, "done": True}
+    whole: dict[str, tuple[int, Headers, bytes]] = {
+        "refuse": (400, JSON, error),
+        "packed": (400, packed, gzip.compress(error)),
+        "packed-fail": (500, packed, gzip.compress(error)),
+        "fail": (500, JSON, error),
+        "plain": (503, [(b"content-type", b"text/plain")], f"{authorization} {prompt}".encode()),
+        "nothing": (200, JSON, error),
+        "shape": (200, JSON, msgspec.json.encode(odd)),  # an answer, in a shape of its own
+        "text": (200, JSON, ANSWER.encode()),
+    }
+    match word:
+        case _ if word in whole:
+            await exchange.respond(*whole[word])
         case "break":
             await exchange.start(200, SSE)
             await exchange.send(chunk(ANSWER))
@@ -91,13 +99,20 @@ async def ask(gateway: str, token: str, **more: object) -> httpx.Response:
 
 async def use(url: str, token: str, shown: list[str]) -> list[str]:
     """Everything that a gateway can be asked for; returns every secret that came up on the way."""
-    turns = ["", "refuse", "fail", "plain", "nothing", "break"]
+    turns = ["", "refuse", "packed", "packed-fail", "fail", "plain", "nothing", "shape", "text", "break"]
     for turn in turns:
         messages = [{"role": "user", "content": f"{PROMPT} {turn}".strip()}]
         for stream in (False, True):
             answer = await ask(url, token, messages=messages, stream=stream)
             shown.append(repr(answer.headers))
-            if turn in ("fail", "plain", "nothing"):  # what the gateway itself says of a failure
+            if turn in (
+                "packed-fail",
+                "fail",
+                "plain",
+                "nothing",
+                "shape",
+                "text",
+            ):  # what the gateway itself says of a failure
                 shown.append(answer.text)
             if turn != "break":  # events of a stream pass as they are
                 assert PROVIDER_KEY not in answer.text

@@ -298,6 +298,18 @@ class TestDeadlines:
         gateway = await bench.gateway((await bench.upstream()).url)
         assert await code_of(gateway, {"x-baseload-deadline-seconds": text}) == 400
 
+    async def test_what_comes_too_late_is_sent_to_nobody(self, bench: Bench) -> None:
+        """Not even over a connection that stands open, where sending takes no time."""
+        up = await bench.upstream()
+        gateway = await bench.gateway(up.url)
+        await ask(gateway.client())
+        assert await code_of(gateway, {"x-baseload-deadline-seconds": "1e-9"}) == 504
+        await ask(gateway.client())
+        assert len(up.seen) == 2
+        late = bench.spool.calls[1]
+        assert (late.status, late.cost_nanousd) == (Status.TIMEOUT, 0)
+        assert "had passed before it was sent" in late.attempts[0].error
+
     async def test_no_retry_outlasts_the_deadline(self, bench: Bench) -> None:
         up = await bench.upstream(status(503, headers=((b"retry-after", b"5"),)))
         gateway = await bench.gateway(up.url, upstream={"retries": Retries(times=3)})

@@ -38,6 +38,7 @@ def test_a_prompt_in_every_form(prompt: object, tokens: int) -> None:
     [
         ({}, "output_cap", None),
         ({"max_tokens": 7}, "output_cap", 7),
+        ({"max_tokens": 0, "echo": True, "logprobs": 1}, "output_cap", None),
         ({"stream": True}, "stream", True),
         ({"stream_options": {"include_usage": True}}, "usage_asked", True),
         ({"suffix": "12345678"}, "input_tokens", 3),
@@ -55,7 +56,7 @@ def test_what_a_completion_asks(more: dict[str, object], field: str, value: obje
         (b'{"prompt":"x"}', "model"),
         (b'{"model":"m","prompt":7}', "prompt"),
         (b'{"model":"m","prompt":[1.5]}', "prompt[0]"),
-        (b'{"model":"m","prompt":"x","max_tokens":0}', "max_tokens"),
+        (b'{"model":"m","prompt":"x","max_tokens":-1}', "max_tokens"),
         (b'{"model":"m","prompt":"x","prompt":"y"}', "prompt"),
         (b'{"model":"m","prompt":"x","stream_options":{"a":1,"a":2}}', "a"),
         (b"[]", None),

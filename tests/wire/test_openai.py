@@ -14,6 +14,7 @@ from baseload.wire.body import BadBody
 from baseload.wire.openai import read, rewrite
 
 MESSAGES = b'[{"role":"user","content":"hi"}]'
+SIXTEEN = b"{" + b",".join(b'"k%d":""' % n for n in range(16)) + b"}"
 
 
 def body(more: bytes = b"") -> bytes:
@@ -28,6 +29,7 @@ def body(more: bytes = b"") -> bytes:
         (b',"stream":null', "stream", False),
         (b',"max_tokens":7', "output_cap", 7),
         (b',"max_tokens":7,"max_completion_tokens":9', "output_cap", 9),
+        (b',"max_tokens":9,"max_completion_tokens":7', "output_cap", 9),
         (b',"max_tokens":null', "output_cap", None),
         (b',"stream_options":{"include_usage":true}', "usage_asked", True),
         (b',"stream_options":{"include_usage":false}', "usage_asked", False),
@@ -40,6 +42,7 @@ def body(more: bytes = b"") -> bytes:
         (b',"response_format":{"type":"json_object"}', "needs", {"json_object"}),
         (b',"response_format":{"type":"text"}', "needs", set()),
         (b',"metadata":{"team":"a"},"user":"u"', "tags", {"team": "a", "user": "u"}),
+        (b',"metadata":' + SIXTEEN + b',"user":"u"', "tags", {**{f"k{n}": "" for n in range(16)}, "user": "u"}),
         (b',"user":""', "tags", {}),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -29,6 +29,8 @@ LONGEST_SECONDS = 86_400
 # Fields of the client that mean the same to an upstream. Its authorization is ours to give, never the client's.
 _ALONG = frozenset((b"accept", b"user-agent", b"idempotency-key", b"tracestate", b"openai-beta"))
 _ALONG |= {b"anthropic-version", b"anthropic-beta"}
+
+_BESIDE = ("models", "fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +92,22 @@ def facts_of(asked: Asked, headers: Said, policy: Policy, at_ns: int, default: B
         request_id=headers.request_id,
         trace=headers.trace,
     )
+
+
+def named_beside(asked: Asked) -> Iterator[str]:
+    """Models that a body names beside its own, for an upstream that is a gateway itself to turn to: OpenRouter's
+    `models` (its guide "Model Fallbacks") and LiteLLM's `fallbacks`. Whatever text stands there."""
+    waiting: list[object] = []
+    for field in _BESIDE:
+        if field in asked.places:
+            start, end = asked.places[field]
+            waiting.append(msgspec.json.decode(asked.body[start:end]))
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list | dict):
+            waiting += value if isinstance(value, list) else value.values()
 
 
 def with_wishes(asked: Asked, headers: Said) -> Asked:

@@ -21,7 +21,7 @@ import msgspec
 from baseload.clock import Clock
 from baseload.errors import BadInput, LedgerUnavailable
 from baseload.gateway import refusals
-from baseload.gateway.asking import facts_of, numbered, said, steady, with_wishes
+from baseload.gateway.asking import facts_of, named_beside, numbered, said, steady, with_wishes
 from baseload.gateway.budgets import Budgets
 from baseload.gateway.counting import count
 from baseload.gateway.ending import Ending, succeeds
@@ -41,7 +41,7 @@ from baseload.gateway.upstream import Answer, AttemptFailed
 from baseload.load.calls import Decision, Status
 from baseload.load.facts import Facts, Operation
 from baseload.policy.decide import State, decide
-from baseload.policy.keys import ClientKey, claimed, forbidden
+from baseload.policy.keys import ClientKey, claimed, forbidden, forbidden_beside
 from baseload.policy.policy import Route
 from baseload.units import NANOSECONDS_PER_SECOND
 from baseload.wire import answer as wire
@@ -118,7 +118,7 @@ class Chat:
         except BadBody as error:
             return refusals.bad_body(error)
         if key is not None:
-            obstacle = forbidden(key, facts)
+            obstacle = forbidden(key, facts) or (forbidden_beside(key, named_beside(asked)) if key.models else None)
             if obstacle is not None:
                 return refusals.forbidden(obstacle)
             facts = claimed(facts, key)
@@ -285,7 +285,8 @@ class Chat:
         """Note why the upstream could not serve."""
         self._meter.first_byte(attempt)
         body, _ = await answer.excerpt()
-        complaint = "it refuses the gateway's own key or account" if answer.status in _OURS else wire.complaint(body)
+        text = answer.unpacked(body)
+        complaint = "it refuses the gateway's own key or account" if answer.status in _OURS else wire.complaint(text)
         job.retry_after = answer.header(b"retry-after")
         if answer.status not in _NOT_NOW:
             self._state.failed(attempt.route.upstream)

@@ -287,9 +287,9 @@ class Connection(asyncio.Protocol):
     # The parser's callbacks.
 
     def on_message_begin(self) -> None:
-        self.headers = []
         if self._ended:  # an answer to a request that was never sent
             raise ValueError("more than one answer came")
+        self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._has_head:

@@ -57,12 +57,13 @@ async def create(
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _NOT_THE_CLIENTS:
             trouble = f"{name}: HTTP {status}"
             continue
-        made = _made(body) if status < HTTPStatus.MULTIPLE_CHOICES else None
+        said = answer.unpacked(body)
+        made = _made(said) if status < HTTPStatus.MULTIPLE_CHOICES else None
         if made is not None:
             owner = key.prefix if key is not None else ""
             stored.remember(made, name, owner, kind=Kind.CONVERSATION, replica=answer.replica)
-        headers = answers.identified(answers.passed(answer.headers), request)
-        said = body.replace(answer.hidden, b"***") if answer.hidden else body
+        theirs = answers.passed(answer.headers) if said is body else answers.translated(answer.headers)
+        headers = answers.identified(theirs, request)
         await exchange.respond(status, [*headers, (b"x-baseload-upstream", name.encode())], said)
         return
     message = f"No upstream makes a conversation: {trouble}. Send the request again later."

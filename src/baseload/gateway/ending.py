@@ -18,10 +18,16 @@ from baseload.gateway.upstream import AttemptFailed, DeadlinePassed
 from baseload.load.calls import Call, Evidence, Status
 from baseload.load.facts import Operation
 from baseload.usage import Usage
+from baseload.wire.answer import Answered
 
 
 class NoAnswer(AttemptFailed):
-    """A success by its status, but no answer: the upstream has done nothing that it could bill."""
+    """A success by its status, but no answer: the upstream has done nothing that it could bill, unless what came says
+    itself what is `billed`."""
+
+    def __init__(self, message: str, *, began: bool, billed: Answered | None = None) -> None:
+        super().__init__(message, began=began)
+        self.billed = billed
 
 
 class Ending:
@@ -48,7 +54,12 @@ class Ending:
                 exchange.abort()
                 return True
         reported = job.relay is not None and job.relay.usage is not None
-        if reported or (succeeds(attempt.http_status) and not isinstance(failure, NoAnswer)):
+        given_up = slow and attempt.sent and attempt.http_status is None  # by us: it was reading, as when a client goes
+        billed = failure.billed if isinstance(failure, NoAnswer) else None
+        if billed is not None:
+            attempt.provider_usd, attempt.service_tier = billed.provider_usd, billed.service_tier
+            self.consumed(job, attempt, status, billed.usage, 0, failure.message)
+        elif reported or given_up or (succeeds(attempt.http_status) and not isinstance(failure, NoAnswer)):
             self.delivered(job, attempt, status, failure.message)
         else:
             self._meter.end(job.record, attempt, status, error=failure.message)

@@ -143,7 +143,10 @@ class Following:
                     self._stored.forget(about.name)
                 if answer.status >= HTTPStatus.BAD_REQUEST:  # it may quote our key
                     body, _ = await answer.excerpt()
-                    await exchange.respond(answer.status, _head(kept.upstream, request, answer), body)
+                    said = answer.unpacked(body)
+                    await exchange.respond(
+                        answer.status, _head(kept.upstream, request, answer, new=said is not body), said
+                    )
                     return
                 if unfinished and answer.header(b"content-type").startswith(b"application/json"):
                     body = await answer.read()
@@ -173,8 +176,9 @@ class Following:
         return Refused(status=403, message=message, code="residency", kind="permission_error")
 
 
-def _head(upstream: str, request: Request, answer: Answer) -> list[tuple[bytes, bytes]]:
-    headers = answers.identified(answers.passed(answer.headers), request)
+def _head(upstream: str, request: Request, answer: Answer, *, new: bool = False) -> list[tuple[bytes, bytes]]:
+    theirs = answers.translated(answer.headers) if new else answers.passed(answer.headers)
+    headers = answers.identified(theirs, request)
     return [*headers, (b"x-baseload-upstream", upstream.encode())]
 
 

@@ -10,6 +10,7 @@ from baseload.gateway.hold import Hold
 from baseload.gateway.meter import Record, Try
 from baseload.gateway.request import Request
 from baseload.gateway.state import Snapshot
+from baseload.gateway.upstream import TICK_SECONDS
 from baseload.load.calls import Choice, Decision, Skip
 from baseload.load.facts import Facts
 from baseload.policy.decide import FULL
@@ -17,9 +18,6 @@ from baseload.policy.policy import Route
 from baseload.wire.asked import Asked
 from baseload.wire.body import BadBody
 from baseload.wire.passage import Passage, Stream
-
-TICK_SECONDS = 0.001
-"""What the event loop counts in: a timer of what is left of a deadline may end this much before it."""
 
 
 class Job(msgspec.Struct):

@@ -165,7 +165,8 @@ class Meter:
     def again(self, record: Record, attempt: Try) -> None:
         """The kept connection of an attempt was closed before its answer: that was one attempt, now comes the next."""
         self.end(record, attempt, Status.FAILED, error="the kept connection was closed before the answer")
-        attempt.number, attempt.started_ns, attempt.ended = attempt.number + 1, self._clock.time_ns(), False
+        attempt.number, attempt.started_ns = attempt.number + 1, self._clock.time_ns()
+        attempt.sent = attempt.ended = False
 
     def first_byte(self, attempt: Try) -> None:
         """The first byte of an answer came now."""

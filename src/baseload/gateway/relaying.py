@@ -26,6 +26,7 @@ from baseload.load.calls import Status
 from baseload.load.facts import Operation
 from baseload.wire import answer as wire
 from baseload.wire.answer import Answered
+from baseload.wire.billed import billed
 from baseload.wire.costed import LastCount, events_with_cost, with_cost
 from baseload.wire.passage import Passage
 
@@ -55,7 +56,7 @@ class Relaying:
         """Bring back what an upstream answered. Raises AttemptFailed when that breaks or is no answer."""
         if not succeeds(back.answer.status):
             await self._refusal(back)
-        elif back.answer.header(b"content-type").lower().startswith(b"text/event-stream"):
+        elif _is_stream(back):
             await self._stream(back)
         else:
             await self._whole(back)
@@ -84,10 +85,10 @@ class Relaying:
         if not whole:
             raise AttemptFailed(f"the body of its HTTP {answer.status} was too long, too slow or broken", began=True)
         self._state.answered(back.attempt.route.upstream)
-        text = plain(body, answer.header(b"content-encoding")) or b""
+        text = answer.unpacked(body)
         self._meter.end(back.job.record, back.attempt, Status.REFUSED, error=wire.complaint(text))
         said = back.over.refusal(answer.status, text)
-        await self._deliver(back, Status.REFUSED, body, None if said is text else said)
+        await self._deliver(back, Status.REFUSED, body, None if said is body else said)
 
     async def _deliver(self, back: Back, status: Status, body: bytes, said: bytes | None) -> None:
         """Write the call down, then send the whole answer: what was `said` anew, else the upstream's own `body`."""
@@ -168,6 +169,13 @@ def _ok(exchange: Exchange) -> Status:
     return Status.CLIENT_GONE if exchange.gone else Status.OK
 
 
+def _is_stream(back: Back) -> bool:
+    """Whether an answer is a stream: it says so, or was to be one and does not say that it is JSON. Clients do not look
+    at its type either."""
+    kind = back.answer.header(b"content-type").lower()
+    return kind.startswith(b"text/event-stream") or (back.job.facts.stream and b"json" not in kind)
+
+
 def _check_plain(answer: Answer) -> None:
     coding = answer.header(b"content-encoding")
     if not is_plain(coding):
@@ -184,5 +192,6 @@ def _read_whole(over: Passage, answer: Answer, body: bytes) -> tuple[bytes, Answ
         raise AttemptFailed("the connection closed inside the answer", began=True)
     found = over.read(text)
     if found is None:
-        raise NoAnswer(f"HTTP {answer.status} without an answer {wire.complaint(text)}".strip(), began=True)
+        message = f"HTTP {answer.status} without an answer {wire.fault(text)}".strip()
+        raise NoAnswer(message, began=True, billed=billed(text))
     return text, found

@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from baseload.errors import BadConfig
 from baseload.gateway.connection import AttemptFailed, Connection, Sink
+from baseload.gateway.encoding import is_plain, plain
 from baseload.gateway.request import Headers
 from baseload.settings import Timeouts
 
@@ -30,6 +31,8 @@ EXCERPT_SECONDS = 2.0
 """How much of an error's body is read, and for how long."""
 STALE_SECONDS = 0.25
 """A kept connection that is closed within this time of a request had been given up before the request came."""
+TICK_SECONDS = 0.001
+"""What the event loop counts in: a timer of what is left of a deadline may end this much before it."""
 
 
 class DeadlinePassed(AttemptFailed):
@@ -101,7 +104,13 @@ class Answer:
             return self._hide(found), False
         return self._hide(found), True
 
-    def _hide(self, found: bytearray) -> bytes:
+    def unpacked(self, body: bytes) -> bytes:
+        """What an error says, our key hidden: in a body that came packed it can only be found so. Empty where that
+        cannot be read; the same object where nothing is changed."""
+        coding = self.header(b"content-encoding")
+        return self._hide(body if is_plain(coding) else plain(body, coding) or b"")
+
+    def _hide(self, found: bytes | bytearray) -> bytes:
         return bytes(found.replace(self.hidden, b"***") if self.hidden else found)
 
     def let_go(self, *, whole: bool = False) -> None:
@@ -182,6 +191,9 @@ class Client:
         return sending if within is None else self._within(sending, within)
 
     async def _within(self, sending: Coroutine[Any, Any, Answer], within: float) -> Answer:
+        if within < TICK_SECONDS:
+            sending.close()
+            raise DeadlinePassed(f"{self.authority}: the request's deadline had passed before it was sent", 0.0)
         try:
             async with asyncio.timeout(within):
                 return await sending

@@ -139,6 +139,17 @@ def forbidden(key: ClientKey, facts: Facts) -> Forbidden | None:
     return None
 
 
+def forbidden_beside(key: ClientKey, names: Iterable[str]) -> Forbidden | None:
+    """What keeps a key from models that a request names beside its own, for its upstream to turn to."""
+    for name in names:
+        if not key.may_name(name):
+            message = (
+                f"The key `{key.title}` may not ask for `{name[:256]}`, which the request names beside its model. "
+            )
+            return Forbidden(f"{message}It may for: {', '.join(key.models)}.", "key_model", "models")
+    return None
+
+
 def misused(key: ClientKey, operation: Operation) -> Forbidden | None:
     """What keeps a key from an endpoint, whatever is asked there; None when it may be used for it."""
     if key.allows(operation):

@@ -128,10 +128,15 @@ class _Complaint(msgspec.Struct):
     message: str = ""
 
 
+class _Fault(msgspec.Struct):
+    error: _Error | str | None = None
+
+
 _DOCUMENT = msgspec.json.Decoder(_Document)
 _PLAIN = msgspec.json.Decoder(_Plain)
 _CHOICES = msgspec.json.Decoder(list[Choice])
 _COMPLAINT = msgspec.json.Decoder(_Complaint)
+_FAULT = msgspec.json.Decoder(_Fault)
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _COUNTS = msgspec.json.Decoder(dict[str, object])
 _NUMBER = msgspec.json.Decoder(int | float)
@@ -267,6 +272,18 @@ def complaint(answer: bytes) -> str:
         return answer[:200].decode(errors="replace").partition("\n")[0].strip()
     error = found.error if isinstance(found.error, str) else found.error.message
     return error or found.message or found.detail
+
+
+def fault(answer: bytes) -> str:
+    """The error that stands in what should have been an answer; empty where none does. Nothing else of it is quoted:
+    it may be what a model wrote.
+
+    >>> fault(b'{"error":{"message":"busy"}}'), fault(b'{"message":{"content":"a secret"}}'), fault(b"a secret")
+    ('busy', '', '')
+    """
+    found = decoded(_FAULT, answer)
+    error = found.error if found is not None else None
+    return error if isinstance(error, str) else error.message if error is not None else ""
 
 
 def is_json(answer: bytes) -> bool:

@@ -14,7 +14,9 @@ __all__ = ["Asked", "Operation", "labels", "tag"]
 MAX_TAGS = 16
 MAX_TAG_NAME = 64
 MAX_TAG_VALUE = 512
-"""OpenAI's own bounds for `metadata`: 16 pairs, names of 64 and values of 512 characters."""
+"""OpenAI's own bounds for `metadata`: 16 pairs, names of 64 and values of 512 characters. A request's `user` stands
+beside them."""
+USER = "user"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +58,8 @@ def labels(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def tag(name: str, value: str, tags: dict[str, str]) -> None:
     """Add one tag within bounds. Raises BadBody when there are too many or one is too long."""
-    if len(name) > MAX_TAG_NAME or len(value) > MAX_TAG_VALUE or (len(tags) >= MAX_TAGS and name not in tags):
+    full = name != USER and name not in tags and len(tags) - (USER in tags) >= MAX_TAGS
+    if full or len(name) > MAX_TAG_NAME or len(value) > MAX_TAG_VALUE:
         raise BadBody(
             f"The tag {name[:MAX_TAG_NAME]!r} is one too many or too long",
             remedy=f"Send at most {MAX_TAGS} tags, names up to {MAX_TAG_NAME} and values up to {MAX_TAG_VALUE} "

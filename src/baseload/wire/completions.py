@@ -29,7 +29,7 @@ class _Body(msgspec.Struct):
     suffix: str | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
-    max_tokens: openai.Cap | None = None
+    max_tokens: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None  # 0 with `echo`: to judge the prompt
     user: str | None = None
 
 
@@ -46,7 +46,7 @@ def read(body: bytes) -> Asked:
         read_prompts(body, fields, Operation.COMPLETIONS, document.model, document.prompt or "", document.user),
         stream=bool(document.stream),
         usage_asked=document.stream_options is not None and bool(document.stream_options.include_usage),
-        output_cap=document.max_tokens,
+        output_cap=document.max_tokens or None,  # to some engines 0 is no cap
         input_tokens=prompt_tokens(document.prompt or "") + suffix,
     )
 

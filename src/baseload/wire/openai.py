@@ -89,7 +89,7 @@ def read(body: bytes) -> Asked:
         usage_asked=usage_asked or cost_asked,
         cost_asked=cost_asked,
         dropped=(_DROPPED,) if "metadata" in ours else (),
-        output_cap=document.max_completion_tokens or document.max_tokens,
+        output_cap=_cap(document),
         needs=_needs(document, pictured),
         input_tokens=_input_tokens(document, pictured),
         tags=_tags(document),
@@ -137,6 +137,12 @@ class Passage:
         """Whether the upstream is to keep a chat completion, which it does when it is told to."""
         start, end = self._asked.places.get("store", (0, 0))
         return self._asked.body[start:end] == b"true" and self._asked.operation is Operation.CHAT
+
+
+def _cap(document: _Body) -> int | None:
+    """The cap on the answer. Where two are given, which of them an upstream heeds is its own affair: at most both."""
+    caps = (document.max_completion_tokens, document.max_tokens)
+    return max((cap for cap in caps if cap is not None), default=None)
 
 
 def _usage_edit(asked: Asked) -> tuple[int, int, bytes]:
