@@ -29,6 +29,7 @@ ACTS = (
     "home",
     "upstreams",
     "settings",
+    "configuration",
     "pricebooks",
     "documents",
     "child",

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from baseload import settings
+from baseload import configuration, settings
 from baseload.clock import ScaledClock, SystemClock, to_ns
+from baseload.configuration import parse_settings, read_settings
 from baseload.errors import BadConfig
 from baseload.load.facts import Bucket
-from baseload.settings import Settings, parse_settings, read_settings
+from baseload.settings import Settings
 
 UPSTREAM = {"name": "acme", "base_url": "https://api.acme.example/v1"}
 ROUTE = {"name": "big", "upstream": "acme", "model": "large", "offer": "acme/large", "success": {"judgment": 0.9}}
@@ -320,6 +321,6 @@ def test_the_admin_key_is_read_from_where_it_is_said(tmp_path):
 def test_a_place_is_read_without_the_rest(tmp_path):
     path = tmp_path / "baseload.yaml"
     path.write_text("data_dir: ${WHERE}/data\nupstreams: [{api_key: '${NOT_SET}'}]\n")
-    assert settings.read_place(path, {"WHERE": "/srv"}).directory == Path("/srv/data")
+    assert configuration.read_place(path, {"WHERE": "/srv"}).directory == Path("/srv/data")
     path.write_text("[]")
-    assert settings.read_place(path, {"BASELOAD_HOME": "x"}).keys == ()
+    assert configuration.read_place(path, {"BASELOAD_HOME": "x"}).keys == ()

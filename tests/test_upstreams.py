@@ -10,9 +10,10 @@ import msgspec
 import pytest
 from ruamel.yaml import YAML
 
+from baseload.configuration import parse_settings
 from baseload.errors import BadConfig
 from baseload.load.facts import Operation
-from baseload.settings import Settings, parse_settings
+from baseload.settings import Settings
 from baseload.upstreams import Key, Upstream, load_providers
 from baseload.wire.passage import Dialect
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from baseload.cli.scene import bundled_trace, read_scene
+from baseload.configuration import parse_settings
 from baseload.ledger.hot import open_store
 from baseload.ledger.query import Filter
 from baseload.load.facts import Bucket
-from baseload.settings import parse_settings
 
 SAMPLE = 1000
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens\n"

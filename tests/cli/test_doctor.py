@@ -14,10 +14,11 @@ import pytest
 from baseload.cli.doctor_checks import Check, of_place
 from baseload.cli.doctor_reach import reach
 from baseload.cli.main import main
+from baseload.configuration import parse_settings
 from baseload.gateway.http import Exchange, Request, Server, serve
 from baseload.gateway.keyfile import KeyFile
 from baseload.gateway.simulated import Simulated, api_pace
-from baseload.settings import Settings, parse_settings
+from baseload.settings import Settings
 
 KEY = "sk-a-key-in-plain-0123456789"
 ROUTE = {"name": "r", "upstream": "a", "model": "m", "offer": "openai/gpt-5-mini", "success": {"judgment": 0.9}}

@@ -18,10 +18,11 @@ from baseload.cli.init_known import checked, known
 from baseload.cli.init_litellm import Mapped, mapped, written
 from baseload.cli.init_start import detected, starting
 from baseload.cli.main import main
+from baseload.configuration import read_settings
 from baseload.documents import catalog_of, load_catalog
 from baseload.errors import BadInput
 from baseload.load.facts import Operation
-from baseload.settings import Settings, read_settings
+from baseload.settings import Settings
 from baseload.upstreams import load_providers
 
 KEYS = {"OPENAI_API_KEY": "sk-from-the-environment", "ANTHROPIC_API_KEY": "sk-ant-from-the-environment"}

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from baseload.cli.main import main
+from baseload.configuration import read_settings
 from baseload.gateway.keyfile import KeyFile, hash_of
-from baseload.settings import read_settings
 
 CONFIG = """
 data_dir: {data}

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from openai import OpenAI
 
-from baseload.settings import read_settings
+from baseload.configuration import read_settings
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "start.md"
 QUESTION = [{"role": "user", "content": "one two three"}]

@@ -11,9 +11,10 @@ import pytest
 from openai import AsyncOpenAI
 from tests.gateway.conftest import Bench, plain
 
+from baseload.configuration import parse_settings
 from baseload.gateway.logs import JsonLines, line_of, tell_access, write_logs
 from baseload.gateway.run import serving
-from baseload.settings import Log, parse_settings
+from baseload.settings import Log
 from samples import FAILED, attempt, call
 
 

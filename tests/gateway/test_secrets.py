@@ -16,9 +16,10 @@ from tests.gateway.conftest import JSON, SSE, Bench, ScriptedUpstream, chunk, co
 from tests.gateway.test_keys import make
 
 from baseload.cli.main import main
+from baseload.configuration import parse_settings, read_settings
 from baseload.gateway.http import Exchange, Headers, Request
 from baseload.gateway.run import Serving, serving
-from baseload.settings import Settings, parse_settings, read_settings
+from baseload.settings import Settings
 
 PROVIDER_KEY = "sk-provider-0a1b2c3d4e5f-secret"
 ADMIN_KEY = "admin-6f7e8d9c0b1a-secret"

@@ -14,12 +14,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.gateway.conftest import Bench, ScriptedUpstream, plain, status
 
+from baseload.configuration import parse_settings
 from baseload.gateway.http import Exchange, Request, Server, serve
 from baseload.gateway.run import Serving, serving
 from baseload.gateway.spans import Spans
 from baseload.gateway.tracing import outgoing, read_trace, sampled, span_id, trace_id
 from baseload.load.calls import Status
-from baseload.settings import Otel, Settings, parse_settings
+from baseload.settings import Otel, Settings
 from samples import FAILED, call
 
 SECONDS = 20.0

@@ -21,6 +21,7 @@ import msgspec
 import pytest
 from openai import AsyncOpenAI, OpenAIError
 
+from baseload.configuration import parse_settings
 from baseload.errors import AddressTaken
 from baseload.gateway.http import Exchange, Request, Server, serve
 from baseload.gateway.loaded import decoded, encoded, load
@@ -28,7 +29,7 @@ from baseload.gateway.port import reserved
 from baseload.gateway.reload import changed, keeping_fixed
 from baseload.gateway.simulated import Simulated, api_pace
 from baseload.ledger.hot import open_store
-from baseload.settings import Settings, parse_settings
+from baseload.settings import Settings
 
 SECONDS = 30.0
 QUESTION = {"model": "auto", "messages": [{"role": "user", "content": "one two three"}], "max_tokens": 5}

@@ -109,9 +109,9 @@ def reset(
 
 
 def _book(config: Path) -> BudgetBook:
+    from baseload.configuration import Place, read_place
     from baseload.errors import BadConfig
     from baseload.gateway.budget_book import BudgetBook
-    from baseload.settings import Place, read_place
 
     if config.exists():
         place = read_place(config)

@@ -107,7 +107,7 @@ def calibrate(asked: Asked) -> CalibrateDocument:
 
 
 def _settings(asked: Asked) -> Settings | None:
-    from baseload.settings import read_settings
+    from baseload.configuration import read_settings
 
     return read_settings(Path(asked.config)) if asked.config is not None else None
 

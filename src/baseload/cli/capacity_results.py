@@ -17,8 +17,8 @@ _YAML = (".yaml", ".yml")
 def read_results(path: Path, case: Case, when: date | None) -> list[Point]:
     """Every measurement of a file of JSON, YAML or text. Raises BadInput for what no benchmark wrote."""
     from baseload.capacity.results import document_points, points_from
+    from baseload.configuration import read_document
     from baseload.errors import BadInput
-    from baseload.settings import read_document
 
     try:
         if path.suffix in _YAML and path.is_file():

@@ -22,9 +22,9 @@ def check(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
     """Read a configuration as `baseload serve` would, and price its routes."""
     from datetime import UTC, datetime
 
+    from baseload.configuration import read_settings
     from baseload.gateway.loaded import load
     from baseload.policy.policy import version
-    from baseload.settings import read_settings
 
     settings = read_settings(config)
     loaded = load(settings, datetime.now(UTC).date())
@@ -45,7 +45,8 @@ def show(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
     """Every setting with the value that is in force, secrets masked."""
     from ruamel.yaml import YAML
 
-    from baseload.settings import masked, read_settings
+    from baseload.configuration import read_settings
+    from baseload.settings import masked
 
     settings = masked(read_settings(config))
     if json:

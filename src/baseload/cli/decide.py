@@ -254,6 +254,6 @@ def _span(flag: str, text: str) -> Range:
 def _settings(config: str) -> Settings:
     from pathlib import Path
 
-    from baseload.settings import read_settings
+    from baseload.configuration import read_settings
 
     return read_settings(Path(config))

@@ -156,8 +156,8 @@ def catalog_for(said: Said) -> Catalog:
     """The books, with those of the configuration where one was named."""
     from pathlib import Path
 
+    from baseload.configuration import read_settings
     from baseload.documents import catalog_of, load_catalog
-    from baseload.settings import read_settings
 
     return catalog_of(read_settings(Path(said.config))) if said.config is not None else load_catalog()
 

@@ -54,9 +54,9 @@ def on_ledger(flags: Mapping[str, Any], ways: Ways, said: Said) -> Answer:
 
 def _configured(flags: Mapping[str, Any]) -> tuple[Settings, Place]:
     """The configuration (named, beside the ledger, or in this folder), and the ledger: named, else its own."""
+    from baseload.configuration import read_settings
     from baseload.errors import BadInput
     from baseload.home import demo_home
-    from baseload.settings import read_settings
 
     ledger, config = flags["ledger"], flags["config"]
     directory = demo_home() if flags["demo"] else Path(ledger).expanduser() if ledger and "://" not in ledger else None

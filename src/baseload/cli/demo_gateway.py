@@ -25,9 +25,9 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 async def _serve(parent: Parent) -> None:
+    from baseload.configuration import read_settings
     from baseload.console.process import start
     from baseload.gateway.run import serving
-    from baseload.settings import read_settings
 
     orders = msgspec.json.decode(parent.orders, type=Orders)
     config = Path(orders.config)

@@ -19,6 +19,7 @@ from baseload.cli.demo_report import Opening, Replayed, Report
 from baseload.cli.output import progress
 from baseload.cli.scene import read_scene
 from baseload.clock import SystemClock, now
+from baseload.configuration import parse_settings
 from baseload.cost.parameters import Assumptions
 from baseload.documents import catalog_of, load_deployments, load_parameters, write_yaml
 from baseload.errors import AddressTaken, LedgerUnavailable, NotEnoughData, UpstreamUnreachable
@@ -29,7 +30,7 @@ from baseload.ledger.query import Filter, totals
 from baseload.load.trace import Trace
 from baseload.measure.senders import Progress, send_from_processes
 from baseload.plan.measured import decide_on_calls
-from baseload.settings import parse_address, parse_settings
+from baseload.settings import parse_address
 
 # How long the last calls may take from the spool into the store.
 LEDGER_SECONDS = 30.0

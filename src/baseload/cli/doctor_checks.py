@@ -17,11 +17,12 @@ from typing import Literal
 
 import msgspec
 
+from baseload.configuration import read_document, read_settings
 from baseload.errors import BaseloadError
 from baseload.gateway.keyfile import KeyFile
 from baseload.gateway.keys import KeyRing, check_open, is_loopback
 from baseload.policy.keys import state
-from baseload.settings import Settings, read_document, read_settings
+from baseload.settings import Settings
 from baseload.units import BYTES_PER_GB
 
 Status = Literal["ok", "warn", "fail"]

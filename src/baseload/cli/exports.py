@@ -96,9 +96,9 @@ def _offers(config: Path | None) -> Offers:
     from datetime import UTC, datetime
 
     from baseload.cli.policy_file import AnyVariable
+    from baseload.configuration import read_settings
     from baseload.documents import catalog_of, load_catalog, load_deployments
     from baseload.gateway.offers import own_offers
-    from baseload.settings import read_settings
 
     found = configuration(config)
     settings = None if found is None else read_settings(found, AnyVariable())

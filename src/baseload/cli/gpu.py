@@ -96,7 +96,7 @@ def compare(
 def _settings(config: str | None) -> Settings | None:
     from pathlib import Path
 
-    from baseload.settings import read_settings
+    from baseload.configuration import read_settings
 
     return read_settings(Path(config)) if config else None
 

@@ -113,8 +113,8 @@ def _asked(tz: str, start: str, model: str, pairs: list[str]) -> Asked:
 def catalog(config: Path | None) -> Catalog:
     """The books, with the prices of the configuration where there is one."""
     from baseload.cli.policy_file import AnyVariable
+    from baseload.configuration import read_settings
     from baseload.documents import catalog_of, load_catalog
-    from baseload.settings import read_settings
 
     found = configuration(config)
     return load_catalog() if found is None else catalog_of(read_settings(found, AnyVariable()))

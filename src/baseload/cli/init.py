@@ -69,7 +69,7 @@ def _from_environment(output: Path, *, dry_run: bool, as_json: bool) -> None:
 def _from_litellm(source: Path, output: Path, *, dry_run: bool, as_json: bool) -> None:
     from baseload.cli.init_known import checked
     from baseload.cli.init_litellm import mapped, written
-    from baseload.settings import read_document
+    from baseload.configuration import read_document
 
     found = mapped(read_document(source), str(source))
     checked(found.document, f"what {source} becomes")

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from baseload.cli.config_schema import modeline
-from baseload.settings import Settings, parse_settings
+from baseload.configuration import parse_settings
+from baseload.settings import Settings
 from baseload.upstreams import load_providers
 
 SCHEMA_FILE = ".baseload/schema.json"

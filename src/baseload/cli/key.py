@@ -140,9 +140,9 @@ def rotate(
 
 def _keys(config: Path) -> tuple[KeyFile, tuple[ClientKey, ...]]:
     """The file of keys, and the keys that the configuration itself holds."""
+    from baseload.configuration import Place, read_place
     from baseload.errors import BadConfig
     from baseload.gateway.keyfile import KeyFile
-    from baseload.settings import Place, read_place
 
     if config.exists():
         place = read_place(config)

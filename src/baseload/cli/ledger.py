@@ -194,8 +194,8 @@ def migrate(ledger: Where = None, config: Config = None) -> None:
 
 def lake_of(ledger: str | None, lake: str, config: Path | None) -> Lake:
     """The lake that was named, else that of the configuration, else the one beside the ledger."""
+    from baseload.configuration import read_place
     from baseload.ledger.lake import lake_at
-    from baseload.settings import read_place
 
     found = configuration(config)
     if not lake and found is not None and (not ledger or "://" in ledger):

@@ -169,9 +169,9 @@ def _gpu(said: str | None, config: str | None) -> str:
     from pathlib import Path
 
     from baseload.catalog.gpus import gpu_named
+    from baseload.configuration import read_settings
     from baseload.documents import load_leases
     from baseload.pricebooks import load_gpu_offers
-    from baseload.settings import read_settings
 
     leases = load_leases(read_settings(Path(config)) if config else None)
     return gpu_named(said, {*(row.gpu for row in load_gpu_offers()), *(lease.gpu for lease in leases)})

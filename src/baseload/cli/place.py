@@ -39,8 +39,8 @@ def configuration(named: Path | None) -> Path | None:
 def place_of(ledger: str | None, config: Path | None) -> Place:
     """Where to read and write. An address in `ledger` says where the calls are; statements and lake stay in the folder
     that the configuration names. Raises BadConfig."""
+    from baseload.configuration import read_place
     from baseload.home import home
-    from baseload.settings import read_place
 
     if ledger and "://" not in ledger:
         return Place(Path(ledger).expanduser(), "")

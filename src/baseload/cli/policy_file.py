@@ -29,7 +29,7 @@ class AnyVariable(Mapping[str, str]):
 
 def read_policy(path: Path) -> tuple[Policy, Settings | None]:
     """The policy of a file, and the configuration it stands in when the file is a whole one. Raises BadConfig."""
-    from baseload.settings import parse_policy, parse_settings, read_document
+    from baseload.configuration import parse_policy, parse_settings, read_document
 
     document = read_document(path)
     if isinstance(document, Mapping) and "upstreams" in document:

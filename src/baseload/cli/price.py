@@ -209,7 +209,7 @@ def named_books(config: str | None) -> Catalog:
     """The books, with those of a configuration where one is named."""
     from pathlib import Path
 
-    from baseload.settings import read_settings
+    from baseload.configuration import read_settings
 
     return _books(read_settings(Path(config)) if config else None)
 

@@ -18,7 +18,7 @@ def reached(config: str | None, policy: str | None) -> tuple[Settings | None, tu
     A pool of your own is priced by its hours. Of a policy alone nobody knows which pools there are, so its own routes
     are left out.
     """
-    from baseload.settings import read_settings
+    from baseload.configuration import read_settings
 
     settings = read_settings(Path(config), AnyVariable()) if config is not None else None
     wanted = settings.policy if settings is not None else None

@@ -75,7 +75,7 @@ def _configurations(
     config: Path | None, whole: Settings | None, place: Place
 ) -> tuple[Settings | None, Settings | None]:
     """Under which the calls were metered, and under which they are tried: prices, and what pools cost."""
-    from baseload.settings import read_settings
+    from baseload.configuration import read_settings
 
     beside = place.directory / CONFIG
     if config is None and beside.exists():

@@ -31,11 +31,11 @@ def command(
     import msgspec
     import uvloop
 
+    from baseload.configuration import NO_CONFIGURATION, read_settings
     from baseload.errors import BadConfig
     from baseload.gateway.keys import KeyRing, check_open
     from baseload.gateway.logs import write_logs
     from baseload.home import demo_home
-    from baseload.settings import NO_CONFIGURATION, read_settings
 
     if not config.exists():
         remedy = f"{NO_CONFIGURATION} The demo leaves one in {demo_home()}."

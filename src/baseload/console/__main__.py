@@ -21,11 +21,11 @@ import msgspec
 import uvicorn
 
 from baseload.child import Parent, work_for_parent
+from baseload.configuration import read_settings
 from baseload.console.app import create_app
 from baseload.console.process import Orders
 from baseload.console.source import LedgerSource
 from baseload.errors import BaseloadError
-from baseload.settings import read_settings
 
 
 def main() -> int:

@@ -13,9 +13,9 @@ from typing import TypeVar
 import msgspec
 
 from baseload.catalog.entries import Precedence, Source
+from baseload.configuration import read_document
 from baseload.errors import BadConfig, BadInput
 from baseload.ranges import Range
-from baseload.settings import read_document
 
 Document = TypeVar("Document", bound=msgspec.Struct)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from baseload.clock import now
+from baseload.configuration import read_settings
 from baseload.errors import BaseloadError
 from baseload.gateway.crew import Crew
 from baseload.gateway.health import Reload, Status, WorkerState
@@ -38,7 +39,7 @@ from baseload.ledger.drain import Drain
 from baseload.ledger.hot import HotStore, open_store
 from baseload.ledger.spool import new_crew
 from baseload.policy.policy import version
-from baseload.settings import Settings, read_settings
+from baseload.settings import Settings
 
 log = logging.getLogger(__name__)
 
