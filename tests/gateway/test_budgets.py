@@ -220,6 +220,20 @@ async def test_a_model_without_a_price_is_refused_and_says_why(bench: Bench, tmp
     assert (await post(lax)).status_code == 200
 
 
+async def test_an_outage_is_told_as_one_although_a_budget_keeps_from_the_next_route(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """The 403 of an unpriced route would be final for a client; the failure before it is worth another try."""
+    failing, other = await bench.upstream(status(500)), await bench.upstream()
+    routes = (route(0), route(1, offer="nobody/knows"))
+    gateway = await bench.gateway(failing.url, other.url, routes=routes, data_dir=str(tmp_path), budgets=(budget(),))
+    answer = await post(gateway)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstreams_failed")
+    assert "r1: budget acme caps USD, and no price is known." in answer.json()["error"]["message"]
+    assert other.seen == []
+    assert [call.status for call in bench.spool.calls] == [Status.FAILED]
+
+
 async def test_a_cap_on_one_upstream_sends_requests_to_the_next(bench: Bench, tmp_path: Path) -> None:
     ups = [await bench.upstream(), await bench.upstream()]
     one = budget(requests=1, match={"upstream": "u0"})

@@ -42,6 +42,8 @@ def overspent(job: Job, now_ns: int) -> Refused | None:
     if hold is None or not hold.shorts or (hold.stopped is None and (job.record.attempts or job.full)):
         return None
     short = hold.stopped or _cheapest(hold)
+    if job.record.attempts and short.need is None:
+        return None  # what could be asked has failed: that is the client's news, and worth another try
     if short.unknown:
         message = (
             f"What is left of the budget {short.budget.name} is not known: {short.unknown}. Send the request again "

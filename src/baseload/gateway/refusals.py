@@ -124,6 +124,7 @@ def all_failed(job: Job) -> Refused:
     """Every route was tried: 504 when all were too slow, 429 when all asked for patience, 503 when full, else 502."""
     attempts = job.record.attempts
     tried = [f"{each.route}: {each.error}." for each in attempts] + [f"{name}: full by now." for name in job.full]
+    tried += [f"{each.route}: {each.reason}." for each in (job.hold.shorts if job.hold is not None else ())]
     if not attempts and job.late:
         message = f"The deadline of {job.facts.deadline_seconds:g} s passed while it waited for a slot."
         return Refused(status=504, message=f"{message} Give it more time, or add capacity.", code="deadline_passed")
