@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tests.samples import call
 
 from baseload.errors import LedgerUnavailable
-from baseload.gateway.shares import CLOSE_TICKS, Share, Shares
+from baseload.gateway.share import Share
+from baseload.gateway.shares import CLOSE_TICKS, Shares
 from baseload.ledger.held import reserved
 from baseload.ledger.hot import open_store
 from baseload.ledger.leases import Leases

@@ -17,7 +17,8 @@ from baseload.gateway.budgetfile import BudgetFile, in_force
 from baseload.gateway.hold import Hold, Short
 from baseload.gateway.job import Job
 from baseload.gateway.matching import Match, Matching
-from baseload.gateway.shares import TICK_SECONDS, Shares, Wanted
+from baseload.gateway.share import Wanted
+from baseload.gateway.shares import TICK_SECONDS, Shares
 from baseload.gateway.state import Snapshot
 from baseload.ledger.spool import new_crew
 from baseload.load.calls import Skip

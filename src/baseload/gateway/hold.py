@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from baseload.gateway.shares import Ending, Share, Shares, Wanted
+from baseload.gateway.share import Ending, Share, Wanted
+from baseload.gateway.shares import Shares
 from baseload.load.calls import Attempt, Charge
 from baseload.load.facts import Facts
 from baseload.policy.budget import Budget, Demand, Mode, actual, refusal, said, value_of

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 from baseload.catalog.entries import Offer
 from baseload.clock import from_ns
 from baseload.gateway.hold import Hold, Short
-from baseload.gateway.shares import Share, Shares, Wanted
+from baseload.gateway.share import Share, Wanted
+from baseload.gateway.shares import Shares
 from baseload.gateway.state import Snapshot
 from baseload.load.facts import Facts
 from baseload.policy.budget import Budget, Dearest, dearest, most, window, worst

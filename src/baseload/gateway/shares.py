@@ -1,8 +1,8 @@
 """What this process has of each budget: money that may be spent without asking anybody. Acts (ledger, in a thread).
 
-A `Share` is a lease of the hot store on one budget in one window. Reserving is a comparison and a subtraction; when a
-share is short, a request waits for one round to the store, which gives back what lies idle here and asks for what every
-waiting request needs. Once a second a round returns what was not used, so that nobody else is refused for it.
+Reserving of a `Share` is a comparison and a subtraction. When it is short, a request waits for one round to the store,
+which gives back what lies idle here and asks for what every waiting request needs. Once a second a round returns what was
+not used, so that nobody else is refused for it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakValueDictionary
 
 from baseload.errors import LedgerUnavailable
+from baseload.gateway.share import CALLS, CLOSED, Ending, Share, Wanted
 from baseload.ledger.held import AFTER, NONE, Held
 from baseload.ledger.spool import spool_folder
-from baseload.policy.budget import EACH, Budget, Mode, Standing, Window
+from baseload.policy.budget import EACH, Budget, Mode, Window
 
 if TYPE_CHECKING:
-    from baseload.ledger.accounts import Account, Ask, Grant, Place
+    from baseload.ledger.accounts import Ask, Grant, Place
     from baseload.ledger.leases import Leases
 
 log = logging.getLogger(__name__)
@@ -39,78 +40,8 @@ IDLE_TICKS = 2
 """What was not needed for so long returns, even while there is plenty."""
 CLOSE_TICKS = 30
 """A share that nobody has used for so long is closed; the next call that it counts opens it again."""
-CLOSED = -2
-"""The record of a share that is not open."""
 PARTS = 64
-"""A share that runs low is filled by this part of the cap ..."""
-CALLS = 16
-"""... or by what so many calls like this one need, when that is more."""
-
-Wanted = Sequence[tuple["Share", int]]
-"""How much more is to be reserved of each share."""
-Ending = Sequence[tuple["Share", int, int]]
-"""What a call had reserved of each share, and what it has cost."""
-
-
-class Share:
-    """One budget in one window, as far as it is this process's to spend. `room` is what nobody has reserved; it is
-    below zero where calls cost more than their worst case, or where the budget only warns. `lost` is what was served
-    and could not be written down, until the store knows of it."""
-
-    __slots__ = (
-        "__weakref__",
-        "account",
-        "ahead",
-        "believed",
-        "budget",
-        "full",
-        "heard",
-        "idle",
-        "lost",
-        "low",
-        "needs",
-        "place",
-        "record",
-        "reserved",
-        "room",
-        "span",
-        "usual",
-        "waiting",
-        "zone",
-    )
-
-    def __init__(self, budget: Budget, place: Place, span: Window, zone: tzinfo) -> None:
-        self.budget, self.place, self.span, self.zone = budget, place, span, zone
-        self.record = CLOSED
-        self.room = self.low = self.reserved = self.lost = self.usual = self.idle = 0
-        self.needs: list[int] = []  # of calls that wait for the next round
-        self.heard: asyncio.Future[None] | None = None  # done when that round is
-        self.waiting = 0  # calls that wait for any
-        self.ahead = False  # a round is under way that fills it
-        self.believed = False  # the store holds a lease of ours
-        self.full = False  # the store keeps no further account of this budget
-        self.account: Account | None = None  # as the store said last
-
-    @property
-    def tight(self) -> bool:
-        """Whether so little is left that none should lie idle anywhere."""
-        return self.account is not None and self.account.free < self.budget.limit // CALLS
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing of it is here, or may come."""
-        return not (self.reserved or self.waiting or self.needs or self.lost or self.room)
-
-    def standing(self) -> Standing:
-        """Where the budget stands, as far as is known here."""
-        if self.account is None:
-            return Standing(self.budget.limit, 0, 0)
-        return Standing(self.budget.limit, self.account.spent, max(0, self.account.leased))
-
-    @property
-    def over(self) -> bool:
-        """Whether more is spent and reserved than the cap."""
-        return self.room < 0 and (self.account is None or self.account.free + self.room < 0)
+"""A share that runs low is filled by this part of the cap, or what `CALLS` like the one that found it low need."""
 
 
 class Doubt(NamedTuple):
