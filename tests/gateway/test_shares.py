@@ -209,8 +209,8 @@ def test_new_values_that_come_all_at_once_wait_as_long_as_the_ledger_answers(tmp
     """They take longer together than anybody waits for one answer, and none is told that the ledger is gone."""
 
     async def run() -> None:
-        short, shares = await _all_at_once(tmp_path, 1_500, 0.5)
-        assert short == [None] * 1_500
+        short, shares = await _all_at_once(tmp_path, 2_500, 1.5)
+        assert short == [None] * 2_500
         assert {share.reserved for share in shares.open.values()} == {7}
         shares.settle([(share, 7, 0) for share in shares.open.values()], written=True)
         await shares.close()
@@ -218,7 +218,7 @@ def test_new_values_that_come_all_at_once_wait_as_long_as_the_ledger_answers(tmp
     asyncio.run(run())
     with closing(open_store(tmp_path)) as store:
         accounts = Leases(store).family("each tokens/total\n", SPAN.start_ns)
-    assert len(accounts) == 1_500
+    assert len(accounts) == 2_500
     assert {account.leased for account in accounts} == {0}
 
 

@@ -1,8 +1,8 @@
 """What this process has of each budget: money that may be spent without asking anybody. Acts (ledger, in a thread).
 
 Reserving of a `Share` is a comparison and a subtraction. When it is short, a request waits for one round to the store,
-which gives back what lies idle here and asks for what every waiting request needs. Once a second a round returns what was
-not used, so that nobody else is refused for it.
+which gives back what lies idle here and asks for what every waiting request needs. Once a second a round returns what
+was not used, so that nobody else is refused for it.
 """
 
 from __future__ import annotations
