@@ -329,7 +329,7 @@ def _print(document: Document) -> None:
         f"  metered {total[0]}   invoice {total[1]}   gap {share or total[2]}   {'ok' if document.within else 'breach'}"
     )
     hint(
-        "baseload explain"
+        "baseload decide"
         if document.within
         else f"baseload price check; baseload import {document.provider} USAGE_FILE"
     )
