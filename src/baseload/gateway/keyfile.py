@@ -22,6 +22,7 @@ from typing import TypeVar
 import msgspec
 
 from baseload.errors import BadConfig, BadInput
+from baseload.ledger.flush import flush
 from baseload.policy.keys import ClientKey, check_keys, state
 
 SCHEMA = "baseload.keys/1"
@@ -153,11 +154,7 @@ class KeyFile:
             file.flush()
             os.fsync(file.fileno())
         half.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        flush(self.path.parent)
 
     def _broken(self, why: str) -> BadConfig:
         return BadConfig(f"{self.path} is no file of keys: {why}", remedy="Restore it from a backup, or mend it.")

@@ -1,4 +1,4 @@
-"""A file that SQLite has open, put on the disk without giving up SQLite's locks on it. Acts.
+"""What stands under a name, put on the disk; a file that SQLite has open without giving up SQLite's locks on it. Acts.
 
 Closing any descriptor of a file gives up every lock that the process holds on it. Without them the next program that
 leaves the ledger takes itself for the last, and removes the write-ahead log and its index under whoever still writes
@@ -13,6 +13,15 @@ import threading
 from pathlib import Path
 
 import msgspec
+
+
+def flush(path: Path) -> None:
+    """Put a file on the disk, or the names in a folder. Not for a file that SQLite has locked. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class _Kept(msgspec.Struct):

@@ -6,7 +6,6 @@ read-only and block nobody.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from baseload.errors import LedgerUnavailable
 from baseload.ledger import rows, tables
-from baseload.ledger.flush import Flushing
+from baseload.ledger.flush import Flushing, flush
 from baseload.ledger.migrations import migrate
 from baseload.ledger.store import BATCH, BUSY_SECONDS, HotStore
 
@@ -56,9 +55,9 @@ class SqliteStore(HotStore):
 
     def persist(self) -> None:
         self._let_go_of_removed_log()
-        for flush in (self._flush_log, self._flushing.flush):
+        for put in (self._flush_log, self._flushing.flush):
             try:
-                flush()
+                put()
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -114,11 +113,7 @@ class SqliteStore(HotStore):
 
     def _flush_log(self) -> None:
         """SQLite has no lock on the log itself, so a descriptor of it may be closed."""
-        descriptor = os.open(self._log, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        flush(self._log)
 
     def _let_go_of_removed_log(self) -> None:
         """A log that was removed is seen by those alone who have it open: move it into the file, and open another."""

@@ -71,14 +71,15 @@ def altered(store: Answers) -> list[str]:
                 found[row.at_ns - row.at_ns % HOUR_NS].append(row.id)
         after = page[-1].position
     return [
-        f"{of_hour(hour_ns, names)} of the hot store have other figures than they were recorded with: {named(names)}"
+        f"{of_hour(hour_ns, len(names))} of the hot store have other figures than they were recorded with: "
+        f"{named(names)}"
         for hour_ns, names in sorted(found.items())
     ]
 
 
-def of_hour(hour_ns: int, calls: Sequence[str]) -> str:
+def of_hour(hour_ns: int, calls: int) -> str:
     """Which hour, and how many calls of it."""
-    return f"{from_ns(hour_ns):%Y-%m-%d %H:00} UTC: {len(calls):,} calls"
+    return f"{from_ns(hour_ns):%Y-%m-%d %H:00} UTC: {calls:,} calls"
 
 
 def named(calls: Sequence[str]) -> str:

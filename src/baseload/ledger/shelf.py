@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from baseload.errors import BadConfig, LedgerUnavailable
+from baseload.ledger.flush import flush
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -95,13 +96,13 @@ class Folder(Shelf):
     def put(self, path: str, source: Path) -> None:
         with self._drafted(path) as draft:
             shutil.copyfile(source, draft)
-            _sync(draft)
+            flush(draft)
             draft.rename(self.folder / path)
 
     def create(self, path: str, data: bytes) -> bool:
         with self._drafted(path) as draft:
             draft.write_bytes(data)
-            _sync(draft)
+            flush(draft)
             try:
                 os.link(draft, self.folder / path)
             except FileExistsError:
@@ -151,7 +152,7 @@ class Folder(Shelf):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             yield draft
-            _sync(target.parent)
+            flush(target.parent)
         except OSError as error:
             raise LedgerUnavailable(f"{target} cannot be written: {error.strerror}", remedy=_SPACE) from error
         finally:
@@ -267,11 +268,3 @@ def _unreadable(error: OSError) -> LedgerUnavailable:
     return LedgerUnavailable(
         f"{error.filename} cannot be read: {error.strerror}", remedy="See what is missing: baseload ledger verify."
     )
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -22,6 +22,7 @@ from zlib import crc32
 
 from baseload.errors import LedgerUnavailable
 from baseload.ledger.begun import BegunFile, Half, Place, encoded
+from baseload.ledger.flush import flush
 from baseload.load.calls import Call
 
 log = logging.getLogger(__name__)
@@ -176,7 +177,7 @@ class Spool:
         self._fd, self._path, self._name, self._size, self._next = fd, str(path), name, 0, self._next + 1
         self._opened = os.fstat(fd)
         if self._fsync:
-            _sync_folder(self.folder)
+            flush(self.folder)  # the new file's name, as durable as its content
 
     def _undo(self) -> None:
         """Cut a half-written line off. Where even that fails, the next call begins another segment."""
@@ -210,12 +211,3 @@ def _stands(opened: os.stat_result, path: str) -> bool:
     except OSError:
         return False
     return found.st_ino == opened.st_ino and found.st_dev == opened.st_dev
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name as durable as its content."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from baseload.clock import from_ns
 from baseload.errors import BaseloadError
 from baseload.ledger import removed, rollup, tables
 from baseload.ledger.duck import duck, parquet, told
@@ -68,16 +67,19 @@ def _unlike(connection: DuckDBPyConnection, lake: Lake, segment: Segment, roll_u
 
 def _removed(lake: Lake, store: Answers) -> Iterator[str]:
     """Hours of which more calls were taken out of the hot store than the manifest tells of."""
-    sealed: dict[int, int] = defaultdict(int)
+    given = _given(lake)
+    for hour_ns, calls in removed.by_hour(store).items():
+        if given[hour_ns] < calls:
+            yield f"{of_hour(hour_ns, calls)} left the hot store, and the lake was given {given[hour_ns]:,}"
+
+
+def _given(lake: Lake) -> dict[int, int]:
+    """How many calls of each hour the manifest tells of; 0 of any other."""
+    given: dict[int, int] = defaultdict(int)
     for each in lake.manifest.segments:
         if each.upto:
-            sealed[each.start_ns] += each.sums.calls
-    for hour_ns, calls in removed.by_hour(store).items():
-        if sealed[hour_ns] < calls:
-            yield (
-                f"{from_ns(hour_ns):%Y-%m-%d %H:00} UTC: {calls:,} calls left the hot store, and the lake was given "
-                f"{sealed[hour_ns]:,}"
-            )
+            given[each.start_ns] += each.sums.calls
+    return given
 
 
 def _vanished(lake: Lake, store: Answers) -> Iterator[str]:
@@ -85,19 +87,12 @@ def _vanished(lake: Lake, store: Answers) -> Iterator[str]:
     were sealed into the same lake nobody can tell."""
     if {name for each in lake.manifest.segments for name in each.upto} != {identity(store)}:
         return
-    given: dict[int, int] = defaultdict(int)
-    for each in lake.manifest.segments:
-        if each.upto:
-            given[each.start_ns] += each.sums.calls
     here = {hour_ns: _count(store, hour_ns, upto) for hour_ns, upto in lake.manifest.sealed(identity(store)).items()}
     gone = removed.by_hour(store)  # in this order: a call that is taken out meanwhile is in both
-    for hour_ns, calls in sorted(given.items()):
+    for hour_ns, calls in sorted(_given(lake).items()):
         left = here[hour_ns] + gone.get(hour_ns, 0)
         if left < calls:
-            yield (
-                f"{from_ns(hour_ns):%Y-%m-%d %H:00} UTC: {calls:,} calls were sealed, and the hot store knows of "
-                f"{left:,}"
-            )
+            yield f"{of_hour(hour_ns, calls)} were sealed, and the hot store knows of {left:,}"
 
 
 def _count(store: Answers, hour_ns: int, upto: int) -> int:
@@ -120,7 +115,7 @@ def _missing(connection: DuckDBPyConnection, lake: Lake, store: Answers, whole: 
         sealed = digests_of(connection, lake.addresses(there), hour_ns)
         lost = sorted(hot.keys() - sealed.keys())
         if lost:
-            yield f"{of_hour(hour_ns, lost)} of the hot store are missing: {named(lost)}"
+            yield f"{of_hour(hour_ns, len(lost))} of the hot store are missing: {named(lost)}"
         other = sorted(name for name in hot.keys() & sealed.keys() if hot[name] != sealed[name])
         if other:
-            yield f"{of_hour(hour_ns, other)} of the hot store are not what was sealed: {named(other)}"
+            yield f"{of_hour(hour_ns, len(other))} of the hot store are not what was sealed: {named(other)}"
