@@ -193,7 +193,7 @@ class Gateway:
             await self._only_read(request, exchange, partial(self._models, key))
         elif path in PATHS:
             await self._only_read(request, exchange, self._operations)
-        elif path == "/v1" or path.startswith("/v1/"):
+        elif ours:
             await say(unknown_path(path, (MODELS, *ENDPOINTS, CONVERSATIONS)), request, exchange)
         elif path == ADMIN or path.startswith(ADMIN + "/"):
             await self.admin.answer(request, exchange)

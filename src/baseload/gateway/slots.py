@@ -15,7 +15,7 @@ import fcntl
 import mmap
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -101,6 +101,17 @@ class _InFlight(Mapping[str, int]):
         return len(self._table.names)
 
 
+class _Places(dict[str, tuple[int, int]]):
+    """Cells by name; one that is asked for the first time is made."""
+
+    def __init__(self, make: Callable[[str], tuple[int, int]]) -> None:
+        self._make = make
+
+    def __missing__(self, name: str) -> tuple[int, int]:
+        place = self[name] = self._make(name)
+        return place
+
+
 class Table:
     """One worker's view of the shared counters. Raises BadConfig when there is no row or column left."""
 
@@ -108,7 +119,7 @@ class Table:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._fd = os.open(folder / "table", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._places: dict[str, tuple[int, int]] = {}
+        self._places = _Places(self._new_place)
         self._reclaimed_at = 0.0
         with self._locked():
             self._lock, self.row = self._own_row()
@@ -119,7 +130,7 @@ class Table:
 
     def take(self, name: str, limit: int | None) -> bool:
         """Count one more, unless the sum is at its limit."""
-        at, first = self._places.get(name) or self._new_place(name)
+        at, first = self._places[name]
         # Each worker that looks at this very moment may add one that we do not see. With room for all of them there is
         # nothing to agree on; the lock is for the last slots.
         if limit is None or self._sum(first) + 2 * self._cells[_ROWS_USED] <= limit:
@@ -136,11 +147,11 @@ class Table:
 
     def give(self, name: str) -> None:
         """Count one less."""
-        self._cells[(self._places.get(name) or self._new_place(name))[0]] -= 1
+        self._cells[self._places[name][0]] -= 1
 
     def busy(self, name: str) -> int:
         """The sum over all workers."""
-        return self._sum((self._places.get(name) or self._new_place(name))[1])
+        return self._sum(self._places[name][1])
 
     def _sum(self, first: int) -> int:
         cells = self._cells
@@ -216,8 +227,7 @@ class Table:
         """The cell of a name in our row, and in the first one."""
         with self._locked():
             column = self._new_column(name)
-        place = self._places[name] = _cell(self.row, column), _cell(0, column)
-        return place
+        return _cell(self.row, column), _cell(0, column)
 
     def _new_column(self, name: str) -> int:
         """The column of a name: the one that another worker chose, else the first that nobody uses."""

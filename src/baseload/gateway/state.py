@@ -93,7 +93,7 @@ class GatewayState:
         """Take one slot of a route's upstream, after a wait where the route allows one and it is likely to be enough;
         False when there is none. `left` are the seconds until the request's deadline. Every True is paired with a
         `give`."""
-        limit = self._limit(snapshot, route) if route.upstream in snapshot.limited else route.slots
+        limit = self._limit(snapshot, route)
         if not self.lines.take(route.upstream, limit):
             longest = route.wait_seconds if left is None else min(route.wait_seconds, left)
             if not limit or longest <= 0 or self._expected_wait(snapshot, route, limit) > longest:
@@ -163,6 +163,8 @@ class GatewayState:
 
     def _limit(self, snapshot: Snapshot, route: Route) -> int | None:
         """The most requests in flight at a route's upstream: what the route says, or its replicas when that is less."""
+        if route.upstream not in snapshot.limited:
+            return route.slots
         room = snapshot.targets[route.upstream].room()
         if route.slots is None or room is None:
             return room if route.slots is None else route.slots

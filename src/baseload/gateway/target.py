@@ -70,8 +70,7 @@ class Target:
         self._fixed = _fixed_headers(upstream)
         self._named = frozenset(name.lower().encode() for name in upstream.headers)  # what a client cannot say
         self._under_way = 0  # requests and answers, by this process
-        self._closing = False
-        self._idle = asyncio.Event()
+        self._idle: asyncio.Event | None = None  # while somebody waits for the last of them
         self._watch: list[asyncio.Task[None]] = []
         self._probes: dict[str, Client] = {}
 
@@ -161,7 +160,7 @@ class Target:
     def _give(self, replica: Replica) -> None:
         replica.in_flight -= 1
         self._under_way -= 1
-        if not self._under_way and self._closing:
+        if not self._under_way and self._idle is not None:
             self._idle.set()
         if len(self.replicas) > 1 or self.upstream.pool.replica_slots is not None:
             self._slots.give(self._counter(replica))
@@ -253,12 +252,12 @@ class Target:
         for task in self._watch:
             task.cancel()
         self._watch.clear()
-        self._closing = True
+        idle = self._idle = asyncio.Event()
         until = asyncio.get_running_loop().time() + grace_seconds
         while self._under_way and asyncio.get_running_loop().time() < until:
-            self._idle.clear()
+            idle.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), until - asyncio.get_running_loop().time())
+                await asyncio.wait_for(idle.wait(), until - asyncio.get_running_loop().time())
         self.abort()
 
     def abort(self) -> None:
