@@ -3,8 +3,9 @@
 An answer that is truncated, badly chunked or has two lengths is an error, never a clean end. When the reader of an
 answer is slow the socket is not read either, so memory stays flat. `upstream.py` pools these.
 
-A body is taken in one of two ways: `next` waits for what comes; `pump` hands each piece to a function in the very turn
-of the event loop that reads it, which saves a stream a task switch for every event.
+An answer is taken in one of three ways: `next` waits for what comes; `pump` hands each piece to a function in the very
+turn of the event loop that reads it, which saves a stream a task switch for every event; and a `listener` is told there
+of whatever becomes of the answer, so that a whole one needs no task at all.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ class Connection(asyncio.Protocol):
         "client",
         "deadline",
         "headers",
+        "listener",
         "lost",
         "on_body",
         "status",
@@ -96,6 +98,7 @@ class Connection(asyncio.Protocol):
         self.deadline = _FOREVER
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
+        self.listener: Callable[[], None] | None = None  # told of all that comes, and of the end, in place of a waiter
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._waiter: asyncio.Future[None] | None = None
@@ -123,8 +126,8 @@ class Connection(asyncio.Protocol):
     def closing(self) -> bool:
         return self.lost or self._transport.is_closing()
 
-    async def exchange(self, message: bytes, *, bodiless: bool) -> None:
-        """Send a request, wait for the head of its answer. Raises AttemptFailed."""
+    def ask(self, message: bytes, *, bodiless: bool = False) -> None:
+        """Send a request; `head` waits for the head of its answer, or a listener does."""
         self._busy, self._bodiless = True, bodiless
         self._began = self._has_head = self._has_body = self._ended = self.until_close = self._unread = False
         self._failure = None
@@ -132,12 +135,25 @@ class Connection(asyncio.Protocol):
         self._buffered = self._head_bytes = 0
         self._transport.write(message)
         self.deadline = self._loop.time() + self.client.timeouts.first_byte
+
+    async def head(self) -> None:
+        """Wait for the head of the answer. Raises AttemptFailed."""
         try:
             while not self._has_head:
                 await self._wait()
         except BaseException:
             self.abort()
             raise
+
+    @property
+    def waits(self) -> bool:
+        """Whether no more is known of an answer than that it is to come, or that its body does and is small so far."""
+        return self._failure is None and not (self._ended or self._paused or self.until_close or self.lost)
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the head of the answer has come."""
+        return self._has_head
 
     async def next(self) -> bytes:
         """What has come since the last time; empty at the clean end. Raises AttemptFailed."""
@@ -150,6 +166,10 @@ class Connection(asyncio.Protocol):
     def rest(self) -> bytes | None:
         """What waits of a body that has come to its end; None while there may be more."""
         return self._taken() if self._ended and self._parts else None
+
+    def put_back(self, body: bytes) -> None:
+        """What `rest` gave waits again."""
+        self._parts.append(body)
 
     async def pump(self, sink: Sink) -> bool:
         """Hand over what has come, and what comes as it comes, until the clean end: True. False when the sink takes no
@@ -341,7 +361,9 @@ class Connection(asyncio.Protocol):
             raise self._failure
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if self.listener is not None:
+            self.listener()
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def _fail(self, message: str, *, timed_out: bool = False) -> None:

@@ -1,8 +1,9 @@
 """A strict HTTP/1.1 server on asyncio: a Handler gets each Request with an Exchange to answer it. Acts.
 
 `request.py` reads the bytes. Here a connection answers what was read, one request after the other; keeps deadlines;
-stops a handler that writes faster than its client reads; and cancels the handler whose client went away. Made to run on
-uvloop; runs on asyncio's own loop too.
+stops a handler that writes faster than its client reads; and cancels the handler whose client went away. What an
+`Express` takes needs no handler and no task: a `Flight` answers it in whatever turn of the event loop has the answer.
+Made to run on uvloop; runs on asyncio's own loop too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 from baseload.gateway.endpoints import dialect_of
 from baseload.gateway.exchange import STATUS_LINE, Exchange
@@ -48,6 +49,18 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 Handler = Callable[[Request, Exchange], Awaitable[None]]
 
 
+class Flight(Protocol):
+    """A request that is being answered without a task."""
+
+    def left(self) -> None:
+        """Its client went away. Never raises."""
+
+
+Express = Callable[["Connection", Request], Flight | None]
+"""Takes a request to answer it without a task, by `Connection.answer` or, where that turns out to be too little, with
+`go_on`. None, and nothing was done, where it is one for the handler. Never raises."""
+
+
 class Connection(asyncio.Protocol):
     """One client connection: one handler at a time, answers in the order of the requests."""
 
@@ -61,8 +74,10 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._task: asyncio.Task[None] | None = None  # answers one request after the other
         self._busy = False
-        self._handed: Request | None = None  # a request that the task has and has not begun
-        self._more: asyncio.Future[Request] | None = None  # what the task waits for while there is none
+        self._handed: Request | None = None  # a request in hand that no task has begun to answer
+        self._flight: Flight | None = None  # who answers it without one
+        self._more: asyncio.Future[Handler] | None = None  # what the task waits for while it has none
+        self._unread = False  # the answer was given, and the next one waits until there is room for it
         self._room: asyncio.Future[None] | None = None
         self._full = False
         self._lingering = False
@@ -79,6 +94,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         self.gone = True
         self._reader.close()
+        if self._flight is not None:
+            self._flight.left()
+            self._flight = None
         if self._handed is not None:
             self.server.room.give(len(self._handed.body))
         if self._room is not None and not self._room.done():  # a handler that outlives its client writes to nobody
@@ -108,6 +126,32 @@ class Connection(asyncio.Protocol):
         self._set_deadline()
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
+        if self._unread:
+            self._unread = self._busy = False
+            self._answered()
+
+    # What a Flight asks of it.
+
+    def answer(self, data: bytes) -> None:
+        """The whole answer to the request in hand, head and all."""
+        request, self._handed, self._flight = self._handed, None, None
+        if request is not None:
+            self.server.room.give(len(request.body))
+        self._transport.write(data)
+        if self._full:
+            self._unread = True
+        else:
+            self._busy = False
+            self._answered()
+
+    def go_on(self, handler: Handler) -> None:
+        """Answer the request in hand in a task after all. Until that has begun, the flight is told of a client that
+        goes away."""
+        if self._more is not None:
+            self._more.set_result(handler)
+            self._more = None
+        else:
+            self._task = self._loop.create_task(self._answer_all(handler))
 
     # What an Exchange and the Server ask of it.
 
@@ -188,11 +232,9 @@ class Connection(asyncio.Protocol):
         else:
             self.deadline = self.deadline if reader.phase is not Phase.BETWEEN else _FOREVER
             self._busy, self._handed = True, item
-            if self._more is not None:
-                self._more.set_result(item)
-                self._more = None
-            else:
-                self._task = self._loop.create_task(self._answer_all(item))
+            self._flight = self.server.express(self, item) if self.server.express is not None else None
+            if self._flight is None:
+                self.go_on(self.server.handler)
 
     def _refuse(self, refusal: Refusal) -> None:
         """Say no and send our FIN, then drop what the client still sends, for a little while."""
@@ -205,21 +247,22 @@ class Connection(asyncio.Protocol):
         self.deadline = self._loop.time() + LINGER_SECONDS
         self._transport.write_eof()
 
-    async def _answer_all(self, request: Request) -> None:
+    async def _answer_all(self, handler: Handler) -> None:
         """Answer a request, and every one that comes after it: a task for each would cost more than its switches."""
         while True:
-            await self._answer(request)
+            request, self._handed, self._flight = self._handed, None, None
+            if request is not None:
+                await self._answer(request, handler)
             if self.gone:
                 return
             self._more = more = self._loop.create_future()
             self._answered()
-            request = await more
+            handler = await more
 
-    async def _answer(self, request: Request) -> None:
-        self._handed = None
+    async def _answer(self, request: Request, handler: Handler) -> None:
         exchange = Exchange(self, request)
         try:
-            await self.server.handler(request, exchange)
+            await handler(request, exchange)
             if not exchange.ended:
                 raise RuntimeError("the handler returned without ending its answer")
         except Exception:  # the outermost edge of a request
@@ -251,8 +294,11 @@ class Connection(asyncio.Protocol):
 class Server:
     """A listening server. Once `closing`, every answer in the making is the last one of its connection."""
 
-    def __init__(self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop, express: Express | None = None
+    ) -> None:
         self.handler = handler
+        self.express = express
         self.room = Room(limits.bodies_bytes)
         self.heads = Heads()
         self.limits = limits
@@ -320,9 +366,18 @@ class Server:
         self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()
 
 
-async def serve(handler: Handler, host: str, port: int, limits: Limits | None = None, *, share: bool = False) -> Server:
-    """Listen on host:port (0 asks for a free port) and hand every request to `handler`. Raises OSError when taken."""
-    server = Server(handler, limits or Limits(), asyncio.get_running_loop())
+async def serve(
+    handler: Handler,
+    host: str,
+    port: int,
+    limits: Limits | None = None,
+    *,
+    share: bool = False,
+    express: Express | None = None,
+) -> Server:
+    """Listen on host:port (0 asks for a free port) and hand every request that `express` does not take to `handler`.
+    Raises OSError when taken."""
+    server = Server(handler, limits or Limits(), asyncio.get_running_loop(), express)
     await server.listen(host, port, share=share)
     return server
 

@@ -11,11 +11,14 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from baseload.clock import Clock
 from baseload.gateway import engine_metrics
@@ -26,7 +29,7 @@ from baseload.gateway.pool import Replica, beginning, choose, room
 from baseload.gateway.request import Headers
 from baseload.gateway.retries import pause, seconds_of
 from baseload.gateway.slots import Slots
-from baseload.gateway.upstream import Answer, AttemptFailed, Client, DeadlinePassed, written
+from baseload.gateway.upstream import Answer, AttemptFailed, Client, DeadlinePassed, Sent, written
 from baseload.load.calls import Attempt
 from baseload.units import NANOSECONDS_PER_SECOND
 from baseload.upstreams import Timeouts, Upstream
@@ -48,6 +51,15 @@ _OF_A_KEY = (*_REFUSED, HTTPStatus.TOO_MANY_REQUESTS)
 _REFUSALS = int(HTTPStatus.BAD_REQUEST)
 
 _NONE: frozenset[str] = frozenset()
+
+
+class Asking(msgspec.Struct, frozen=True):
+    """A request on its way: to which server, with which key."""
+
+    sent: Sent
+    server: Replica
+    credential: Credential
+    client: Client
 
 
 class NoRoom(AttemptFailed):
@@ -103,9 +115,46 @@ class Target:
                 every = self._headers(credential, [*headers, *more])
                 sending = client.send(method, path, every, body, within=within, on_sent=on_sent, on_again=on_again)
             else:
-                opening = self._opening(client, credential, path, headers, known)
-                message = written(opening, body, self._theirs(more))
+                message = self._written(client, credential, path, headers, body, more, known)
                 sending = client.send_message(message, within=within, on_sent=on_sent, on_again=on_again)
+        except BaseException:
+            self._give(server)
+            raise
+        return await self._answer(sending, server, credential)
+
+    def ask(
+        self, path: str, headers: Headers, body: bytes, more: Headers, known: dict[str, Any], prompt: bytes
+    ) -> Asking | None:
+        """`send` without waiting for anything: a request that is on its way on a kept connection; None, and nothing
+        was done, where there is none. Whoever asked goes on with `follow`, or calls `done`. Raises NoRoom."""
+        now = self._clock.time_ns()
+        server = self._take(prompt, now)
+        self._under_way += 1
+        client = self._clients[server.url]
+        connection = client.take()
+        if connection is None:
+            self._give(server)
+            return None
+        credential = self._credentials.pick(now)
+        message = self._written(client, credential, path, headers, body, more, known)
+        connection.ask(message)
+        return Asking(Sent(connection, message, time.monotonic()), server, credential, client)
+
+    async def follow(
+        self, asking: Asking, *, on_sent: Callable[[], None], on_again: Callable[[], None]
+    ) -> Answer:
+        """The answer to what was asked, as `send` gives it. Raises AttemptFailed."""
+        sending = asking.client.follow(asking.sent, bodiless=False, on_sent=on_sent, on_again=on_again)
+        return await self._answer(sending, asking.server, asking.credential)
+
+    def done(self, asking: Asking, *, whole: bool) -> None:
+        """The answer to what was asked is read, `whole`, or nobody wants it any more."""
+        asking.sent.connection.let_go(whole=whole)
+        self._give(asking.server)
+
+    async def _answer(self, sending: Awaitable[Answer], server: Replica, credential: Credential) -> Answer:
+        """What comes back to a request on its way, and what it says of the upstream."""
+        try:
             answer = await sending
         except BaseException as error:
             self._give(server)
@@ -117,6 +166,19 @@ class Target:
         answer.replica = server.url if self.upstream.replicas else ""
         self._learn(server, credential, answer)
         return answer
+
+    def _written(
+        self,
+        client: Client,
+        credential: Credential,
+        path: str,
+        headers: Headers,
+        body: bytes,
+        more: Headers,
+        known: dict[str, Any],
+    ) -> bytes:
+        """A request as bytes; what begins it was written for the one before."""
+        return written(self._opening(client, credential, path, headers, known), body, self._theirs(more))
 
     def _opening(
         self, client: Client, credential: Credential, path: str, headers: Headers, known: dict[str, Any]

@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import SplitResult, urlsplit
 
+import msgspec
+
 from baseload.errors import BadConfig
 from baseload.gateway.connection import AttemptFailed, Connection, Sink
 from baseload.gateway.encoding import is_plain, plain
@@ -128,6 +130,14 @@ class Answer:
         self.let_go(whole=kind is None)
 
 
+class Sent(msgspec.Struct, frozen=True):
+    """A request that is on its way on a kept connection, as it was written, and since when (`time.monotonic`)."""
+
+    connection: Connection
+    message: bytes
+    at: float
+
+
 class Client:
     """Sends requests to one server, over TCP, TLS or (with `unix`) a socket file. Certificates are always checked:
     against the machine's own authorities, or those in `ca_file`."""
@@ -205,21 +215,33 @@ class Client:
         self, message: bytes, bodiless: bool, on_sent: Callable[[], None], on_again: Callable[[], None]
     ) -> Answer:
         """Send a request on a kept connection, or when there is none or it turns out to be stale on a fresh one."""
-        kept = self._take()
-        if kept is not None:
-            sent_at = time.monotonic()
-            try:
-                on_sent()
-                await kept.exchange(message, bodiless=bodiless)
-                return Answer(kept)
-            except AttemptFailed as failure:
-                late = time.monotonic() - sent_at > STALE_SECONDS
-                if failure.began or failure.timed_out or late:
-                    raise
-            on_again()
+        kept = self.take()
+        if kept is None:
+            return await self._afresh(message, bodiless, on_sent)
+        on_sent()
+        kept.ask(message, bodiless=bodiless)
+        return await self.follow(Sent(kept, message, time.monotonic()), bodiless, on_sent, on_again)
+
+    async def follow(
+        self, sent: Sent, bodiless: bool, on_sent: Callable[[], None], on_again: Callable[[], None]
+    ) -> Answer:
+        """The answer to a request that is on its way on a kept connection; `send` says what else there is to know."""
+        try:
+            await sent.connection.head()
+            return Answer(sent.connection)
+        except AttemptFailed as failure:
+            late = time.monotonic() - sent.at > STALE_SECONDS
+            if failure.began or failure.timed_out or late:
+                raise
+        on_again()
+        return await self._afresh(sent.message, bodiless, on_sent)
+
+    async def _afresh(self, message: bytes, bodiless: bool, on_sent: Callable[[], None]) -> Answer:
+        """Send a request on a connection of its own."""
         fresh = await self._connect()
         on_sent()
-        await fresh.exchange(message, bodiless=bodiless)
+        fresh.ask(message, bodiless=bodiless)
+        await fresh.head()
         return Answer(fresh)
 
     def close(self) -> None:
@@ -240,7 +262,7 @@ class Client:
         if connection in self._idle:
             self._idle.remove(connection)
 
-    def _take(self) -> Connection | None:
+    def take(self) -> Connection | None:
         """The most recently used free connection."""
         while self._idle:
             connection = self._idle.pop()

@@ -40,12 +40,12 @@ _decode = msgspec.json.Decoder(Call).decode
 
 class Place(msgspec.Struct, frozen=True):
     """Where a call stands: in which file, at which byte, in a place for how many bytes; and its half that does not
-    change until it ends, written already."""
+    change until it ends, where that is written already."""
 
     file: BegunFile
     at: int
     size: int
-    half: Half
+    half: Half | None = None
 
 
 class Half(msgspec.Struct, frozen=True):
@@ -114,7 +114,10 @@ class BegunFile:
     def put(self, call: Call) -> Place:
         """Keep a call: the whole of it, or nothing."""
         half = half_of(call)
-        body = encoded(call, half)
+        return self.keep(encoded(call, half), half)
+
+    def keep(self, body: bytes, half: Half | None = None) -> Place:
+        """Keep a call that is JSON already."""
         data = _HEAD.pack(_MARK, len(body), crc32(body)) + body
         size = BLOCK_BYTES
         while size < len(data):

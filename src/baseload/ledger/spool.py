@@ -21,7 +21,7 @@ from pathlib import Path
 from zlib import crc32
 
 from baseload.errors import LedgerUnavailable
-from baseload.ledger.begun import BegunFile, Half, Place, encoded
+from baseload.ledger.begun import BegunFile, Place, encoded
 from baseload.ledger.flush import flush
 from baseload.load.calls import Call
 
@@ -93,6 +93,13 @@ class Spool:
             self._take_out(before)
         return place
 
+    def keep(self, call: str, body: bytes) -> Place:
+        """`begin` for a call of that id that is JSON already."""
+        try:
+            return self._begun[-1].keep(body)
+        except OSError as error:
+            raise self._unavailable(f"call {call} could not be kept in {self.folder}: {error.strerror}") from error
+
     def release(self, begun: Place) -> None:
         """A call that is under way is no longer ours to record."""
         self._take_out(begun)
@@ -100,15 +107,17 @@ class Spool:
     def append(self, call: Call, begun: Place | None = None) -> None:
         """Write one call down with one `write`, after which it is under way no more. Raises LedgerUnavailable, and then
         leaves no half of it behind."""
-        self._append(call, begun.half if begun is not None else None)
+        self.write(call.id, encoded(call, begun.half if begun is not None else None), begun)
+
+    def write(self, call: str, body: bytes, begun: Place | None) -> None:
+        """`append` for a call of that id that is JSON already."""
+        self._append(call, b"%08x %b\n" % (crc32(body), body))
         if begun is not None:
             self._take_out(begun)
 
-    def _append(self, call: Call, half: Half | None) -> None:
-        body = encoded(call, half)
-        line = b"%08x %b\n" % (crc32(body), body)
+    def _append(self, call: str, line: bytes) -> None:
         for _ in range(TRIES):
-            self._write(call.id, line)
+            self._write(call, line)
             # Asked after the write: a file that went before it would have taken the call along in silence.
             if _stands(self._opened, self._path):
                 self._size += len(line)
@@ -117,7 +126,7 @@ class Spool:
             log.error("%s was removed while it was written; the spool begins another", self._path)
             os.close(self._fd)
             self._fd = -1
-        raise self._unavailable(f"call {call.id} could not be written: {self.folder} is removed again and again")
+        raise self._unavailable(f"call {call} could not be written: {self.folder} is removed again and again")
 
     def _take_out(self, place: Place) -> None:
         try:  # noqa: SIM105 (half the time of a `suppress`, on every request)

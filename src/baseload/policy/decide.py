@@ -73,7 +73,7 @@ def _ordered(facts: Facts, sieve: Sieve, state: State, estimate: Estimate) -> tu
         if obstacle is not None:
             skipped.append(Skip(sifted.route.name, obstacle))
             continue
-        rank, choice = _weigh(sifted, facts, state, estimate)
+        rank, choice = weigh(sifted, facts, state, estimate)
         ranked.append((rank, place, choice))
     ranked.sort()  # no two have one place
     return [choice for _, _, choice in ranked], skipped
@@ -149,7 +149,7 @@ def _no_time(route: Route, facts: Facts, state: State) -> str | None:
     return None
 
 
-def _weigh(sifted: Sifted, facts: Facts, state: State, estimate: Estimate) -> tuple[float, Choice]:
+def weigh(sifted: Sifted, facts: Facts, state: State, estimate: Estimate) -> tuple[float, Choice]:
     """The rank (expected nano-dollars per success; unpriced last) and the reason that explains it."""
     route = sifted.route
     expected = estimate(route, facts)

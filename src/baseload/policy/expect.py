@@ -33,5 +33,9 @@ class AnswerLengths:
 
     def likely(self, facts: Facts) -> int:
         """Tokens: the mean of the bucket so far, or the client's own cap when that is less."""
-        likely, cap = self._seen.get(facts.bucket, _NONE)[2], facts.output_cap
+        return self.within(facts.bucket, facts.output_cap)
+
+    def within(self, bucket: Bucket, cap: int | None) -> int:
+        """`likely` for a request of that bucket, with that cap."""
+        likely = self._seen.get(bucket, _NONE)[2]
         return likely if cap is None or likely < cap else cap
