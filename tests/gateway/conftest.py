@@ -145,12 +145,18 @@ class ListSpool:
         self.begun.append(call)
         return None
 
+    def keep(self, _: str, body: bytes) -> Place | None:
+        return self.begin(msgspec.json.decode(body, type=Call))
+
     def release(self, _: Place) -> None:
         """Nothing was placed."""
 
     def append(self, call: Call, _: Place | None = None) -> None:
         self.before()
         self.calls.append(call)
+
+    def write(self, _: str, body: bytes, begun: Place | None) -> None:
+        self.append(msgspec.json.decode(body, type=Call), begun)
 
 
 @dataclass

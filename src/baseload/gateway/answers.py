@@ -58,6 +58,12 @@ def served_by(route: Route, decision: Decision) -> list[tuple[bytes, bytes]]:
     return [*steady, (b"x-baseload-decision-id", decision.id.encode())]
 
 
+def served_by_lines(route: Route, policy: str) -> bytes:
+    """The same as it is written, up to what is this decision's own."""
+    who = _who(route.upstream, route.model, route.name, policy)
+    return b"".join([b"%b: %b\r\n" % field for field in who])
+
+
 @lru_cache(maxsize=1_024)
 def _who(upstream: str, model: str, route: str, policy: str) -> tuple[tuple[bytes, bytes], ...]:
     return (

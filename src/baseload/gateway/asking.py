@@ -30,7 +30,8 @@ LONGEST_SECONDS = 86_400
 _ALONG = frozenset((b"accept", b"user-agent", b"idempotency-key", b"tracestate", b"openai-beta"))
 _ALONG |= {b"anthropic-version", b"anthropic-beta"}
 
-_BESIDE = ("models", "fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
+BESIDE = frozenset(("models", "fallbacks", "context_window_fallbacks", "content_policy_fallbacks"))
+"""Fields by which a body names models beside its own."""
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,10 +99,9 @@ def named_beside(asked: Asked) -> Iterator[str]:
     """Models that a body names beside its own, for an upstream that is a gateway itself to turn to: OpenRouter's
     `models` (its guide "Model Fallbacks") and LiteLLM's `fallbacks`. Whatever text stands there."""
     waiting: list[object] = []
-    for field in _BESIDE:
-        if field in asked.places:
-            start, end = asked.places[field]
-            waiting.append(msgspec.json.decode(asked.body[start:end]))
+    for field in BESIDE.intersection(asked.places):
+        start, end = asked.places[field]
+        waiting.append(msgspec.json.decode(asked.body[start:end]))
     while waiting:
         value = waiting.pop()
         if isinstance(value, str):

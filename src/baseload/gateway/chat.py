@@ -35,7 +35,7 @@ from baseload.gateway.refusals import Refused, say
 from baseload.gateway.relaying import Back, Relaying
 from baseload.gateway.state import GatewayState, Snapshot
 from baseload.gateway.stored import Stored
-from baseload.gateway.target import NoRoom
+from baseload.gateway.target import Asking, NoRoom
 from baseload.gateway.tracing import TRACEPARENT, outgoing
 from baseload.gateway.upstream import Answer, AttemptFailed
 from baseload.load.calls import Decision, Status
@@ -63,6 +63,16 @@ DRAIN_SECONDS = 120.0
 """How long an answer whose client has gone is read on, where its route says so."""
 LARGE_BYTES = 1_000_000
 """Longer requests are read and translated in a thread, so that the others need not wait."""
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """One attempt: how it gets there (`over`, `body`), or that it was sent already (`asking`)."""
+
+    job: Job
+    attempt: Try
+    over: Passage
+    body: bytes = b""
+    asking: Asking | None = None
 
 
 class Chat:
@@ -94,8 +104,15 @@ class Chat:
         if operation is Operation.COUNT_TOKENS:
             await count(job, exchange)
             return
+        await self._to_its_end(job, exchange)
+
+    async def resume(self, taken: Taken, exchange: Exchange) -> None:
+        """Go on with a request that was sent already (`express.py`)."""
+        await self._to_its_end(taken.job, exchange, taken)
+
+    async def _to_its_end(self, job: Job, exchange: Exchange, taken: Taken | None = None) -> None:
         try:
-            await self._walk(job, exchange)
+            await self._walk(job, exchange, taken)
         except LedgerUnavailable:  # before anything of this attempt was sent
             self.ending.unsent(job)
             await say(refusals.not_taken(), job.request, exchange)
@@ -168,8 +185,8 @@ class Chat:
 
     # Try one route after the other.
 
-    async def _walk(self, job: Job, exchange: Exchange) -> None:
-        if await self._served(job, exchange):
+    async def _walk(self, job: Job, exchange: Exchange, taken: Taken | None) -> None:
+        if await self._served(job, exchange, taken=taken):
             return
         if job.hold is not None and job.hold.downgrades is not None:
             for facts in cheaper(job, job.hold):
@@ -177,24 +194,29 @@ class Chat:
                     return
         await self._give_up(job, exchange)
 
-    async def _served(self, job: Job, exchange: Exchange, instead: Decision | None = None) -> bool:
+    async def _served(
+        self, job: Job, exchange: Exchange, instead: Decision | None = None, taken: Taken | None = None
+    ) -> bool:
         """Try the routes of the decision one after the other, or those of another one that it has not named yet."""
         choices = job.record.decision.routes if instead is None else job.downgraded(instead)
         for choice in choices:
-            if await self._tries(job, job.snapshot.routes[choice.route], exchange):
+            if await self._tries(job, job.snapshot.routes[choice.route], exchange, taken):
                 return True
+            taken = None
             if job.late or (job.hold is not None and job.hold.stopped is not None):
                 return False
         return False
 
-    async def _tries(self, job: Job, route: Route, exchange: Exchange) -> bool:
-        """Try a route, and again as its upstream's `retries` say; False when the next one should be tried."""
+    async def _tries(self, job: Job, route: Route, exchange: Exchange, taken: Taken | None) -> bool:
+        """Try a route, and again as its upstream's `retries` say; False when the next one should be tried. The first
+        try may have been `taken` already."""
         target = job.snapshot.targets[route.upstream]
         tried = 0
         while True:
             job.attempt, job.retry_after = None, b""
-            if await self._try(job, route, exchange):
+            if await (self._try(job, route, exchange) if taken is None else self._attend(job, taken, exchange)):
                 return True
+            taken = None
             if job.attempt is None:  # nothing was sent: there was no slot, or no way to say it there
                 return False
             tried += 1
@@ -212,12 +234,19 @@ class Chat:
         if not await self._state.take(job.snapshot, route, job.left()):
             job.found_full(route)
             return False
-        attempt = job.attempt = self._meter.begin(job.record, route)
-        job.relay = None
-        began = time.monotonic()
+        attempt = self._meter.begin(job.record, route)
+        return await self._attend(job, Taken(job, attempt, *carried), exchange)
+
+    async def _attend(self, job: Job, taken: Taken, exchange: Exchange) -> bool:
+        """Make one attempt, or see to one that is under way; False when the next route should be tried. Its slot is
+        given back."""
+        attempt = job.attempt = taken.attempt
+        route, job.relay = attempt.route, None
+        began = time.monotonic() if taken.asking is None else taken.asking.at
         try:
-            self._sending(job, attempt)
-            serving = self._serve(job, attempt, *carried, exchange)
+            if taken.asking is None:
+                self._sending(job, attempt)
+            serving = self._serve(taken, exchange)
             return await (_to_its_end(serving) if route.on_client_gone == "drain" else serving)
         except NoRoom:
             job.attempt = None
@@ -251,21 +280,26 @@ class Chat:
         job.unfit.append((route.name, refused))
         return None
 
-    async def _serve(self, job: Job, attempt: Try, over: Passage, body: bytes, exchange: Exchange) -> bool:
+    async def _serve(self, taken: Taken, exchange: Exchange) -> bool:
         """Send the request; relay what comes back, or note why it is left to the next route (False)."""
+        job, attempt, over = taken.job, taken.attempt, taken.over
         target = job.snapshot.targets[attempt.route.upstream]
-        sending = target.send(
-            over.path,
-            steady(job.request.head, over.headers),
-            body,
-            more=self._more(job, attempt),
-            known=job.request.head.known,
-            prompt=target.beginning(job.asked),
-            replica=job.replica,
-            within=job.left(),
-            on_sent=attempt.on_sent,
-            on_again=partial(self._meter.again, job.record, attempt),
-        )
+        on_again = partial(self._meter.again, job.record, attempt)
+        if taken.asking is not None:
+            sending = target.follow(taken.asking, on_sent=attempt.on_sent, on_again=on_again)
+        else:
+            sending = target.send(
+                over.path,
+                steady(job.request.head, over.headers),
+                taken.body,
+                more=self._more(job, attempt),
+                known=job.request.head.known,
+                prompt=target.beginning(job.asked),
+                replica=job.replica,
+                within=job.left(),
+                on_sent=attempt.on_sent,
+                on_again=on_again,
+            )
         with await sending as answer:
             attempt.http_status, attempt.hidden = answer.status, answer.hidden.decode()
             if not _serves(answer.status):

@@ -42,12 +42,17 @@ DIED = "the gateway died before this ended: what it consumed is an estimate"
 
 
 class Spool(Protocol):
-    """Where calls are made durable. Both raise LedgerUnavailable. What `begin` has kept is recorded when we die, until
-    `append` has returned: then the call itself survives us."""
+    """Where calls are made durable. All but `release` raise LedgerUnavailable. What `begin` has kept is recorded when
+    we die, until `append` has returned: then the call itself survives us. `keep` and `write` do the same for calls that
+    are JSON already."""
 
     def begin(self, call: Call, before: Place | None = None) -> Place | None: ...
 
+    def keep(self, call: str, body: bytes) -> Place | None: ...
+
     def append(self, call: Call, begun: Place | None = None) -> None: ...
+
+    def write(self, call: str, body: bytes, begun: Place | None) -> None: ...
 
     def release(self, begun: Place) -> None: ...
 
@@ -155,6 +160,21 @@ class Meter:
         except LedgerUnavailable:
             self._failed()
             raise
+
+    def keep(self, call: str, body: bytes) -> Place | None:
+        """`sending` for a call of that id that is JSON already. Raises LedgerUnavailable."""
+        return self._spool.keep(call, body)
+
+    def write_down(self, call: str, body: bytes, begun: Place | None) -> None:
+        """`write` for a call of that id that is JSON already. Raises LedgerUnavailable: then nothing was done."""
+        self._spool.write(call, body, begun)
+        self.written += 1
+
+    def price(self, name: str, offers: Mapping[str, Offer], at_ns: int, usage: Usage) -> int | None:
+        """Exact nano-dollars of a Usage at the standard price of an offer; None when it has none for all of it."""
+        offer = offers.get(name)
+        tariff = self._tariffs.at(name, offer, at_ns) if offer is not None else None
+        return tariff.nanousd(usage) if tariff is not None else None
 
     def hand_over(self, record: Record) -> None:
         """Somebody else sees to it that the call is recorded, also when we die."""

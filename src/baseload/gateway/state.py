@@ -89,6 +89,17 @@ class GatewayState:
             answer_seconds=self._answer_seconds() if self.snapshot.watched else self.service.all,
         )
 
+    def is_calm(self, at_ns: int) -> bool:
+        """Whether nothing fails, and nothing but requests in flight is to be observed."""
+        return self._calm is not None and not self.targets.unhealthy(at_ns)
+
+    def takes(self, snapshot: Snapshot, route: Route) -> bool:
+        """`take` without a wait."""
+        if not self.lines.take(route.upstream, self._limit(snapshot, route)):
+            return False
+        snapshot.targets[route.upstream].begins()
+        return True
+
     async def take(self, snapshot: Snapshot, route: Route, left: float | None) -> bool:
         """Take one slot of a route's upstream, after a wait where the route allows one and it is likely to be enough;
         False when there is none. `left` are the seconds until the request's deadline. Every True is paired with a

@@ -23,13 +23,14 @@ import msgspec
 from baseload.clock import Clock
 from baseload.gateway import engine_metrics
 from baseload.gateway.breaker import Breaker
+from baseload.gateway.connection import Connection
 from baseload.gateway.credentials import REFUSED_SECONDS, Credential, Credentials
 from baseload.gateway.engine_metrics import EngineLoad
 from baseload.gateway.pool import Replica, beginning, choose, room
 from baseload.gateway.request import Headers
 from baseload.gateway.retries import pause, seconds_of
 from baseload.gateway.slots import Slots
-from baseload.gateway.upstream import Answer, AttemptFailed, Client, DeadlinePassed, Sent, written
+from baseload.gateway.upstream import Answer, AttemptFailed, Client, DeadlinePassed, written
 from baseload.load.calls import Attempt
 from baseload.units import NANOSECONDS_PER_SECOND
 from baseload.upstreams import Timeouts, Upstream
@@ -53,13 +54,16 @@ _REFUSALS = int(HTTPStatus.BAD_REQUEST)
 _NONE: frozenset[str] = frozenset()
 
 
-class Asking(msgspec.Struct, frozen=True):
-    """A request on its way: to which server, with which key."""
+class Asking(msgspec.Struct):
+    """A request that was sent on a kept connection: to which server, with which key, as which bytes and when
+    (`time.monotonic`)."""
 
-    sent: Sent
+    connection: Connection
     server: Replica
     credential: Credential
     client: Client
+    message: bytes = b""
+    at: float = 0.0
 
 
 class NoRoom(AttemptFailed):
@@ -122,34 +126,41 @@ class Target:
             raise
         return await self._answer(sending, server, credential)
 
-    def ask(
-        self, path: str, headers: Headers, body: bytes, more: Headers, known: dict[str, Any], prompt: bytes
-    ) -> Asking | None:
-        """`send` without waiting for anything: a request that is on its way on a kept connection; None, and nothing
-        was done, where there is none. Whoever asked goes on with `follow`, or calls `done`. Raises NoRoom."""
+    def kept(self, asked: Asked) -> Asking | None:
+        """A connection that is open for a request, with the place at its server; None where none is. It goes on with
+        `ask`, or ends with `unused`. Raises NoRoom."""
         now = self._clock.time_ns()
-        server = self._take(prompt, now)
-        self._under_way += 1
+        server = self._take(self.beginning(asked), now)
         client = self._clients[server.url]
         connection = client.take()
+        self._under_way += 1
         if connection is None:
             self._give(server)
             return None
-        credential = self._credentials.pick(now)
-        message = self._written(client, credential, path, headers, body, more, known)
-        connection.ask(message)
-        return Asking(Sent(connection, message, time.monotonic()), server, credential, client)
+        return Asking(connection, server, self._credentials.pick(now), client)
 
-    async def follow(
-        self, asking: Asking, *, on_sent: Callable[[], None], on_again: Callable[[], None]
-    ) -> Answer:
+    def unused(self, asking: Asking) -> None:
+        """Nothing was asked."""
+        asking.connection.listener = None
+        asking.client.keep(asking.connection)
+        self._give(asking.server)
+
+    def ask(
+        self, asking: Asking, path: str, headers: Headers, body: bytes, more: Headers, known: dict[str, Any]
+    ) -> None:
+        """`send` without waiting for anything. Its answer is for `follow`, or for whoever calls `done` after it."""
+        asking.message = self._written(asking.client, asking.credential, path, headers, body, more, known)
+        asking.at = time.monotonic()
+        asking.connection.ask(asking.message)
+
+    async def follow(self, asking: Asking, *, on_sent: Callable[[], None], on_again: Callable[[], None]) -> Answer:
         """The answer to what was asked, as `send` gives it. Raises AttemptFailed."""
-        sending = asking.client.follow(asking.sent, bodiless=False, on_sent=on_sent, on_again=on_again)
-        return await self._answer(sending, asking.server, asking.credential)
+        follow = asking.client.follow(asking.connection, asking.at, asking.message, False, on_sent, on_again)
+        return await self._answer(follow, asking.server, asking.credential)
 
     def done(self, asking: Asking, *, whole: bool) -> None:
         """The answer to what was asked is read, `whole`, or nobody wants it any more."""
-        asking.sent.connection.let_go(whole=whole)
+        asking.connection.let_go(whole=whole)
         self._give(asking.server)
 
     async def _answer(self, sending: Awaitable[Answer], server: Replica, credential: Credential) -> Answer:

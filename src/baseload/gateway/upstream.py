@@ -16,8 +16,6 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import SplitResult, urlsplit
 
-import msgspec
-
 from baseload.errors import BadConfig
 from baseload.gateway.connection import AttemptFailed, Connection, Sink
 from baseload.gateway.encoding import is_plain, plain
@@ -130,14 +128,6 @@ class Answer:
         self.let_go(whole=kind is None)
 
 
-class Sent(msgspec.Struct, frozen=True):
-    """A request that is on its way on a kept connection, as it was written, and since when (`time.monotonic`)."""
-
-    connection: Connection
-    message: bytes
-    at: float
-
-
 class Client:
     """Sends requests to one server, over TCP, TLS or (with `unix`) a socket file. Certificates are always checked:
     against the machine's own authorities, or those in `ca_file`."""
@@ -220,21 +210,28 @@ class Client:
             return await self._afresh(message, bodiless, on_sent)
         on_sent()
         kept.ask(message, bodiless=bodiless)
-        return await self.follow(Sent(kept, message, time.monotonic()), bodiless, on_sent, on_again)
+        return await self.follow(kept, time.monotonic(), message, bodiless, on_sent, on_again)
 
     async def follow(
-        self, sent: Sent, bodiless: bool, on_sent: Callable[[], None], on_again: Callable[[], None]
+        self,
+        kept: Connection,
+        sent_at: float,
+        message: bytes,
+        bodiless: bool,
+        on_sent: Callable[[], None],
+        on_again: Callable[[], None],
     ) -> Answer:
-        """The answer to a request that is on its way on a kept connection; `send` says what else there is to know."""
+        """The answer to a request that is on its way on a kept connection since `sent_at` (`time.monotonic`). Raises
+        AttemptFailed; `send` says when it is sent once more."""
         try:
-            await sent.connection.head()
-            return Answer(sent.connection)
+            await kept.head()
+            return Answer(kept)
         except AttemptFailed as failure:
-            late = time.monotonic() - sent.at > STALE_SECONDS
+            late = time.monotonic() - sent_at > STALE_SECONDS
             if failure.began or failure.timed_out or late:
                 raise
         on_again()
-        return await self._afresh(sent.message, bodiless, on_sent)
+        return await self._afresh(message, bodiless, on_sent)
 
     async def _afresh(self, message: bytes, bodiless: bool, on_sent: Callable[[], None]) -> Answer:
         """Send a request on a connection of its own."""
