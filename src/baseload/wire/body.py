@@ -45,8 +45,10 @@ class BadBody(BadInput):
 
 def read_body(body: bytes, decoder: msgspec.json.Decoder[_Document], *, remedy: str) -> tuple[_Document, Fields]:
     """A body as a document and as its fields, undecoded. Raises BadBody naming the field at fault and the remedy."""
-    _check_text(body)
-    _check_values(body)
+    if not body.isascii():
+        _check_text(body)
+    if len(body) >= MAX_VALUES:
+        _check_values(body)
     try:
         fields = _FIELDS.decode(body)
         document = decoder.decode(body)
@@ -155,8 +157,6 @@ def _after_key(body: bytes, at: int, key: str) -> int:
 
 
 def _check_text(body: bytes) -> None:
-    if body.isascii():
-        return
     try:
         body.decode()
     except UnicodeDecodeError as error:

@@ -13,8 +13,8 @@ import msgspec
 from baseload.wire import sse
 from baseload.wire.answer import Answered, decoded, read_answer, text_length, tokens_in
 from baseload.wire.asked import Asked, Operation, labels, tag
+from baseload.wire.body import MAX_ENTRIES, check_entries, inner_places, places, read_body, rebuilt, splice
 from baseload.wire.body import Fields as FieldValues
-from baseload.wire.body import check_entries, inner_places, places, read_body, rebuilt, splice
 from baseload.wire.passage import Fields
 
 TOKENS_PER_IMAGE = 765
@@ -58,6 +58,8 @@ _BODY = msgspec.json.Decoder(_Body)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _TEXT = msgspec.json.Decoder(str)
 _TEXTS = msgspec.json.Decoder(list[str])
+_METADATA = msgspec.json.Decoder(dict[str, str])
+_encode = msgspec.json.Encoder().encode
 _NOTHING: frozenset[str] = frozenset()
 _DROPPED = "metadata: values that are no texts are tags for the gateway alone"
 
@@ -65,7 +67,8 @@ _DROPPED = "metadata: values that are no texts are tags for the gateway alone"
 def read(body: bytes) -> Asked:
     """What a request body asks for. Raises BadBody naming the field at fault and the remedy."""
     document, fields = read_body(body, _BODY, remedy="Send one JSON object with `model` and `messages`.")
-    check_entries("messages", document.messages)
+    if len(document.messages) > MAX_ENTRIES:
+        check_entries("messages", document.messages)
     if document.tools is not None or document.functions is not None:
         check_entries("tools", document.tools)
         check_entries("functions", document.functions)
@@ -73,7 +76,8 @@ def read(body: bytes) -> Asked:
         inner_places(bytes(fields["stream_options"]))
     pictured = b'"image_url"' in body and b'"image_url"' in bytes(fields["messages"])
     standing, end = places(body, fields)
-    ours = _not_theirs(document, fields)
+    tags, metadata = _tags(document, fields) if document.metadata or document.user else ({}, None)
+    ours = _not_theirs(fields, metadata)
     if ours:
         body = rebuilt(body, standing, ours)
         left = {name: msgspec.Raw(ours.get(name) or bytes(raw)) for name, raw in fields.items()}
@@ -92,16 +96,16 @@ def read(body: bytes) -> Asked:
         output_cap=_cap(document),
         needs=_needs(document, pictured),
         input_tokens=_input_tokens(document, pictured),
-        tags=_tags(document),
+        tags=tags,
     )
 
 
 def rewrite(asked: Asked, model: str) -> bytes:
     """The request for another model name. A stream also asks for its usage; every other byte is the client's own."""
-    edits = [(*asked.places["model"], msgspec.json.encode(model))]
+    body, (start, end), name = asked.body, asked.places["model"], _encode(model)
     if asked.stream and (asked.cost_asked or not asked.usage_asked):
-        edits.append(_usage_edit(asked))
-    return splice(asked.body, edits)
+        return splice(body, [(start, end, name), _usage_edit(asked)])
+    return body[:start] + name + body[end:]
 
 
 class Passage:
@@ -141,8 +145,8 @@ class Passage:
 
 def _cap(document: _Body) -> int | None:
     """The cap on the answer. Where two are given, which of them an upstream heeds is its own affair: at most both."""
-    caps = (document.max_completion_tokens, document.max_tokens)
-    return max((cap for cap in caps if cap is not None), default=None)
+    one, other = document.max_completion_tokens, document.max_tokens
+    return one if other is None else other if one is None else max(one, other)
 
 
 def _usage_edit(asked: Asked) -> tuple[int, int, bytes]:
@@ -180,7 +184,10 @@ def _input_tokens(document: _Body, pictured: bool) -> int:
     if document.tools or document.functions:
         parts = [*parts, *(document.tools or ()), *(document.functions or ())]
     if not pictured:
-        return tokens_in(sum([memoryview(part).nbytes for part in parts]))
+        length = 0
+        for part in parts:
+            length += memoryview(part).nbytes
+        return tokens_in(length)
     text, images = 0, 0
     for part in parts:
         raw = bytes(part)
@@ -196,24 +203,34 @@ def _text_in(raw: bytes) -> int:
     return text_length(bytes(message.content)) if message is not None else 0
 
 
-def _not_theirs(document: _Body, fields: FieldValues) -> dict[str, bytes | None]:
+def _not_theirs(fields: FieldValues, metadata: bytes | None) -> dict[str, bytes | None]:
     """What of a body is meant for the gateway and would be refused by a strict upstream: OpenRouter's `usage`, and
     values of `metadata` that are no texts, as LiteLLM's clients send them. By field, what stays of it."""
     found: dict[str, bytes | None] = {"usage": None} if "usage" in fields else {}
-    metadata = document.metadata
-    if not metadata:
-        return found
-    plain = {name: raw for name, raw in metadata.items() if bytes(raw).startswith(b'"')}
-    if len(plain) < len(metadata):
-        found["metadata"] = msgspec.json.encode(plain) if plain else None
+    if metadata is not None:
+        found["metadata"] = metadata or None
     return found
 
 
-def _tags(document: _Body) -> dict[str, str]:
+def _tags(document: _Body, fields: FieldValues) -> tuple[dict[str, str], bytes | None]:
+    """The tags of a body, and what stays of its metadata for an upstream: None when that is all of it."""
     tags: dict[str, str] = {}
-    if document.user is None and not document.metadata:
-        return tags
-    for name, raw in (document.metadata or {}).items():
+    stays = None
+    if document.metadata:
+        texts = decoded(_METADATA, fields["metadata"])
+        if texts is not None:
+            for name, text in texts.items():
+                tag(name, text, tags)
+        else:
+            stays = _mixed_tags(document.metadata, tags)
+    if document.user:
+        tag("user", document.user, tags)
+    return tags, stays
+
+
+def _mixed_tags(metadata: FieldValues, tags: dict[str, str]) -> bytes | None:
+    """Add to the tags those of a metadata whose values are not all texts; what stays of it for an upstream."""
+    for name, raw in metadata.items():
         text = decoded(_TEXT, bytes(raw))
         if text is not None:
             tag(name, text, tags)
@@ -221,6 +238,5 @@ def _tags(document: _Body) -> dict[str, str]:
             texts = decoded(_TEXTS, bytes(raw))
             for label, value in labels(texts if texts is not None else []):
                 tag(label, value, tags)
-    if document.user:
-        tag("user", document.user, tags)
-    return tags
+    plain = {name: raw for name, raw in metadata.items() if bytes(raw).startswith(b'"')}
+    return None if len(plain) == len(metadata) else _encode(plain) if plain else b""
