@@ -29,6 +29,18 @@ def passed(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [field for field in headers if field[0] in _PASSED or field[0].startswith(_PASSED_FAMILIES)]
 
 
+def passed_lines(headers: Headers, request: Request) -> bytes:
+    """`passed`, `identified`, as they are written."""
+    lines, named = b"", False
+    for name, value in headers:
+        if name in _PASSED or name.startswith(_PASSED_FAMILIES):
+            lines += b"%b: %b\r\n" % (name, value)
+            named = named or name in (REQUEST_ID, REQUEST_ID_OF_ANTHROPIC)
+    if named or request.head.path.startswith(MESSAGES):
+        return b"".join([b"%b: %b\r\n" % field for field in identified(passed(headers), request)])
+    return b"%bx-request-id: %b\r\n" % (lines, request.id)
+
+
 def translated(headers: Headers) -> list[tuple[bytes, bytes]]:
     """The same for a whole answer that was written anew: it is plain JSON, whatever the upstream's was."""
     return [JSON, *(field for field in passed(headers) if field[0] not in (b"content-type", b"content-encoding"))]

@@ -49,7 +49,8 @@ class Breaker:
             if now_ns >= self._open_until_ns:
                 self._close()
             return
-        self._turn(now_ns)
+        if not 0 <= now_ns - self._began_ns < self._half_ns:
+            self._turn(now_ns)
         self._answers += 1
 
     def failed(self, now_ns: int) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import chain
 from typing import Protocol, cast
 
 import httptools
@@ -68,10 +69,8 @@ class Connection(asyncio.Protocol):
         "_bodiless",
         "_buffered",
         "_busy",
-        "_ended",
         "_failure",
         "_has_body",
-        "_has_head",
         "_head_bytes",
         "_loop",
         "_parser",
@@ -84,6 +83,8 @@ class Connection(asyncio.Protocol):
         "_waiter",
         "client",
         "deadline",
+        "ended",
+        "has_head",
         "headers",
         "listener",
         "lost",
@@ -112,9 +113,9 @@ class Connection(asyncio.Protocol):
         self._busy = False
         self._began = False
         self._head_bytes = 0
-        self._has_head = False
+        self.has_head = False
         self._has_body = False
-        self._ended = False
+        self.ended = False
         self.until_close = False
         self._bodiless = False
         self._reusable = True
@@ -129,7 +130,7 @@ class Connection(asyncio.Protocol):
     def ask(self, message: bytes, *, bodiless: bool = False) -> None:
         """Send a request; `head` waits for the head of its answer, or a listener does."""
         self._busy, self._bodiless = True, bodiless
-        self._began = self._has_head = self._has_body = self._ended = self.until_close = self._unread = False
+        self._began = self.has_head = self._has_body = self.ended = self.until_close = self._unread = False
         self._failure = None
         self._parts.clear()
         self._buffered = self._head_bytes = 0
@@ -139,7 +140,7 @@ class Connection(asyncio.Protocol):
     async def head(self) -> None:
         """Wait for the head of the answer. Raises AttemptFailed."""
         try:
-            while not self._has_head:
+            while not self.has_head:
                 await self._wait()
         except BaseException:
             self.abort()
@@ -148,24 +149,21 @@ class Connection(asyncio.Protocol):
     @property
     def waits(self) -> bool:
         """Whether no more is known of an answer than that it is to come, or that its body does and is small so far."""
-        return self._failure is None and not (self._ended or self._paused or self.until_close or self.lost)
-
-    @property
-    def has_head(self) -> bool:
-        """Whether the head of the answer has come."""
-        return self._has_head
+        return self._failure is None and not (self.ended or self._paused or self.until_close or self.lost)
 
     async def next(self) -> bytes:
         """What has come since the last time; empty at the clean end. Raises AttemptFailed."""
         while not self._parts:
-            if self._ended:
+            if self.ended:
                 return b""
             await self._wait()
         return self._taken()
 
     def rest(self) -> bytes | None:
         """What waits of a body that has come to its end; None while there may be more."""
-        return self._taken() if self._ended and self._parts else None
+        if not (self.ended and self._parts):
+            return None
+        return self._parts.pop() if len(self._parts) == 1 and not self._paused else self._taken()
 
     def put_back(self, body: bytes) -> None:
         """What `rest` gave waits again."""
@@ -177,7 +175,7 @@ class Connection(asyncio.Protocol):
         while True:
             if self._parts and not sink(self._taken()):
                 return False
-            if self._ended:
+            if self.ended:
                 return True
             self._sink = sink
             try:
@@ -201,7 +199,7 @@ class Connection(asyncio.Protocol):
     def let_go(self, *, whole: bool) -> None:
         if not self._busy:
             return
-        if self._ended:
+        if self.ended:
             self._release()
         elif whole and not self.lost and not self._paused:
             self._unread = True
@@ -231,9 +229,9 @@ class Connection(asyncio.Protocol):
         self.lost = True
         self._parser = None
         self.client.forget(self)
-        if not self._busy or self._ended:
+        if not self._busy or self.ended:
             return
-        if self.until_close and self._has_head and exc is None:
+        if self.until_close and self.has_head and exc is None:
             self.on_message_complete()
             self._wake()
         else:
@@ -246,20 +244,22 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self._began = True
-        if not self._has_head:
+        if not self.has_head:
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._reusable = False
-            if not self._ended:
+            if not self.ended:
                 self._fail(f"the answer is not valid HTTP: {error.__context__ or error}")
                 self._transport.abort()
-        if not self._has_head and self._head_bytes > HEAD_BYTES:
+        if not self.has_head and self._head_bytes > HEAD_BYTES:
             self._fail(f"the answer is not valid HTTP: its head is longer than {HEAD_BYTES} bytes")
             self._transport.abort()
         if self._sink is not None:
             self._hand_over(self._sink)
+        elif self.ended and self.listener is not None:
+            self.listener()
         else:
             self._keep(len(data))
 
@@ -276,12 +276,12 @@ class Connection(asyncio.Protocol):
                 if self._waiter is not None and not self._waiter.done():
                     self._waiter.set_exception(error)
         self._moved()
-        if self._sink is None or self._ended:
+        if self._sink is None or self.ended:
             self._wake()
 
     def _moved(self) -> None:
         """Something came: the next has its time from now on."""
-        if self._ended:
+        if self.ended:
             self.deadline = _FOREVER
         elif self._has_body:  # a head alone, sent before the model has begun, does not stop the first timeout
             self.deadline = self._loop.time() + self.client.timeouts.idle
@@ -290,7 +290,7 @@ class Connection(asyncio.Protocol):
         """What came, `size` bytes as they were sent, waits for its reader, who is told."""
         if self._unread:
             self._parts.clear()
-            if self._ended:
+            if self.ended:
                 self.deadline = _FOREVER
                 self._release()
             return
@@ -298,7 +298,7 @@ class Connection(asyncio.Protocol):
             self._has_body = True
             self._buffered += size
         self._moved()
-        if self._buffered > BUFFER_BYTES and not self._paused and not self._ended:
+        if self._buffered > BUFFER_BYTES and not self._paused and not self.ended:
             self._paused = True
             self.deadline = _FOREVER  # it is the reader who is slow
             self._transport.pause_reading()
@@ -307,12 +307,12 @@ class Connection(asyncio.Protocol):
     # The parser's callbacks.
 
     def on_message_begin(self) -> None:
-        if self._ended:  # an answer to a request that was never sent
+        if self.ended:  # an answer to a request that was never sent
             raise ValueError("more than one answer came")
         self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._has_head:
+        if not self.has_head:
             self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -323,27 +323,26 @@ class Connection(asyncio.Protocol):
             raise ValueError("it switches protocols")
         if self.status < _FINAL:
             return
-        size, lengths, codings = 0, [], []
+        lengths, codings = [], []
         for name, value in self.headers:
-            size += len(name) + len(value)
             if name == b"content-length":
                 lengths.append(value)
             elif name == b"transfer-encoding":
                 codings.append(value)
-        if size > HEAD_BYTES:
+        if self._head_bytes > HEAD_BYTES and sum(map(len, chain.from_iterable(self.headers))) > HEAD_BYTES:
             raise ValueError(f"its head is longer than {HEAD_BYTES} bytes")
         if codings and (codings != [b"chunked"] or lengths):
             raise ValueError("its length is not plain")
         self.until_close = not lengths and not codings and self.status not in _BODILESS and not self._bodiless
         self._reusable = self._parser.should_keep_alive() and not self.until_close
-        self._has_head = True
+        self.has_head = True
         if self._bodiless:  # the parser cannot know that no body follows a HEAD
-            self._ended = True
+            self.ended = True
             self._reusable = False
 
     def on_message_complete(self) -> None:
-        if self._has_head:
-            self._ended = True
+        if self.has_head:
+            self.ended = True
 
     # Waiting.
 

@@ -45,6 +45,7 @@ class Credentials:
         self._all: Sequence[Credential] = [
             Credential(_header(upstream.sends_key_as, each.key), each.weight) for each in upstream.keys
         ] or [Credential(None)]
+        self.only = self._all[0] if len(self._all) == 1 else None
 
     def __len__(self) -> int:
         return len(self._all)

@@ -24,11 +24,11 @@ from baseload.gateway import answers
 from baseload.gateway.asking import BESIDE, Said, facts_of, numbered, said, steady
 from baseload.gateway.budgets import Budgets
 from baseload.gateway.chat import Chat, Taken
+from baseload.gateway.connection import Connection as UpstreamConnection
 from baseload.gateway.door import Door
 from baseload.gateway.encoding import is_plain
 from baseload.gateway.endpoints import ENDPOINTS
-from baseload.gateway.exchange import STATUS_LINE
-from baseload.gateway.head import Headers, Request
+from baseload.gateway.head import REQUEST_ID, Headers, Request
 from baseload.gateway.http import Connection, Exchange
 from baseload.gateway.ids import new_id
 from baseload.gateway.job import Job
@@ -48,7 +48,7 @@ from baseload.usage import Usage
 from baseload.wire.asked import Asked
 from baseload.wire.body import BadBody
 from baseload.wire.passage import Passage
-from baseload.wire.passages import Reader, passage, reader
+from baseload.wire.passages import Reader, reader
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,9 @@ MOST_BYTES = 256 * 1024
 """Longer requests take a while anyway."""
 MOST_PLANS = 64
 """Kinds of request for which a plan is remembered, for one head."""
+
+LOOK_NS = 50_000_000
+"""How long a key that was in force is taken to be: nanoseconds."""
 
 _OPERATIONS = frozenset((Operation.CHAT, Operation.COMPLETIONS, Operation.MESSAGES))
 _OK = 200
@@ -72,7 +75,9 @@ class _Lane(msgspec.Struct):
 
     snapshot: Snapshot
     door: Door
+    keys: object  # that were known then
     key: ClientKey | None
+    looked_ns: int  # when it was looked whether that is still in force
     operation: Operation
     read: Reader
     said: Said
@@ -105,10 +110,12 @@ class Express:
             return None
 
     def _take(self, line: Connection, request: Request) -> Flight | None:
-        lane = self._lane(request)
-        if lane is None or self._budgets.on or self.chat.traces or not self.meter.writable:
+        if self._budgets.on or self.chat.traces or not self.meter.writable or len(request.body) > MOST_BYTES:
             return None
         at_ns = self.clock.time_ns()
+        lane = self._lane(request, at_ns)
+        if lane is None:
+            return None
         asked = lane.read(request.body)
         if asked.stream or asked.cost_asked or asked.dropped:
             return None
@@ -127,23 +134,27 @@ class Express:
             tags |= lane.tags
         return flight if flight.leaves(known, at_ns, tags) else None
 
-    def _lane(self, request: Request) -> _Lane | None:
+    def _lane(self, request: Request, at_ns: int) -> _Lane | None:
         """What the head of a request says, as it was found before; None when it is not plain."""
         head, snapshot, door = request.head, self.state.snapshot, self.door
         lane: _Lane | None = head.known.get("lane")
-        key = self._keys.caller(request)
-        if lane is not None and lane.snapshot is snapshot and lane.key is key and lane.door is door:
-            return lane if len(request.body) <= MOST_BYTES else None
+        if lane is not None and lane.snapshot is snapshot and lane.keys is self._keys.entries and lane.door is door:
+            if 0 <= at_ns - lane.looked_ns < LOOK_NS:
+                return lane
+            if self._keys.caller(request) is lane.key:
+                lane.looked_ns = at_ns
+                return lane
         operation = ENDPOINTS.get(head.path)
         if operation not in _OPERATIONS or head.method != "POST" or head.http_1_0 or not head.keep_alive:
             return None
+        key = self._keys.caller(request)
         if isinstance(key, Unknown) or door.obstacle(request) is not None or not request.body:
             return None
         headers = said(head)
         if headers.cost_asked or headers.deadline_seconds is not None:
             return None
         tags = dict(key.all_tags) if key is not None else {}
-        lane = _Lane(snapshot, door, key, operation, reader(operation), headers, tags, {})
+        lane = _Lane(snapshot, door, self._keys.entries, key, at_ns, operation, reader(operation), headers, tags, {})
         head.known["lane"] = lane
         return lane
 
@@ -162,20 +173,12 @@ class Express:
 class Flight:
     """One plain request on its way. It is told what becomes of its answer, and of a client that goes away."""
 
-    _asking: Asking
-    _bucket: Bucket
-    _kept: bytes
-    _named: bytes
-    _over: Passage
-    _place: Place | None
-    _started_ns: int
-    _way: Way
-    _words: tuple[object, ...]
-
     __slots__ = (
         "_asked",
         "_asking",
+        "_at_ns",
         "_bucket",
+        "_ended_ns",
         "_express",
         "_first_ns",
         "_kept",
@@ -185,10 +188,22 @@ class Flight:
         "_over",
         "_place",
         "_request",
-        "_started_ns",
+        "_tariff",
         "_way",
         "_words",
     )
+
+    _asking: Asking
+    _at_ns: int
+    _bucket: Bucket
+    _ended_ns: int
+    _kept: bytes
+    _named: bytes
+    _over: Passage
+    _place: Place | None
+    _tariff: Tariff
+    _way: Way
+    _words: tuple[bytes, int, int, bytes, bytes, bytes, bytes]
 
     def __init__(self, express: Express, line: Connection, request: Request, lane: _Lane, asked: Asked) -> None:
         self._express = express
@@ -211,48 +226,52 @@ class Flight:
         ranked = _ranked(plan, state.tariffs.of_all(snapshot.offers, at_ns), read, likely)
         if not ranked:
             return False
-        way = ranked[0][2]
-        if not way.plain or (plan.slotted and _any_full(plan.slotted, way, state)):
+        _, _, way, _, tariff = ranked[0]
+        route = way.route
+        if way.passage is None or (len(plan.slotted) > way.slotted and _any_full(plan.slotted, way, state)):
             return False
         usage = Usage(input_tokens=read, output_tokens=likely)
-        cost = express.meter.price(way.route.offer, snapshot.offers, at_ns, usage)
-        over = passage(asked, way.target.upstream.dialect, way.target.upstream.serves)
-        if cost is None or over is None:
+        cost = tariff.nanousd(usage) if tariff is not None else None
+        if tariff is None or cost is None:
             return False
         request.name = name = new_id(at_ns)
         named = self._named = name.encode()
         request.id = request.id or named
-        self._words = (
+        choices = ranked[0][3] if len(ranked) == 1 else b",".join([each[3] for each in ranked])
+        self._words = words = (
             named,
             at_ns,
             read,
-            b"" if cap is None else b',"output_cap":%d' % cap,
+            b',"output_cap":%d' % cap if cap is not None else b"",
             b',"tags":%b' % _encode(tags) if tags else b"",
             named,
-            b",".join([each[3] for each in ranked]),
+            choices,
         )
-        started = self._started_ns = express.clock.time_ns()
-        self._kept = way.sent % (*self._words, started, started, _encode(usage), cost, started)
-        self._way, self._over, self._bucket = way, over, plan.bucket
-        return state.takes(snapshot, way.route) and self._goes(over.body(way.route.model))
+        self._kept = way.sent % (*words, at_ns, at_ns, _encode(usage), cost, at_ns)
+        self._at_ns, self._way, self._tariff, self._bucket = at_ns, way, tariff, plan.bucket
+        over = self._over = way.passage(asked)
+        body = over.body(route.model)
+        return state.takes(route, way.target) and self._goes(body)
 
     def _goes(self, body: bytes) -> bool:
         """Keep the call and send it, on a slot that is taken; else give that back."""
-        express, way, request, asking = self._express, self._way, self._request, None
+        express, way, request, lane, over = self._express, self._way, self._request, self._lane, self._over
+        target, asking = way.target, None
         try:
-            asking = way.target.kept(self._asked)
+            asking = target.kept(self._asked)
             if asking is not None:
                 self._place = express.meter.keep(request.name, self._kept)
-                headers = steady(request.head, self._over.headers)
                 asking.connection.listener = self.moved
-                way.target.ask(asking, self._over.path, headers, body, numbered(request), request.head.known)
+                headers = steady(request.head, over.headers) if over.headers else lane.said.along
+                more = numbered(request) if lane.said.traced else [(REQUEST_ID, request.id)]
+                target.ask(asking, over.path, headers, body, more, request.head.known)
         except BaseException:
             if asking is not None:
-                way.target.unused(asking)
-            express.state.give(self._lane.snapshot, way.route, None)
+                target.unused(asking)
+            express.state.give(lane.snapshot, way.route, None)
             raise
         if asking is None:
-            express.state.give(self._lane.snapshot, way.route, None)
+            express.state.give(lane.snapshot, way.route, None)
             return False
         self._asking = asking
         return True
@@ -266,10 +285,9 @@ class Flight:
             if self._first_ns is None:
                 self._first_ns = self._express.clock.time_ns()
             if connection.status == _OK and _is_plain(connection.headers):
-                body = connection.rest()
-                if body is None and connection.waits:
+                if not connection.ended and connection.waits:
                     return
-                if body is not None and self._answers(body):
+                if not connection.until_close and self._answers(connection):
                     return
         elif connection.waits:
             return
@@ -288,9 +306,11 @@ class Flight:
         way.target.done(asking, whole=False)
         express.state.give(self._lane.snapshot, way.route, None)
 
-    def _answers(self, body: bytes) -> bool:
+    def _answers(self, connection: UpstreamConnection) -> bool:
         """Answer with what came; False, and nothing was done, where that is not plain."""
-        cost = None
+        body, cost = connection.rest(), None
+        if body is None:
+            return False
         try:
             cost = self._written(body)
         except LedgerUnavailable:  # whoever goes on finds that, too, and says so
@@ -298,7 +318,7 @@ class Flight:
         except Exception:  # the other way is still there
             log.exception("an answer could not be given the express way")
         if cost is None:
-            self._asking.connection.put_back(body)
+            connection.put_back(body)
             return False
         try:
             self._delivered(body, cost)
@@ -310,48 +330,38 @@ class Flight:
     def _written(self, body: bytes) -> int | None:
         """Write the call down; what it costs in nano-dollars, None where its answer is not plain. Raises
         LedgerUnavailable."""
-        express, way = self._express, self._way
+        express = self._express
         found = self._over.read(body)
         if found is None or found.usage is None or found.made is not None or found.pending:
             return None
-        usage = found.usage
-        if (
-            found.provider_usd is not None
-            or found.service_tier
-            or (found.written_tokens and not usage.completion_tokens)
-        ):
+        usage, tokens = found.usage, found.usage.output_tokens + found.usage.reasoning_tokens
+        if found.provider_usd is not None or found.service_tier or (found.written_tokens and not tokens):
             return None
-        cost = express.meter.price(way.route.offer, self._lane.snapshot.offers, self._started_ns, usage)
+        cost = self._tariff.nanousd(usage)
         if cost is None:
             return None
-        ended = express.clock.time_ns()
-        line = way.done % (*self._words, self._started_ns, ended, self._first_ns, _encode(usage), cost, ended)
+        ended = self._ended_ns = express.clock.time_ns()
+        line = self._way.done % (*self._words, self._at_ns, ended, self._first_ns, _encode(usage), cost, ended)
         express.meter.write_down(self._request.name, line, self._place)
-        express.state.answers.learn(self._bucket, usage.completion_tokens)
+        express.state.answers.learn(self._bucket, tokens)
         return cost
 
     def _delivered(self, body: bytes, cost: int) -> None:
         """Give back the slot and the connection, and the client its answer."""
-        state, way, line, request = self._express.state, self._way, self._line, self._request
-        connection = self._asking.connection
-        theirs = answers.identified(answers.passed(connection.headers), request)
-        connection.listener = None
-        way.target.done(self._asking, whole=True)
-        state.answered(way.route.upstream)
-        state.give(self._lane.snapshot, way.route, time.monotonic() - self._asking.at)
-        closing = line.server.closing
-        line.last = line.last or closing
-        head = b"%b%b%bx-baseload-decision-id: %b\r\nx-baseload-cost-usd: %b\r\n%bcontent-length: %d\r\n%b\r\n" % (
-            STATUS_LINE[_OK],
-            b"".join([b"%b: %b\r\n" % field for field in theirs]),
-            way.lines,
-            self._named,
-            shown_usd(cost).encode(),
-            line.server.date,
-            len(body),
-            b"connection: close\r\n" if closing else b"",
+        way, line, asking = self._way, self._line, self._asking
+        theirs = answers.passed_lines(asking.connection.headers, self._request)
+        asking.connection.listener = None
+        way.target.done(asking, whole=True)
+        self._express.state.served(way.route, way.target, time.monotonic() - asking.at, self._ended_ns)
+        server = line.server
+        ending = b""
+        if server.closing:
+            line.last, ending = True, b"connection: close\r\n"
+        line.answer(
+            b"HTTP/1.1 200 OK\r\n%b%bx-baseload-decision-id: %b\r\nx-baseload-cost-usd: %b\r\n%bcontent-length: %d\r\n"
+            b"%b\r\n%b"
+            % (theirs, way.lines, self._named, shown_usd(cost).encode(), server.date, len(body), ending, body)
         )
-        line.answer(head + body)
 
     async def _resume(self, _: Request, exchange: Exchange) -> None:
         await self._express.chat.resume(self._taken(), exchange)
@@ -363,7 +373,7 @@ class Flight:
         record = Record(call.facts, call.decision, lane.snapshot.offers, self._asked.body, begun=self._place)
         owner = lane.key.prefix if lane.key is not None else ""
         job = Job(request, self._asked, lane.snapshot, record, owner=owner)
-        attempt = Try(self._way.route, 1, self._started_ns, sent=True, first_byte_ns=self._first_ns)
+        attempt = Try(self._way.route, 1, self._at_ns, sent=True, first_byte_ns=self._first_ns)
         job.attempt = attempt
         connection = self._asking.connection
         if connection.has_head:
@@ -371,24 +381,26 @@ class Flight:
         return Taken(job, attempt, self._over, asking=self._asking)
 
 
-def _ranked(
-    plan: Plan, tariffs: Mapping[str, Tariff | None], read: int, written: int
-) -> list[tuple[float, int, Way, bytes]]:
+_Ranked = tuple[float, int, Way, bytes, Tariff | None]
+
+
+def _ranked(plan: Plan, tariffs: Mapping[str, Tariff | None], read: int, written: int) -> list[_Ranked]:
     """The ways of a plan in merit order, each with its choice in the decision as JSON: what `decide` says of them.
     Nothing where an offer has other prices within this minute."""
-    ranked: list[tuple[float, int, Way, bytes]] = []
+    ranked: list[_Ranked] = []
     for place, way in enumerate(plan.ways):
-        route = way.route
-        tariff = tariffs.get(route.offer)
-        if tariff is None and way.offered and route.offer not in tariffs:
+        offer = way.route.offer
+        tariff = tariffs.get(offer)
+        if tariff is None and way.offered and offer not in tariffs:
             return []
         expected = tariff.expected(read, written) if tariff is not None else None
-        if expected is None:
-            ranked.append((0.0 if route.own else _UNPRICED, place, way, way.unpriced))
-        elif route.own:
-            ranked.append((0.0, place, way, way.priced % expected))
+        if way.own:
+            choice = way.unpriced if expected is None else way.priced % expected
+            ranked.append((0.0, place, way, choice, tariff))
+        elif expected is None:
+            ranked.append((_UNPRICED, place, way, way.unpriced, None))
         else:
-            ranked.append((expected / way.success, place, way, way.priced % (expected, expected)))
+            ranked.append((expected / way.success, place, way, way.priced % (expected, expected), tariff))
     ranked.sort()
     return ranked
 

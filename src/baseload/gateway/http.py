@@ -80,6 +80,7 @@ class Connection(asyncio.Protocol):
         self._unread = False  # the answer was given, and the next one waits until there is room for it
         self._room: asyncio.Future[None] | None = None
         self._full = False
+        self._held = False  # nothing is read: too much waits
         self._lingering = False
         self._begun = 0
 
@@ -113,6 +114,7 @@ class Connection(asyncio.Protocol):
         if not self._busy:
             self._next()
         elif len(reader.ready) > PIPELINED or reader.waiting_bytes > PIPELINED_BYTES:
+            self._held = True
             self._transport.pause_reading()
             if reader.phase is Phase.BODY and not self._full:
                 self.deadline = _FOREVER  # it is we who do not read
@@ -277,7 +279,8 @@ class Connection(asyncio.Protocol):
         if self.last:
             self._transport.close()
             return
-        if not self._transport.is_reading():
+        if self._held:
+            self._held = False
             self._transport.resume_reading()
         self._set_deadline()
         self._next()

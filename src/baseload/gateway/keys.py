@@ -75,6 +75,11 @@ class KeyRing:
         return tuple(entry.key for entry in self._entries.values() if entry.key is not None)
 
     @property
+    def entries(self) -> object:
+        """What keys are looked up in: another object once other keys are in force."""
+        return self._entries
+
+    @property
     def configured(self) -> tuple[ClientKey, ...]:
         """Those of the configuration."""
         return self._configured

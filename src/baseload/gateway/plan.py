@@ -23,6 +23,7 @@ from baseload.policy.decide import State, weigh
 from baseload.policy.policy import Route
 from baseload.policy.sieve import Sifted
 from baseload.usage import Usage
+from baseload.wire.passages import Maker, native
 
 # What stands for a blank. A name that a client or a configuration gives may hold one: then there is no plan.
 _ID = "blank: the id of a call"
@@ -61,19 +62,22 @@ _DONE = (
 class Way(msgspec.Struct, frozen=True):
     """One route of a plan. `priced` is its choice in a decision, with a blank for its expected cost, `unpriced`
     where nobody knows that. `sent` and `done` are calls with one attempt on it: under way, as it is to be recorded
-    should we die, and served. `lines` are the headers that say who answered. `plain`: the upstream speaks as the client
-    does, and nobody reads on for a client that has gone. `offered`: there is an offer, whether it has a price or not.
+    should we die, and served. `lines` are the headers that say who answered. `passage` carries requests there; None
+    where the upstream does not speak as the client does, or somebody has to read on for a client that has gone.
+    `offered`: there is an offer, whether it has a price or not.
     """
 
     route: Route
     target: Target
+    own: bool
+    slotted: bool
     success: float
     priced: bytes
     unpriced: bytes
     sent: bytes
     done: bytes
     lines: bytes
-    plain: bool
+    passage: Maker | None
     offered: bool
 
 
@@ -111,6 +115,7 @@ def _way(sifted: Sifted, facts: Facts, decision: Decision, snapshot: Snapshot) -
     _, priced = weigh(sifted, facts, _NOTHING, lambda _, __: _EXPECTED)
     _, unpriced = weigh(sifted, facts, _NOTHING, lambda _, __: None)
     blanks = 1 if route.own else 2
+    direct = facts.operation in target.upstream.serves and route.on_client_gone == "abort"
     offer = snapshot.offers.get(route.offer)
     lost = Attempt(
         number=1,
@@ -146,12 +151,14 @@ def _way(sifted: Sifted, facts: Facts, decision: Decision, snapshot: Snapshot) -
     return Way(
         route=route,
         target=target,
+        own=route.own,
+        slotted=route.slots is not None,
         success=sifted.success,
         priced=choice,
         unpriced=_text(unpriced),
         sent=sent,
         done=done,
         lines=served_by_lines(route, snapshot.version),
-        plain=facts.operation in target.upstream.serves and route.on_client_gone == "abort",
+        passage=native(facts.operation) if direct else None,
         offered=offer is not None,
     )

@@ -22,7 +22,7 @@ from baseload.gateway.endpoints import CONVERSATIONS, ENDPOINTS, MODELS, dialect
 from baseload.gateway.express import Express
 from baseload.gateway.following import Following
 from baseload.gateway.health import PATHS, WorkerState, of_one
-from baseload.gateway.http import JSON, Connection, Exchange, Flight, Handler, Request, Server, serve
+from baseload.gateway.http import JSON, Exchange, Handler, Request, Server, serve
 from baseload.gateway.keys import KeyRing, Unknown, check_open
 from baseload.gateway.loaded import Loaded
 from baseload.gateway.meter import Meter, Spool
@@ -77,7 +77,7 @@ class Gateway:
         self._draining = Draining(settings.directory, targets)
         self.admin = Admin(settings, self.keys, self._draining)
         self._door = Door(settings)
-        self._express = Express(self._chat, self._state, self.meter, clock, self._budgets, self.keys, self._door)
+        self.express = Express(self._chat, self._state, self.meter, clock, self._budgets, self.keys, self._door)
         self._control: ControlPlane | None = None
         self._server: Server | None = None
 
@@ -87,7 +87,7 @@ class Gateway:
         host, port = self._settings.address
         check_open(self._settings, self.keys)
         try:
-            limits, express = self._settings.limits, self.express
+            limits, express = self._settings.limits, self.express.take
             self._server = await serve(self.answer, host, port, limits, share=share, express=express)
         except OSError as error:
             raise taken(host, port, error) from error
@@ -132,7 +132,7 @@ class Gateway:
         self._state.swap(settings.policy, loaded.offers)
         self._budgets.take(settings)
         self.admin.settings = self._settings = settings
-        self._door = self._express.door = Door(settings)
+        self._door = self.express.door = Door(settings)
         if self._server is not None:
             self._server.limits = settings.limits
             self._server.room.limit = settings.limits.bodies_bytes
@@ -172,10 +172,6 @@ class Gateway:
         self._stored.close()
         if self._control is not None:
             self._control.close()
-
-    def express(self, line: Connection, request: Request) -> Flight | None:
-        """Answer a plain request without a task."""
-        return self._express.take(line, request)
 
     async def answer(self, request: Request, exchange: Exchange) -> None:
         """Send a request to the part that serves its path."""

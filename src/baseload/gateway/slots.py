@@ -133,8 +133,10 @@ class Table:
         at, first = self._places[name]
         # Each worker that looks at this very moment may add one that we do not see. With room for all of them there is
         # nothing to agree on; the lock is for the last slots.
-        if limit is None or self._sum(first) + 2 * self._cells[_ROWS_USED] <= limit:
-            self._cells[at] += 1
+        cells = self._cells
+        rows = cells[_ROWS_USED]
+        if limit is None or sum(cells[first : first + rows * COLUMNS : COLUMNS]) + 2 * rows <= limit:
+            cells[at] += 1
             return True
         fcntl.flock(self._fd, fcntl.LOCK_EX)  # as in `_locked`, on every request
         try:

@@ -62,6 +62,7 @@ class GatewayState:
         self.lines = Lines(self.slots)
         self.service = Service()
         self._in_flight = self.slots.in_flight
+        self._each: tuple[Target, ...] = ()
         self._calm: State | None = None  # what is observed as long as nothing fails, where that is always the same
         self.snapshot = self._snapshot(policy, offers)
 
@@ -91,13 +92,19 @@ class GatewayState:
 
     def is_calm(self, at_ns: int) -> bool:
         """Whether nothing fails, and nothing but requests in flight is to be observed."""
-        return self._calm is not None and not self.targets.unhealthy(at_ns)
-
-    def takes(self, snapshot: Snapshot, route: Route) -> bool:
-        """`take` without a wait."""
-        if not self.lines.take(route.upstream, self._limit(snapshot, route)):
+        if self._calm is None:
             return False
-        snapshot.targets[route.upstream].begins()
+        for target in self._each:
+            if target.troubled:
+                return not self.targets.unhealthy(at_ns)
+        return True
+
+    def takes(self, route: Route, target: Target) -> bool:
+        """`take` in a calm moment, without a wait."""
+        if not self.lines.take(route.upstream, route.slots):
+            return False
+        if target.troubled:
+            target.begins()
         return True
 
     async def take(self, snapshot: Snapshot, route: Route, left: float | None) -> bool:
@@ -113,6 +120,13 @@ class GatewayState:
                 return False
         snapshot.targets[route.upstream].begins()
         return True
+
+    def served(self, route: Route, target: Target, seconds: float, now_ns: int) -> None:
+        """`answered` and `give` after a good answer."""
+        target.breaker.answered(now_ns)
+        target.breaker.ends()
+        self.service.learn(route.upstream, seconds)
+        self.lines.give(route.upstream)
 
     def give(self, snapshot: Snapshot, route: Route, served_seconds: float | None) -> None:
         """Give the slot back. `served_seconds` is how long a good answer took, None when there was none."""
@@ -144,6 +158,7 @@ class GatewayState:
         patient = tuple(route for route in policy.routes if route.wait_seconds)
         plain = not (limited or watched or patient)
         self._calm = State(in_flight=self._in_flight, answer_seconds=self.service.all) if plain else None
+        self._each = tuple(self.targets.by_name.values())
         return Snapshot(
             policy=policy,
             version=version(policy),

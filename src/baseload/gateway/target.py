@@ -130,14 +130,14 @@ class Target:
         """A connection that is open for a request, with the place at its server; None where none is. It goes on with
         `ask`, or ends with `unused`. Raises NoRoom."""
         now = self._clock.time_ns()
-        server = self._take(self.beginning(asked), now)
+        server = self._take(self.beginning(asked) if len(self.replicas) > 1 else b"", now)
         client = self._clients[server.url]
         connection = client.take()
         self._under_way += 1
         if connection is None:
             self._give(server)
             return None
-        return Asking(connection, server, self._credentials.pick(now), client)
+        return Asking(connection, server, self._credentials.only or self._credentials.pick(now), client)
 
     def unused(self, asking: Asking) -> None:
         """Nothing was asked."""
@@ -149,7 +149,12 @@ class Target:
         self, asking: Asking, path: str, headers: Headers, body: bytes, more: Headers, known: dict[str, Any]
     ) -> None:
         """`send` without waiting for anything. Its answer is for `follow`, or for whoever calls `done` after it."""
-        asking.message = self._written(asking.client, asking.credential, path, headers, body, more, known)
+        openings: dict[object, bytes] | None = known.get("openings")
+        opening = openings.get((asking.client, asking.credential, path)) if openings is not None else None
+        if opening is None or self._named:
+            asking.message = self._written(asking.client, asking.credential, path, headers, body, more, known)
+        else:
+            asking.message = written(opening, body, more)
         asking.at = time.monotonic()
         asking.connection.ask(asking.message)
 

@@ -263,7 +263,7 @@ class Client:
         """The most recently used free connection."""
         while self._idle:
             connection = self._idle.pop()
-            if not connection.closing:
+            if not (connection.lost or connection.closing):
                 return connection
         return None
 

@@ -32,7 +32,8 @@ BLOCK_BYTES = 2_048
 FIRST_BYTES = 64 * BLOCK_BYTES
 """What the file is long from the first call on; it doubles when that is too little."""
 _MARK = b"\0BEGUN\0\1"
-_FREE = bytes(len(_MARK))
+_MARK_BYTES = len(_MARK)
+_FREE = bytes(_MARK_BYTES)
 _HEAD = struct.Struct("<8sII")
 
 _decode = msgspec.json.Decoder(Call).decode
@@ -127,13 +128,14 @@ class BegunFile:
             self._grow(self._end + size)
             free.append(self._end)
             self._end += size
-        at = free.pop()
-        self._memory[at : at + len(data)] = data  # half of it, when we die here, counts as nothing
+        at, memory = free.pop(), self._map or self._memory
+        memory[at : at + len(data)] = data  # half of it, when we die here, counts as nothing
         return Place(self, at, size, half)
 
     def take_out(self, place: Place) -> None:
         """A call is written down."""
-        self._memory[place.at : place.at + len(_FREE)] = _FREE
+        memory = self._map or self._memory
+        memory[place.at : place.at + _MARK_BYTES] = _FREE
         self._free[place.size].append(place.at)
 
     def close(self) -> None:

@@ -151,14 +151,13 @@ def decoded(decoder: msgspec.json.Decoder[_Decoded], data: bytes) -> _Decoded | 
 
     A byte that is not UTF-8 is read as a replacement character: a garbled word must not hide the usage beside it.
     """
-    for text in (data, b""):
+    try:
         try:
-            return decoder.decode(text or data.decode(errors="replace").encode())
+            return decoder.decode(data)
         except UnicodeDecodeError:
-            continue
-        except (msgspec.DecodeError, RecursionError):
-            return None
-    return None
+            return decoder.decode(data.decode(errors="replace").encode())
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 def read_answer(answer: bytes) -> Answered | None:
@@ -168,8 +167,10 @@ def read_answer(answer: bytes) -> Answered | None:
         return None
     counts, tier = bytes(document.usage), bytes(document.service_tier)
     usage = usage_in(counts)
-    counted = usage is not None and usage.completion_tokens > 0
+    counted = usage is not None and (usage.output_tokens or usage.reasoning_tokens)
     written = 0 if counted else tokens_in(choices_length(bytes(document.choices)))
+    if tier in _STANDARD and b'"cost"' not in counts and _TIER_KEY not in counts:  # as nearly every one is
+        return Answered(usage, written)
     return Answered(usage, written, usd_in(counts), service_tier=tier_in(tier) or tier_in_usage(counts))
 
 

@@ -123,7 +123,9 @@ class Passage:
 
     def read(self, answer: bytes) -> Answered | None:
         found = read_answer(answer)
-        return msgspec.structs.replace(found, made=sse.name_in(answer)) if found is not None and self._stored else found
+        if "store" in self._asked.places and found is not None and self._stored:
+            return msgspec.structs.replace(found, made=sse.name_in(answer))
+        return found
 
     def whole(self, answer: bytes) -> bytes:
         return answer

@@ -84,6 +84,11 @@ def reader(operation: Operation) -> Reader:
     return _READERS[operation]
 
 
+def native(operation: Operation) -> Maker:
+    """The passage of an operation to an upstream that serves it itself."""
+    return _NATIVE[operation]
+
+
 def passage(asked: Asked, dialect: Dialect, operations: frozenset[Operation], created: int = 0) -> Passage | None:
     """How a request gets to an upstream that speaks `dialect` and serves `operations`; None when it cannot. `created`
     are seconds since the epoch, for answers that say when they were made.
