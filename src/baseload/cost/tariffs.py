@@ -49,6 +49,10 @@ class Tariff:
 
     def nanousd(self, usage: Usage) -> int | None:
         """What a Usage costs; None when something in it has no price."""
+        if not (
+            usage.cache_read_tokens or usage.reasoning_tokens or usage.cache_write_tokens or usage.cache_write_1h_tokens
+        ):
+            return self.of(usage.input_tokens, usage.output_tokens)
         step = self._only or self._step(usage.prompt_tokens)
         total = step.request
         for count, rate in (
@@ -65,6 +69,16 @@ class Tariff:
                 pico = count * rate
                 total += half_even(pico) if pico % PICO_PER_NANO else pico // PICO_PER_NANO
         return total
+
+    def of(self, read: int, written: int) -> int | None:
+        """What a Usage of so many input and output tokens costs; None when one of them has no price."""
+        step = self._only or self._step(read)
+        if (read and step.input is None) or (written and step.output is None):
+            return None
+        one, other = read * (step.input or 0), written * (step.output or 0)
+        if one % PICO_PER_NANO or other % PICO_PER_NANO:
+            return step.request + half_even(one) + half_even(other)
+        return step.request + (one + other) // PICO_PER_NANO
 
     def expected(self, read: int, written: int) -> int | None:
         """What so many tokens read and written are likely to cost, to a nano-dollar; None when a price is missing."""

@@ -52,6 +52,11 @@ class Budgets:
         """Whether there is any budget."""
         return bool(self._matching.lines)
 
+    @property
+    def caps(self) -> bool:
+        """Whether one of them caps the answers of requests."""
+        return bool(self._capping)
+
     def start(self) -> None:
         """Keep shares in order from now on. Wanted a running loop."""
         if self._ticking is None:
@@ -81,13 +86,34 @@ class Budgets:
         with_cap = capped(asked, min(cap for cap in caps if cap is not None))
         return with_cap, msgspec.structs.replace(facts, output_cap=with_cap.output_cap)
 
+    def hold(self, facts: Facts, asked: Asked, snapshot: Snapshot) -> Hold:
+        """A reservation that holds nothing yet."""
+        known, own = self._own
+        if known is not snapshot:
+            own = frozenset(route.name for route in snapshot.policy.routes if route.own)
+            self._own = (snapshot, own)
+        return Hold(self._shares, facts, asked, own)
+
+    def covers(self, hold: Hold, snapshot: Snapshot, route: Route) -> bool:
+        """`cover` for the first try of a request; False, and nothing was reserved, where that takes a wait, or a closer
+        look at why it cannot be."""
+        now = hold.facts.at_ns
+        match = self._matching.of(snapshot, hold.facts, route, now)
+        if not match.shares:
+            hold.covered[route.name] = ()
+            return True
+        needs = match.needs(hold, now)
+        if isinstance(needs, Short) or (match.asks_first and match.unknown):
+            return False
+        wanted = hold.wanted(route, needs, ())
+        if self._shares.take(wanted) is not None:
+            return False
+        hold.took(wanted)
+        return True
+
     def open(self, job: Job, *, was_capped: bool = False) -> None:
         """Begin the reservation of a request."""
-        known, own = self._own
-        if known is not job.snapshot:
-            own = frozenset(route.name for route in job.snapshot.policy.routes if route.own)
-            self._own = (job.snapshot, own)
-        job.hold = Hold(self._shares, job.record.facts, job.asked, own)
+        job.hold = self.hold(job.record.facts, job.asked, job.snapshot)
         if was_capped:
             job.hold.headers = ((b"x-baseload-output-cap", b"%d" % (job.asked.output_cap or 0)),)
 

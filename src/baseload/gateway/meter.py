@@ -165,16 +165,26 @@ class Meter:
         """`sending` for a call of that id that is JSON already. Raises LedgerUnavailable."""
         return self._spool.keep(call, body)
 
-    def write_down(self, call: str, body: bytes, begun: Place | None) -> None:
+    def release(self, begun: Place) -> None:
+        """What was kept is not sent."""
+        self._spool.release(begun)
+
+    def write_down(self, call: str, body: bytes, begun: Place | None, reservation: Reservation | None) -> None:
         """`write` for a call of that id that is JSON already. Raises LedgerUnavailable: then nothing was done."""
-        self._spool.write(call, body, begun)
+        if reservation is None:
+            self._spool.write(call, body, begun)
+        else:
+            self._charge(call, body, begun, reservation)
         self.written += 1
 
-    def price(self, name: str, offers: Mapping[str, Offer], at_ns: int, usage: Usage) -> int | None:
-        """Exact nano-dollars of a Usage at the standard price of an offer; None when it has none for all of it."""
-        offer = offers.get(name)
-        tariff = self._tariffs.at(name, offer, at_ns) if offer is not None else None
-        return tariff.nanousd(usage) if tariff is not None else None
+    def _charge(self, call: str, body: bytes, begun: Place | None, reservation: Reservation) -> None:
+        reservation.closing(call)
+        try:
+            self._spool.write(call, body, begun)
+        except LedgerUnavailable:
+            reservation.stay()
+            raise
+        reservation.settle(written=True)
 
     def hand_over(self, record: Record) -> None:
         """Somebody else sees to it that the call is recorded, also when we die."""

@@ -8,10 +8,12 @@ call), with numbers in the blanks that stand nowhere else; where that does not c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import msgspec
 
+from baseload.cost.tariffs import Tariff
 from baseload.gateway.answers import served_by_lines
 from baseload.gateway.meter import DIED
 from baseload.gateway.state import Snapshot
@@ -34,6 +36,7 @@ _TAGS = {"blank: tags": ""}
 _ROUTE = Choice("blank: a route", "", None)
 
 _NOTHING = State()
+_LAST_RESORT = float("inf")
 
 
 def _text(value: object) -> bytes:
@@ -64,11 +67,12 @@ class Way(msgspec.Struct, frozen=True):
     where nobody knows that. `sent` and `done` are calls with one attempt on it: under way, as it is to be recorded
     should we die, and served. `lines` are the headers that say who answered. `passage` carries requests there; None
     where the upstream does not speak as the client does, or somebody has to read on for a client that has gone.
-    `offered`: there is an offer, whether it has a price or not.
+    `attempt` is the one of `done`, `offered` says that there is an offer, whether it has a price or not.
     """
 
     route: Route
     target: Target
+    offer: str
     own: bool
     slotted: bool
     success: float
@@ -78,17 +82,47 @@ class Way(msgspec.Struct, frozen=True):
     done: bytes
     lines: bytes
     passage: Maker | None
+    attempt: Attempt
     offered: bool
 
 
 class Plan(msgspec.Struct, frozen=True):
     """The `ways` of one kind of request, all in one `bucket`, in the order of the policy; those with `slotted` routes;
-    and the least `context_tokens` of any, None when nothing limits them."""
+    the least `context_tokens` of any, None when nothing limits them; and the `facts` of one such request."""
 
+    facts: Facts
     bucket: Bucket
     ways: tuple[Way, ...]
     context_tokens: int | None
     slotted: tuple[Way, ...]
+
+    def ranked(self, tariffs: Mapping[str, Tariff | None], read: int, written: int) -> list[Ranked]:
+        """The ways in merit order, each with its choice in the decision as JSON: what `decide` says of requests that
+        read and write so many tokens. Nothing where an offer has other prices within this minute."""
+        ranked: list[Ranked] = []
+        for place, way in enumerate(self.ways):
+            tariff = tariffs.get(way.offer)
+            if tariff is None and way.offered and way.offer not in tariffs:
+                return []
+            expected = tariff.expected(read, written) if tariff is not None else None
+            if way.own:
+                choice = way.unpriced if expected is None else way.priced % expected
+                ranked.append((0.0, place, way, choice, tariff))
+            elif expected is None:
+                ranked.append((_LAST_RESORT, place, way, way.unpriced, None))
+            else:
+                ranked.append((expected / way.success, place, way, way.priced % (expected, expected), tariff))
+        ranked.sort()  # no two have one place
+        return ranked
+
+    def any_full(self, chosen: Way, in_flight: Mapping[str, int]) -> bool:
+        """Whether a route other than the chosen one has no free slot: the decision says so."""
+        others = [way.route for way in self.slotted if way is not chosen]
+        return any(in_flight.get(route.upstream, 0) >= (route.slots or 0) for route in others)
+
+
+Ranked = tuple[float, int, Way, bytes, Tariff | None]
+"""Expected nano-dollars for each success, place in the policy, and what is ranked by them."""
 
 
 def plan(facts: Facts, snapshot: Snapshot) -> Plan | None:
@@ -106,7 +140,7 @@ def plan(facts: Facts, snapshot: Snapshot) -> Plan | None:
         return None
     contexts = [way.route.context_tokens for way in found if way.route.context_tokens is not None]
     slotted = tuple(way for way in found if way.route.slots is not None)
-    return Plan(facts.bucket, found, min(contexts, default=None), slotted)
+    return Plan(facts, facts.bucket, found, min(contexts, default=None), slotted)
 
 
 def _way(sifted: Sifted, facts: Facts, decision: Decision, snapshot: Snapshot) -> Way | None:
@@ -151,6 +185,7 @@ def _way(sifted: Sifted, facts: Facts, decision: Decision, snapshot: Snapshot) -
     return Way(
         route=route,
         target=target,
+        offer=route.offer,
         own=route.own,
         slotted=route.slots is not None,
         success=sifted.success,
@@ -159,6 +194,7 @@ def _way(sifted: Sifted, facts: Facts, decision: Decision, snapshot: Snapshot) -
         sent=sent,
         done=done,
         lines=served_by_lines(route, snapshot.version),
+        attempt=good,
         passage=native(facts.operation) if direct else None,
         offered=offer is not None,
     )

@@ -20,6 +20,7 @@ from baseload.gateway.door import Door
 from baseload.gateway.draining import Draining
 from baseload.gateway.endpoints import CONVERSATIONS, ENDPOINTS, MODELS, dialect_of
 from baseload.gateway.express import Express
+from baseload.gateway.flight import Ground
 from baseload.gateway.following import Following
 from baseload.gateway.health import PATHS, WorkerState, of_one
 from baseload.gateway.http import JSON, Exchange, Handler, Request, Server, serve
@@ -77,7 +78,8 @@ class Gateway:
         self._draining = Draining(settings.directory, targets)
         self.admin = Admin(settings, self.keys, self._draining)
         self._door = Door(settings)
-        self.express = Express(self._chat, self._state, self.meter, clock, self._budgets, self.keys, self._door)
+        ground = Ground(self._chat, self._state, self.meter, self._budgets, clock)
+        self.express = Express(ground, self.keys, self._door)
         self._control: ControlPlane | None = None
         self._server: Server | None = None
 

@@ -140,9 +140,12 @@ class Target:
         return Asking(connection, server, self._credentials.only or self._credentials.pick(now), client)
 
     def unused(self, asking: Asking) -> None:
-        """Nothing was asked."""
+        """Nothing was asked, or not all of it."""
         asking.connection.listener = None
-        asking.client.keep(asking.connection)
+        if asking.message:
+            asking.connection.abort()
+        else:
+            asking.client.keep(asking.connection)
         self._give(asking.server)
 
     def ask(
