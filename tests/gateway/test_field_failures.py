@@ -443,7 +443,7 @@ async def test_whatever_everybody_does_each_request_is_one_call_and_nothing_is_h
 
     await asyncio.gather(*(client() for _ in range(16)))
     await until(lambda: len(bench.spool.calls) == 240)
-    held = gateway.gateway._state.slots.own
+    held = gateway.gateway._state.slots.in_flight
     await until(lambda: not any(held.values()))
     assert len({call.id for call in bench.spool.calls}) == len(bench.spool.calls) == 240
     assert gateway.gateway._server.room.held == 0

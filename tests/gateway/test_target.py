@@ -11,8 +11,9 @@ import httpx2 as httpx
 import msgspec
 import pytest
 from openai import APIStatusError, AsyncOpenAI
-from tests.gateway.conftest import JSON, Bench, Running, Script, completion, plain, route, status
+from tests.gateway.conftest import JSON, Bench, Running, Script, completion, plain, question, route, status
 
+from baseload.gateway import connection
 from baseload.gateway.http import Exchange, Request
 from baseload.gateway.job import Job
 from baseload.gateway.slots import Slots, Table
@@ -498,6 +499,27 @@ class TestPools:
         await ask(gateway.client(), 5)
         assert (_posts(crowded), _posts(free)) == (0, 5)
         assert gateway.gateway._state.targets.by_name["u0"].waiting == 40
+
+    @pytest.mark.parametrize("kept", [False, True], ids=["a fresh connection", "a kept connection"])
+    async def test_one_that_has_gone_answers_no_more_once_its_time_is_over(self, bench: Bench, kept: bool) -> None:
+        async def script(request: Request, exchange: Exchange) -> None:
+            if len(upstream.seen) > kept:
+                await asyncio.sleep(30)
+            await plain(request, exchange)
+
+        upstream = await bench.upstream(script)
+        gateway = await bench.gateway(upstream.url)
+        targets = gateway.gateway._state.targets
+        async with httpx.AsyncClient(timeout=5) as client:
+            if kept:
+                await client.post(f"{gateway.url}/v1/chat/completions", json=question())
+            asking = asyncio.create_task(client.post(f"{gateway.url}/v1/chat/completions", json=question()))
+            await upstream.reached(1 + kept)
+            other = msgspec.structs.replace(targets.by_name["u0"].upstream, timeouts=Timeouts(idle=11.0))
+            targets.swap({"u0": other}, 0.05)
+            answer = await asking
+        assert (answer.status_code, "closed its connections" in answer.text) == (502, True)
+        assert connection.GONE in bench.spool.calls[-1].attempts[-1].error
 
     async def test_requests_under_way_outlive_a_change_of_the_upstreams(self, bench: Bench) -> None:
         gateway, replicas, _ = await self.pool(bench, slow, slow)

@@ -28,6 +28,8 @@ BUFFER_BYTES = 64 * 1024
 TAIL_SECONDS = 1.0
 """How long an answer whose reader has all it needs may take to end, for its connection to be used again."""
 
+GONE = "the gateway has closed its connections there"
+
 Sink = Callable[[bytes], bool]
 """Takes what came of a body, at least one byte, and says whether it takes more at once."""
 
@@ -213,6 +215,12 @@ class Connection(asyncio.Protocol):
             timeouts = self.client.timeouts
             what, limit = ("byte", timeouts.idle) if self._has_body else ("first byte", timeouts.first_byte)
             self._fail(f"no {what} of an answer within {limit:g} s", timed_out=True)
+        self.abort()
+
+    def give_up(self) -> None:
+        """Close it, also where an answer is under way: that is broken then."""
+        if self._busy and not self.ended:
+            self._fail(GONE)
         self.abort()
 
     def abort(self) -> None:

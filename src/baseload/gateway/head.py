@@ -100,23 +100,24 @@ class Request:
 class Template:
     """The bytes of a head around the length of the body, and what they mean."""
 
-    __slots__ = ("_after", "_before", "head")
+    __slots__ = ("_after", "_at", "_before", "_reach", "_rest", "head")
 
     def __init__(self, before: bytes, after: bytes, head: Head) -> None:
         self._before = before
         self._after = after
+        self._at, self._rest, self._reach = len(before), len(after), MOST_DIGITS + len(after)
         self.head = head
 
     def read(self, data: bytes, most: int) -> Request | None:
         """The request that `data` is, whole, with a body of `most` bytes at most; None when it is not, or not just."""
         if not data.startswith(self._before):
             return None
-        at = len(self._before)
-        end = data.find(b"\r", at, at + MOST_DIGITS + 1)
+        at = self._at
+        end = data.find(self._after, at, at + self._reach)
         digits = data[at:end]
-        if end < 0 or not digits.isdigit() or not data.startswith(self._after, end):
+        if end < 0 or not digits.isdigit():
             return None
-        start, length = end + len(self._after), int(digits)
+        start, length = end + self._rest, int(digits)
         if length > most or len(data) != start + length:
             return None
         return Request(self.head, data[start:])

@@ -44,6 +44,7 @@ JSON = (b"content-type", b"application/json")
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _FOREVER = float("inf")
+_BETWEEN = Phase.BETWEEN
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 Handler = Callable[[Request, Exchange], Awaitable[None]]
@@ -109,7 +110,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         reader = self._reader
         reader.feed(data)
-        if not self._full and not self._lingering:
+        taken = reader.ready and not self._busy and reader.phase is _BETWEEN  # by `_next`, which sets the deadline
+        if not (taken or self._full or self._lingering):
             self._set_deadline()
         if not self._busy:
             self._next()
@@ -232,7 +234,8 @@ class Connection(asyncio.Protocol):
         if isinstance(item, Refusal):
             self._refuse(item)
         else:
-            self.deadline = self.deadline if reader.phase is not Phase.BETWEEN else _FOREVER
+            if reader.phase is _BETWEEN:
+                self.deadline = _FOREVER
             self._busy, self._handed = True, item
             self._flight = self.server.express(self, item) if self.server.express is not None else None
             if self._flight is None:

@@ -59,6 +59,9 @@ class Phase(IntEnum):
     BODY = 2
 
 
+_BETWEEN = Phase.BETWEEN
+
+
 class _Stop(Exception):
     """Raised in a parser's callback after a refusal, so that the parser stops."""
 
@@ -96,7 +99,7 @@ class RequestReader:
         """Read what came from the client. Never raises: what cannot be read becomes a refusal."""
         if self.deaf or self._parser is None:
             return
-        whole = self.phase is Phase.BETWEEN
+        whole = self.phase is _BETWEEN
         if whole and self._template is not None:
             known = self._template.read(data, self._limits.body_bytes)
             if known is not None and self._room.take(len(known.body)):

@@ -148,7 +148,7 @@ class Gateway:
             policy=snapshot.version,
             writable=meter.writable,
             usable=not snapshot.routes or any(route.upstream not in left_out for route in snapshot.policy.routes),
-            in_flight={name: self._state.slots.own.get(name, 0) for name in snapshot.targets},
+            in_flight={name: self._state.slots.own(name) for name in snapshot.targets},
             left_out=tuple(sorted(left_out)),
             calls_written=meter.written,
             calls_unwritten=meter.unwritten,

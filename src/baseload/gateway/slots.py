@@ -42,7 +42,7 @@ class Slots:
     """What is in flight. Without a table it is a dictionary; with one, `take` holds over every worker."""
 
     def __init__(self, table: Table | None = None) -> None:
-        self.own: dict[str, int] = {}
+        self._own: dict[str, int] = {}
         self._table = table
 
     @property
@@ -53,27 +53,32 @@ class Slots:
     def take(self, name: str, limit: int | None) -> bool:
         """One more in flight, unless `limit` are already. Every True is paired with a `give`."""
         if self._table is not None:
-            if not self._table.take(name, limit):
-                return False
-        elif limit is not None and self.own.get(name, 0) >= limit:
+            return self._table.take(name, limit)
+        own = self._own.get(name, 0)
+        if limit is not None and own >= limit:
             return False
-        self.own[name] = self.own.get(name, 0) + 1
+        self._own[name] = own + 1
         return True
 
     def give(self, name: str) -> None:
         """One less in flight."""
-        self.own[name] -= 1
         if self._table is not None:
             self._table.give(name)
+        else:
+            self._own[name] -= 1
+
+    def own(self, name: str) -> int:
+        """In flight now, of this process."""
+        return self._own.get(name, 0) if self._table is None else self._table.own(name)
 
     def busy(self, name: str) -> int:
         """In flight now, everywhere."""
-        return self.own.get(name, 0) if self._table is None else self._table.busy(name)
+        return self._own.get(name, 0) if self._table is None else self._table.busy(name)
 
     @property
     def in_flight(self) -> Mapping[str, int]:
         """In flight now by name, everywhere: it changes as requests come and go."""
-        return self.own if self._table is None else _InFlight(self._table)
+        return self._own if self._table is None else _InFlight(self._table)
 
     def close(self) -> None:
         """Give the row back: what it counted is in flight no more."""
@@ -150,6 +155,10 @@ class Table:
     def give(self, name: str) -> None:
         """Count one less."""
         self._cells[self._places[name][0]] -= 1
+
+    def own(self, name: str) -> int:
+        """What this worker has counted."""
+        return self._cells[self._places[name][0]]
 
     def busy(self, name: str) -> int:
         """The sum over all workers."""

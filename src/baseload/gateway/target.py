@@ -81,6 +81,7 @@ class Target:
         self.troubled = False  # something was found since all was well: `shuts_out` is worth asking
         self._clock = clock
         self._slots = slots
+        self._counts = len(upstream.urls) > 1 or upstream.pool.replica_slots is not None  # what each replica has to do
         self._clients = {url: Client(url, upstream.timeouts, ca_file=upstream.ca_file) for url in upstream.urls}
         self._credentials = Credentials(upstream)
         self._fixed = _fixed_headers(upstream)
@@ -221,10 +222,10 @@ class Target:
 
     def _take(self, prompt: bytes, now_ns: int, only: str = "") -> Replica:
         """The replica for a request, with its place taken. Raises NoRoom."""
-        slots, pool = self._slots, self.upstream.pool
-        if len(self.replicas) == 1 and pool.replica_slots is None:
+        if not self._counts:
             self.replicas[0].in_flight += 1
             return self.replicas[0]
+        slots, pool = self._slots, self.upstream.pool
         while True:
             for each in self.replicas:
                 each.in_flight = slots.busy(self._counter(each))
@@ -243,7 +244,7 @@ class Target:
         self._under_way -= 1
         if not self._under_way and self._idle is not None:
             self._idle.set()
-        if len(self.replicas) > 1 or self.upstream.pool.replica_slots is not None:
+        if self._counts:
             self._slots.give(self._counter(replica))
 
     def _counter(self, replica: Replica) -> str:

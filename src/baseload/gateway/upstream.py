@@ -17,7 +17,7 @@ from typing import Any, Self
 from urllib.parse import SplitResult, urlsplit
 
 from baseload.errors import BadConfig
-from baseload.gateway.connection import AttemptFailed, Connection, Sink
+from baseload.gateway.connection import GONE, AttemptFailed, Connection, Sink
 from baseload.gateway.encoding import is_plain, plain
 from baseload.gateway.request import Headers
 from baseload.settings import Timeouts
@@ -144,6 +144,7 @@ class Client:
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
         self._beat = max(0.01, min(0.5, timeouts.first_byte / 10, timeouts.idle / 10))
 
     async def send(
@@ -242,9 +243,10 @@ class Client:
         return Answer(fresh)
 
     def close(self) -> None:
-        """Close every connection, busy or not."""
+        """Close every connection, busy or not, and open no other."""
+        self._closed = True
         for connection in tuple(self._open):
-            connection.abort()
+            connection.give_up()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -268,6 +270,8 @@ class Client:
         return None
 
     async def _connect(self) -> Connection:
+        if self._closed:
+            raise AttemptFailed(f"no connection to {self.authority}: {GONE}")
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.timeouts.connect):

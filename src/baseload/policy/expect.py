@@ -27,7 +27,8 @@ class AnswerLengths:
         if not 0 <= tokens <= MAX_TOKENS:
             return
         answers, mean, _ = self._seen.get(bucket, _NONE)
-        answers = min(answers + 1, WINDOW)
+        if answers < WINDOW:
+            answers += 1
         mean += (tokens - mean) / answers
         self._seen[bucket] = (answers, mean, round(mean))
 
