@@ -283,9 +283,11 @@ class Connection(asyncio.Protocol):
                 self._sink = None
                 if self._waiter is not None and not self._waiter.done():
                     self._waiter.set_exception(error)
-        self._moved()
         if self._sink is None or self.ended:
+            self._moved()
             self._wake()
+        elif self._has_body:
+            self.deadline = self._loop.time() + self.client.timeouts.idle
 
     def _moved(self) -> None:
         """Something came: the next has its time from now on."""

@@ -36,14 +36,14 @@ class Flow:
 
     def take(self, data: bytes) -> bool:
         """Pass on what may be passed on; whether more can come at once. Raises BadInput when an event is too long."""
-        relay = self._relay
+        relay, exchange = self._relay, self._exchange
         events = relay.feed(data)
         if self._count is not None:
             events = self._count.feed(events)
         if relay.made is not None:  # known at its beginning: it may be cancelled by it
             self._made(relay.made)
-        if self._exchange.started:
-            return self._exchange.put(events) and not relay.done
+        if exchange.started:
+            return exchange.put(events) and not relay.done
         self._opening += events
         return not (self.opens or relay.done)
 

@@ -116,9 +116,14 @@ class Reader:
         for choice in plain.choices:
             delta = choice.delta
             if delta is not None:
-                length += len(delta.content or "") + len(delta.refusal or "")
-                length += len(delta.reasoning_content or delta.reasoning or "")
-            length += len(choice.text or "")
+                if delta.content:
+                    length += len(delta.content)
+                if delta.refusal:
+                    length += len(delta.refusal)
+                if thought := delta.reasoning_content or delta.reasoning:
+                    length += len(thought)
+            if choice.text:
+                length += len(choice.text)
         if length:
             self._characters += length
             self._deltas += 1
