@@ -4,7 +4,8 @@
 by what comes back relays a stream, a whole answer or a refusal, or leaves it to the next route. Each endpoint is an
 `Operation`; a `Passage` (`wire/passages.py`) carries its bytes to an upstream of whatever dialect and the answer back
 (`relaying.py`). Whatever happens, each attempt is metered once (`ending.py`), and the call is in the spool before the
-client has its last byte.
+client has its last byte. Plain requests take a shorter way to the same end (`express.py`), and come here where that is
+not enough (`resume`).
 """
 
 from __future__ import annotations
