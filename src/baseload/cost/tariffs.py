@@ -20,6 +20,7 @@ from baseload.usage import Usage
 
 _MINUTE_NS = SECONDS_PER_MINUTE * NANOSECONDS_PER_SECOND
 _MINUTE = timedelta(minutes=1)
+_HALF = PICO_PER_NANO // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,15 @@ class _Step:
 class Tariff:
     """One row of an offer's schedule."""
 
-    __slots__ = ("_only", "_steps")
+    __slots__ = ("_line", "_only", "_steps")
 
     def __init__(self, row: PriceRow) -> None:
         tiers = sorted(row.tiers, key=lambda tier: -tier.above_prompt_tokens)
         self._steps = (*(_step(tier.above_prompt_tokens, tier.rates) for tier in tiers), _step(-1, row.rates))
-        self._only = self._steps[0] if len(self._steps) == 1 else None
+        only = self._only = self._steps[0] if len(self._steps) == 1 else None
+        self._line: tuple[int, int, int] | None = None  # of input and output and for a request, where there is but one
+        if only is not None and only.input is not None and only.output is not None:
+            self._line = (only.input, only.output, only.request)
 
     def nanousd(self, usage: Usage) -> int | None:
         """What a Usage costs; None when something in it has no price."""
@@ -82,11 +86,14 @@ class Tariff:
 
     def expected(self, read: int, written: int) -> int | None:
         """What so many tokens read and written are likely to cost, to a nano-dollar; None when a price is missing."""
-        step = self._only or self._step(read)
-        if step.input is None or (written and step.output is None):
-            return None
-        pico = read * step.input + written * (step.output or 0)
-        return (pico + PICO_PER_NANO // 2) // PICO_PER_NANO + step.request
+        if self._line is not None:
+            of_input, of_output, request = self._line
+        else:
+            step = self._step(read)
+            if step.input is None or (written and step.output is None):
+                return None
+            of_input, of_output, request = step.input, step.output or 0, step.request
+        return (read * of_input + written * of_output + _HALF) // PICO_PER_NANO + request
 
     def _step(self, prompt: int) -> _Step:
         for step in self._steps:

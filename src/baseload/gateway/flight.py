@@ -90,7 +90,7 @@ class Flight:
     _place: Place | None
     _tariff: Tariff
     _way: Way
-    _words: tuple[bytes, int, int, bytes, bytes, bytes, bytes]
+    _words: tuple[bytes, bytes, int, bytes, bytes, bytes, bytes]
 
     def __init__(self, ground: Ground, line: Connection, request: Request, lane: Lane, asked: Asked) -> None:
         self._ground = ground
@@ -126,9 +126,10 @@ class Flight:
         named = self._named = name.encode()
         if not request.id:
             request.id = named
+        at = b"%d" % at_ns
         self._words = words = (
             named,
-            at_ns,
+            at,
             read,
             b',"output_cap":%d' % cap if cap is not None else b"",
             b',"tags":%b' % _encode(tags) if tags else b"",
@@ -136,7 +137,7 @@ class Flight:
             choice if len(ranked) == 1 else b",".join([each[3] for each in ranked]),
         )
         usage = _encode(Usage(input_tokens=read, output_tokens=likely))
-        self._kept = way.sent % (*words, at_ns, at_ns, usage, cost, at_ns)
+        self._kept = way.sent % (*words, at, at, usage, cost, at)
         self._at_ns, self._way, self._tariff, self._bucket = at_ns, way, tariff, plan.bucket
         over = self._over = way.passage(asked)
         body = over.body(way.route.model)
@@ -254,8 +255,9 @@ class Flight:
         cost = self._tariff.nanousd(usage)
         if cost is None:
             return None
-        ended = self._ended_ns = ground.clock.time_ns()
-        words = (*self._words, self._at_ns, ended, self._first_ns, _encode(usage), cost, ended)
+        self._ended_ns = ended_ns = ground.clock.time_ns()
+        ended = b"%d" % ended_ns
+        words = (*self._words, self._words[1], ended, self._first_ns, _encode(usage), cost, ended)
         if hold is None or not hold.held:
             ground.meter.write_down(self._request.name, way.done % words, self._place, hold)
         else:

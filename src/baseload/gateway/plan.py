@@ -45,18 +45,18 @@ def _text(value: object) -> bytes:
 
 _ASKED = (
     (_ID.encode(), b"%b", 2),
-    (_text(_AT), b"%d", 1),
+    (_text(_AT), b"%b", 1),
     (_text(_READ), b"%d", 1),
     (b',"output_cap":' + _text(_CAP), b"%b", 1),
     (b',"tags":' + _text(_TAGS), b"%b", 1),
     (_text(_ROUTE), b"%b", 1),
 )
-_SENT = ((_text(_STARTED), b"%d", 3), (_text(Usage(input_tokens=_USAGE)), b"%b", 1), (_text(_COST), b"%d", 1))
+_SENT = ((_text(_STARTED), b"%b", 3), (_text(Usage(input_tokens=_USAGE)), b"%b", 1), (_text(_COST), b"%d", 1))
 _DONE = (
-    (_text(_STARTED), b"%d", 1),
+    (_text(_STARTED), b"%b", 1),
     (_text(_FIRST), b"%d", 1),
-    (_text(_ENDED), b"%d", 1),
-    (_text(_LAST), b"%d", 1),
+    (_text(_ENDED), b"%b", 1),
+    (_text(_LAST), b"%b", 1),
     (_text(Usage(input_tokens=_USAGE)), b"%b", 1),
     (_text(_COST), b"%d", 1),
 )

@@ -122,8 +122,7 @@ class Reader:
                     length += len(delta.refusal)
                 if thought := delta.reasoning_content or delta.reasoning:
                     length += len(thought)
-            if choice.text:
-                length += len(choice.text)
+            length += len(choice.text or "")
         if length:
             self._characters += length
             self._deltas += 1
