@@ -117,8 +117,9 @@ class Flight:
         _, _, way, choice, tariff = ranked[0]
         if way.passage is None or tariff is None:
             return False
-        if len(plan.slotted) > way.slotted and plan.any_full(way, state.in_flight):
-            return False
+        for other in plan.slotted:
+            if other is not way and state.is_full(snapshot, other.route):  # the decision says so
+                return False
         cost = tariff.of(read, likely)
         if cost is None:
             return False
@@ -143,7 +144,7 @@ class Flight:
         body = over.body(way.route.model)
         if ground.budgets.on and not self._reserves(plan):
             return False
-        if not state.takes(way.route, way.target):
+        if not state.takes(snapshot, way.route, way.target):
             self._unreserve()
             return False
         return self._goes(body)

@@ -74,7 +74,6 @@ class Way(msgspec.Struct, frozen=True):
     target: Target
     offer: str
     own: bool
-    slotted: bool
     success: float
     priced: bytes
     unpriced: bytes
@@ -87,7 +86,7 @@ class Way(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """The `ways` of one kind of request, all in one `bucket`, in the order of the policy; those with `slotted` routes;
+    """The `ways` of one kind of request, all in one `bucket`, in the order of the policy; those that are `slotted`;
     the least `context_tokens` of any, None when nothing limits them; and the `facts` of one such request."""
 
     facts: Facts
@@ -115,11 +114,6 @@ class Plan(msgspec.Struct, frozen=True):
         ranked.sort()  # no two have one place
         return ranked
 
-    def any_full(self, chosen: Way, in_flight: Mapping[str, int]) -> bool:
-        """Whether a route other than the chosen one has no free slot: the decision says so."""
-        others = [way.route for way in self.slotted if way is not chosen]
-        return any(in_flight.get(route.upstream, 0) >= (route.slots or 0) for route in others)
-
 
 Ranked = tuple[float, int, Way, bytes, Tariff | None]
 """Expected nano-dollars for each success, place in the policy, and what is ranked by them."""
@@ -139,7 +133,7 @@ def plan(facts: Facts, snapshot: Snapshot) -> Plan | None:
     if not found or len(found) < len(ways):
         return None
     contexts = [way.route.context_tokens for way in found if way.route.context_tokens is not None]
-    slotted = tuple(way for way in found if way.route.slots is not None)
+    slotted = tuple(way for way in found if way.route.slots is not None or way.route.upstream in snapshot.limited)
     return Plan(facts, facts.bucket, found, min(contexts, default=None), slotted)
 
 
@@ -187,7 +181,6 @@ def _way(sifted: Sifted, facts: Facts, decision: Decision, snapshot: Snapshot) -
         target=target,
         offer=route.offer,
         own=route.own,
-        slotted=route.slots is not None,
         success=sifted.success,
         priced=choice,
         unpriced=_text(unpriced),

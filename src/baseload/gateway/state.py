@@ -91,17 +91,22 @@ class GatewayState:
         )
 
     def is_calm(self, at_ns: int) -> bool:
-        """Whether nothing fails, and nothing but requests in flight is to be observed."""
-        if self._calm is None:
-            return False
+        """Whether no upstream is left out."""
         for target in self._each:
             if target.troubled:
                 return not self.targets.unhealthy(at_ns)
         return True
 
-    def takes(self, route: Route, target: Target) -> bool:
-        """`take` in a calm moment, without a wait."""
-        if not self.lines.take(route.upstream, route.slots):
+    def is_full(self, snapshot: Snapshot, route: Route) -> bool:
+        """Whether a request would have to wait for a slot of a route's upstream."""
+        limit = self._limit(snapshot, route)
+        if limit is None:
+            return False
+        return self.slots.busy(route.upstream) >= limit or self._has_line(route)
+
+    def takes(self, snapshot: Snapshot, route: Route, target: Target) -> bool:
+        """`take` without a wait."""
+        if self._has_line(route) or not self.lines.take(route.upstream, self._limit(snapshot, route)):
             return False
         if target.troubled:
             target.begins()
@@ -195,6 +200,9 @@ class GatewayState:
         if route.slots is None or room is None:
             return room if route.slots is None else route.slots
         return min(route.slots, room)
+
+    def _has_line(self, route: Route) -> bool:
+        return route.wait_seconds > 0 and self.lines.length(route.upstream) > 0
 
     def _waits(self) -> Mapping[str, float]:
         """Seconds until a slot is likely to be free, of each upstream where one has to wait."""
