@@ -72,7 +72,7 @@ class Express:
         if lane is None:
             return None
         asked = lane.read(request.body)
-        if asked.stream or asked.cost_asked or asked.dropped:
+        if asked.stream or asked.cost_asked or asked.dropped or asked.longest_tokens:
             return None
         if lane.key is not None and lane.key.models and not BESIDE.isdisjoint(asked.places):
             return None

@@ -143,10 +143,13 @@ class Flight:
         body = over.body(way.route.model)
         if ground.budgets.on and not self._reserves(plan):
             return False
-        if not state.takes(way.route, way.target):
-            self._unreserve()
-            return False
-        return self._goes(body)
+        taken = False
+        try:
+            taken = state.takes(way.route, way.target)
+        finally:
+            if not taken:
+                self._unreserve()
+        return taken and self._goes(body)
 
     def _reserves(self, plan: Plan) -> bool:
         """Reserve what this may cost; False, and nothing was reserved, where that takes more than a look."""
