@@ -6,13 +6,16 @@ from decimal import Decimal
 from pathlib import Path
 
 import httpx2 as httpx
+import msgspec
 import pytest
 from tests.gateway.conftest import JSON, Bench, Running, completion, question, route
 
 from baseload.errors import BadConfig
+from baseload.gateway import express
 from baseload.gateway.express import Express
 from baseload.gateway.flight import Flight
 from baseload.gateway.http import Connection, Exchange, Request
+from baseload.gateway.plan import plan
 from baseload.ledger.held import reserved
 from baseload.load.facts import Operation
 from baseload.policy.budget import Budget, Per
@@ -83,3 +86,37 @@ async def completed(request: Request, exchange: Exchange) -> None:
     """An upstream that names no request itself, and answers both endpoints alike."""
     del request
     await exchange.respond(200, JSON, completion())
+
+
+async def test_requests_that_differ_in_their_heads_share_a_plan(
+    bench: Bench, ways: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    monkeypatch.setattr(express, "plan", lambda facts, snapshot: made.append(facts) or plan(facts, snapshot))
+    up = await bench.upstream(completed)
+    gateway = await bench.gateway(up.url)
+    traces = [f"00-{n:032x}-{n:016x}-01" for n in range(1, 9)]
+    for n, trace in enumerate(traces):
+        headers = {"traceparent": trace, "x-request-id": f'%d"{n}'} if n % 3 else {"x-request-id": f"{n}%b"}
+        assert (await post(gateway, question(metadata={"task": f"none-{n}"}), **headers)).status_code == 200
+    assert ways == [False] + [True] * 7
+    assert len(made) == 1
+    facts = [call.facts for call in bench.spool.calls]
+    assert [each.request_id for each in facts] == [f'%d"{n}' if n % 3 else f"{n}%b" for n in range(8)]
+    assert [bool(each.trace) for each in facts] == [bool(n % 3) for n in range(8)]
+    assert len({each.trace for each in facts if each.trace}) == 5
+    assert [call.facts for call in bench.spool.begun] == facts
+
+
+async def test_a_plan_does_not_outlive_its_policy(bench: Bench, ways: list[bool]) -> None:
+    up = await bench.upstream(completed)
+    gateway = await bench.gateway(up.url)
+    policy = gateway.gateway._state.snapshot.policy
+    for version in (policy, msgspec.structs.replace(policy, name="other")):
+        gateway.gateway.swap(version)
+        for agent in ("one", "two"):
+            await post(gateway, question(), **{"user-agent": agent})
+    assert ways == [False, True, True, True]
+    assert [call.decision.policy for call in bench.spool.calls[:2]] == [bench.spool.calls[0].decision.policy] * 2
+    assert {call.decision.policy for call in bench.spool.calls[2:]} == {gateway.gateway.policy}
+    assert bench.spool.calls[0].decision.policy != gateway.gateway.policy

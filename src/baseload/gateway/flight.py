@@ -90,7 +90,7 @@ class Flight:
     _place: Place | None
     _tariff: Tariff
     _way: Way
-    _words: tuple[bytes, bytes, int, bytes, bytes, bytes, bytes]
+    _words: tuple[bytes, bytes, int, bytes, bytes, bytes, bytes, bytes]
 
     def __init__(self, ground: Ground, line: Connection, request: Request, lane: Lane, asked: Asked) -> None:
         self._ground = ground
@@ -133,6 +133,7 @@ class Flight:
             read,
             b',"output_cap":%d' % cap if cap is not None else b"",
             b',"tags":%b' % _encode(tags) if tags else b"",
+            self._lane.named,
             named,
             choice if len(ranked) == 1 else b",".join([each[3] for each in ranked]),
         )
