@@ -95,7 +95,7 @@ class Chat:
         """Serve one request, made with a client's key where one was sent."""
         at_ns = self._clock.time_ns()
         request.name = new_id(at_ns)
-        request.id = request.id or request.name.encode()
+        request.id = request.head.id or request.name.encode()
         job = await self._read(operation, request, key, at_ns)
         if not isinstance(job, Refused) and not self._meter.takes_calls():
             job = refusals.not_taken()

@@ -22,11 +22,12 @@ from baseload.gateway.head import Request
 from baseload.gateway.http import Connection
 from baseload.gateway.keys import KeyRing, Unknown
 from baseload.gateway.lane import Kind, Lane
-from baseload.gateway.plan import Plan, plan
+from baseload.gateway.plan import Plan, named, plan
+from baseload.gateway.state import Snapshot
 from baseload.gateway.tagging import NO_TAGS, add_tags
 from baseload.gateway.target import NoRoom
 from baseload.load.buckets import BUCKET_TAG, TASK_TAG
-from baseload.load.facts import Operation
+from baseload.load.facts import Facts, Operation
 from baseload.policy.keys import claimed, forbidden
 from baseload.wire.asked import Asked
 from baseload.wire.body import BadBody
@@ -38,6 +39,8 @@ MOST_BYTES = 256 * 1024
 """Longer requests take a while anyway."""
 MOST_PLANS = 64
 """Kinds of request for which a plan is remembered, for one head."""
+MOST_SHARED = 1_024
+"""Plans that are remembered for all heads: of routes that are there at all there are rarely as many."""
 
 LOOK_NS = 50_000_000
 """How long a key that was in force is taken to be: nanoseconds."""
@@ -52,6 +55,7 @@ class Express:
         self.door = door
         self._ground = ground
         self._keys = keys
+        self._plans: tuple[Snapshot | None, dict[object, Plan]] = (None, {})  # whatever the head
 
     def take(self, line: Connection, request: Request) -> Flight | None:
         """Send a request on its way and say who answers it; None, and nothing was done, where it is not plain."""
@@ -72,7 +76,7 @@ class Express:
         if lane is None:
             return None
         asked = lane.read(request.body)
-        if asked.stream or asked.cost_asked or asked.dropped:
+        if asked.stream or asked.cost_asked or asked.dropped or asked.longest_tokens:
             return None
         if lane.key is not None and lane.key.models and not BESIDE.isdisjoint(asked.places):
             return None
@@ -109,7 +113,9 @@ class Express:
         if headers.cost_asked or headers.deadline_seconds is not None:
             return None
         tags = dict(key.all_tags) if key is not None else {}
-        lane = Lane(snapshot, door, self._keys.entries, key, at_ns, operation, reader(operation), headers, tags, {})
+        names = named(headers.request_id, headers.trace)
+        read = reader(operation)
+        lane = Lane(snapshot, door, self._keys.entries, key, at_ns, operation, read, headers, tags, names, {})
         head.known["lane"] = lane
         return lane
 
@@ -118,8 +124,22 @@ class Express:
         found, snapshot, key = None, lane.snapshot, lane.key
         facts = facts_of(asked, lane.said, snapshot.policy, at_ns, snapshot.defaults.get(asked.model))
         if facts.model in snapshot.models and (key is None or forbidden(key, facts) is None):
-            found = plan(claimed(facts, key) if key is not None else facts, snapshot)
+            found = self._of_all(claimed(facts, key) if key is not None else facts, snapshot)
         if len(lane.plans) >= MOST_PLANS:
             lane.plans.clear()
         lane.plans[kind] = found
+        return found
+
+    def _of_all(self, facts: Facts, snapshot: Snapshot) -> Plan | None:
+        """The plan for such requests under any head: a client may send another head with each."""
+        known, plans = self._plans
+        if known is not snapshot or len(plans) >= MOST_SHARED:
+            plans = {}
+            self._plans = (snapshot, plans)
+        kind = (facts.model, facts.bucket, facts.operation, facts.needs, facts.residency, facts.residencies)
+        found = plans.get(kind)
+        if found is None:
+            found = plan(facts, snapshot)
+            if found is not None:
+                plans[kind] = found
         return found

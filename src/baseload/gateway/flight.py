@@ -90,7 +90,7 @@ class Flight:
     _place: Place | None
     _tariff: Tariff
     _way: Way
-    _words: tuple[bytes, bytes, int, bytes, bytes, bytes, bytes]
+    _words: tuple[bytes, bytes, int, bytes, bytes, bytes, bytes, bytes]
 
     def __init__(self, ground: Ground, line: Connection, request: Request, lane: Lane, asked: Asked) -> None:
         self._ground = ground
@@ -134,6 +134,7 @@ class Flight:
             read,
             b',"output_cap":%d' % cap if cap is not None else b"",
             b',"tags":%b' % _encode(tags) if tags else b"",
+            self._lane.named,
             named,
             choice if len(ranked) == 1 else b",".join([each[3] for each in ranked]),
         )
@@ -144,10 +145,13 @@ class Flight:
         body = over.body(way.route.model)
         if ground.budgets.on and not self._reserves(plan):
             return False
-        if not state.takes(snapshot, way.route, way.target):
-            self._unreserve()
-            return False
-        return self._goes(body)
+        taken = False
+        try:
+            taken = state.takes(snapshot, way.route, way.target)
+        finally:
+            if not taken:
+                self._unreserve()
+        return taken and self._goes(body)
 
     def _reserves(self, plan: Plan) -> bool:
         """Reserve what this may cost; False, and nothing was reserved, where that takes more than a look."""

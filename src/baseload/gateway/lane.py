@@ -28,4 +28,5 @@ class Lane(msgspec.Struct):
     read: Reader
     said: Said
     tags: dict[str, str]  # those of the key
+    named: bytes  # what the client calls it, as JSON
     plans: dict[Kind, Plan | None]

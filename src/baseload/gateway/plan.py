@@ -33,6 +33,7 @@ _AT, _STARTED, _FIRST, _ENDED, _LAST = (8_999_999_999_999_999_000 + n for n in r
 _READ, _CAP, _COST, _USAGE = (8_888_888_888_888_888_000 + n for n in range(4))
 _EXPECTED = 8_777_777_777_777_777_000
 _TAGS = {"blank: tags": ""}
+_REQUEST, _TRACE = "blank: its client's name for it", "blank: the trace it is part of"
 _ROUTE = Choice("blank: a route", "", None)
 
 _NOTHING = State()
@@ -49,6 +50,7 @@ _ASKED = (
     (_text(_READ), b"%d", 1),
     (b',"output_cap":' + _text(_CAP), b"%b", 1),
     (b',"tags":' + _text(_TAGS), b"%b", 1),
+    (b',"request_id":%b,"trace":%b' % (_text(_REQUEST), _text(_TRACE)), b"%b", 1),
     (_text(_ROUTE), b"%b", 1),
 )
 _SENT = ((_text(_STARTED), b"%b", 3), (_text(Usage(input_tokens=_USAGE)), b"%b", 1), (_text(_COST), b"%d", 1))
@@ -119,6 +121,16 @@ Ranked = tuple[float, int, Way, bytes, Tariff | None]
 """Expected nano-dollars for each success, place in the policy, and what is ranked by them."""
 
 
+def named(request_id: str, trace: str) -> bytes:
+    """The names that clients give to a request, as they stand in a call.
+
+    >>> named("a", ""), named("", "")
+    (b',"request_id":"a"', b'')
+    """
+    one = b',"request_id":' + _text(request_id) if request_id else b""
+    return one + b',"trace":' + _text(trace) if trace else one
+
+
 def plan(facts: Facts, snapshot: Snapshot) -> Plan | None:
     """The plan for requests like this one; None where they need a closer look each time."""
     policy = snapshot.policy
@@ -126,7 +138,9 @@ def plan(facts: Facts, snapshot: Snapshot) -> Plan | None:
         return None
     sifted = snapshot.sieve(facts)
     skipped = tuple(each.skip for each in sifted if each.skip is not None)
-    blank = msgspec.structs.replace(facts, at_ns=_AT, input_tokens=_READ, output_cap=_CAP, tags=_TAGS)
+    blank = msgspec.structs.replace(
+        facts, at_ns=_AT, input_tokens=_READ, output_cap=_CAP, tags=_TAGS, request_id=_REQUEST, trace=_TRACE
+    )
     decision = Decision(id=_ID, policy=snapshot.version, routes=(_ROUTE,), skipped=skipped)
     ways = [_way(each, blank, decision, snapshot) for each in sifted if each.skip is None]
     found = tuple(way for way in ways if way is not None)
