@@ -218,9 +218,9 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def give_up(self) -> None:
-        """Close it, also where an answer is under way: that is broken then."""
+        """Close it, also where an answer is under way: its time is over, as when it is too slow."""
         if self._busy and not self.ended:
-            self._fail(GONE)
+            self._fail(GONE, timed_out=True)
         self.abort()
 
     def abort(self) -> None:
