@@ -351,11 +351,6 @@ class TestIds:
         ids = {told.header("x-request-id"), told.header("x-baseload-decision-id"), bench.spool.calls[1].id}
         assert ids == {bench.spool.begun[1].id} == {up.seen[1].header(b"x-request-id").decode()}
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="`Flight.leaves` names the request before it knows that it will be sent. Declined after that, it has "
-        "the first name as its x-request-id and another one as its decision: 'nothing was done' does not hold.",
-    )
     async def test_one_that_is_declined_late_as_well(self, bench: Watched) -> None:
         """No connection is kept yet."""
 
