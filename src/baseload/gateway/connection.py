@@ -144,7 +144,9 @@ class Connection(asyncio.Protocol):
         try:
             while not self.has_head:
                 await self._wait()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, AttemptFailed) and self.has_head:
+                return  # it broke after its head, and in the same piece: whoever reads on finds that
             self.abort()
             raise
 

@@ -69,6 +69,7 @@ class Flight:
         "_ground",
         "_hold",
         "_kept",
+        "_landed",
         "_lane",
         "_line",
         "_named",
@@ -99,6 +100,7 @@ class Flight:
         self._lane = lane
         self._asked = asked
         self._first_ns: int | None = None
+        self._landed = False
         self._hold: Hold | None = None
 
     # There.
@@ -216,6 +218,8 @@ class Flight:
 
     def left(self) -> None:
         """The client went away: the upstream is told, and what it did until then is written down."""
+        if self._landed:
+            return
         asking, way = self._asking, self._way
         asking.connection.listener = None
         try:
@@ -240,11 +244,16 @@ class Flight:
         if cost is None:
             connection.put_back(body)
             return False
+        answer = None
         try:
-            self._delivered(body, cost)
+            answer = self._answer(body, cost)
         except Exception:  # the call is written down: all that is left is to let go
             log.exception("an answer could not be delivered")
+        self._lands()
+        if answer is None:
             self._line.abort()
+        else:
+            self._line.answer(answer)
         return True
 
     def _written(self, body: bytes) -> int | None:
@@ -272,24 +281,29 @@ class Flight:
         ground.state.answers.learn(self._bucket, tokens)
         return cost
 
-    def _delivered(self, body: bytes, cost: int) -> None:
-        """Give back the slot and the connection, and the client its answer."""
-        way, line, asking = self._way, self._line, self._asking
-        theirs = answers.passed_lines(asking.connection.headers, self._request)
+    def _answer(self, body: bytes, cost: int) -> bytes:
+        """What the client gets."""
+        way, line = self._way, self._line
+        theirs = answers.passed_lines(self._asking.connection.headers, self._request)
         if self._hold is not None and self._hold.headers:
             theirs += b"".join([b"%b: %b\r\n" % field for field in self._hold.headers])
-        asking.connection.listener = None
-        way.target.done(asking, whole=True)
-        self._ground.state.served(way.route, way.target, time.monotonic() - asking.at, self._ended_ns)
         server = line.server
         ending = b""
         if server.closing:
             line.last, ending = True, b"connection: close\r\n"
-        line.answer(
+        return (
             b"HTTP/1.1 200 OK\r\n%b%bx-baseload-decision-id: %b\r\nx-baseload-cost-usd: %b\r\n%bcontent-length: %d\r\n"
             b"%b\r\n%b"
             % (theirs, way.lines, self._named, shown_usd(cost).encode(), server.date, len(body), ending, body)
         )
+
+    def _lands(self) -> None:
+        """Give back the slot and the connection after a good answer."""
+        way, asking = self._way, self._asking
+        self._landed = True
+        asking.connection.listener = None
+        way.target.done(asking, whole=True)
+        self._ground.state.served(way.route, way.target, time.monotonic() - asking.at, self._ended_ns)
 
     async def _resume(self, _: Request, exchange: Exchange) -> None:
         await self._ground.chat.resume(self._taken(), exchange)

@@ -115,7 +115,7 @@ class Connection(asyncio.Protocol):
             self._set_deadline()
         if not self._busy:
             self._next()
-        elif len(reader.ready) > PIPELINED or reader.waiting_bytes > PIPELINED_BYTES:
+        elif self._waits_too_much():
             self._held = True
             self._transport.pause_reading()
             if reader.phase is Phase.BODY and not self._full:
@@ -282,11 +282,14 @@ class Connection(asyncio.Protocol):
         if self.last:
             self._transport.close()
             return
-        if self._held:
+        if self._held and not (self._reader.ready and self._waits_too_much()):
             self._held = False
             self._transport.resume_reading()
         self._set_deadline()
         self._next()
+
+    def _waits_too_much(self) -> bool:
+        return len(self._reader.ready) > PIPELINED or self._reader.waiting_bytes > PIPELINED_BYTES
 
     async def _apologise(self, path: str, exchange: Exchange) -> None:
         if exchange.started:
