@@ -104,6 +104,42 @@ async def test_the_first_calls_of_a_crowd_are_served_as_far_as_the_money_goes(tm
         await shares.close()
 
 
+async def test_nobody_is_refused_while_there_is_plenty_however_many_come(tmp_path: Path) -> None:
+    """A round that others wait for must not take back what the one before has given for a call that is yet to take it:
+    a crowd that comes all the time was refused of a cap that was not touched."""
+    shares = Shares(tmp_path, "", "w")
+    budgets = [Budget(name=name, per=Per.TOTAL, tokens=10**12) for name in ("a", "b")]
+    open_ = [shares.share(each, (each.account, SPAN.start_ns), SPAN, UTC) for each in budgets]
+    refused: list[Share] = []
+
+    async def client() -> None:
+        for number in range(40):
+            wanted = [(share, 10**9 + number) for share in open_]
+            if shares.take(wanted) is not None and (short := await shares.wait(wanted)) is not None:
+                refused.append(short)
+                continue
+            await asyncio.sleep(0.001)
+            shares.settle([(share, need, 0) for share, need in wanted], written=True)
+
+    await asyncio.gather(*(client() for _ in range(32)))
+    assert refused == []
+    assert all(not share.line and not share.waiting and not share.reserved for share in open_)
+    await shares.close()
+
+
+async def test_a_call_that_leaves_the_line_holds_nothing_back(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, 1)
+    shares, share = workers.shares[0], workers.one(0)
+    waiting = asyncio.create_task(shares.wait([(share, CAP)]))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert (share.promised, share.line, share.waiting) == (0, {}, 0)
+    await workers.ask(0, CAP, 1.0, 0)
+    assert workers.spent == CAP
+    await shares.close()
+
+
 async def test_a_holder_that_was_held_for_dead_begins_anew(tmp_path: Path) -> None:
     workers = Workers(tmp_path, 2)
     await workers.ask(0, 100, 1.0, 0)

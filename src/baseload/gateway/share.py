@@ -37,6 +37,7 @@ class Share:
         "full",
         "heard",
         "idle",
+        "line",
         "lost",
         "low",
         "needs",
@@ -57,6 +58,7 @@ class Share:
         self.needs: list[int] = []  # of calls that wait for the next round
         self.heard: asyncio.Future[None] | None = None  # done when that round is
         self.waiting = 0  # calls that wait for any
+        self.line: dict[object, tuple[asyncio.Future[None], int]] = {}  # until when each waits, and for how much
         self.ahead = False  # a round is under way that fills it
         self.believed = False  # the store holds a lease of ours
         self.full = False  # the store keeps no further account of this budget
@@ -66,6 +68,11 @@ class Share:
     def tight(self) -> bool:
         """Whether so little is left that none should lie idle anywhere."""
         return self.account is not None and self.account.free < self.budget.limit // CALLS
+
+    @property
+    def promised(self) -> int:
+        """What the store has given for calls that have not come to take it yet."""
+        return sum([need for heard, need in self.line.values() if heard.done()])
 
     @property
     def empty(self) -> bool:

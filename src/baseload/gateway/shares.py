@@ -107,6 +107,7 @@ class Shares:
         """Ask the store, then reserve; returns the share that is short. Raises LedgerUnavailable when the store does
         not answer in time."""
         heard: list[asyncio.Future[None]] = []
+        place = object()  # in line
         for share, need in wanted:
             self._opened(share)
             share.waiting += 1
@@ -114,12 +115,14 @@ class Shares:
                 share.needs.append(need)
                 self._wanting[share] = None
                 share.heard = share.heard or asyncio.get_running_loop().create_future()
+                share.line[place] = share.heard, need
                 heard.append(share.heard)
         try:
             await self._answered(heard)
         finally:
             for share, _ in wanted:
                 share.waiting -= 1
+                share.line.pop(place, None)
         if self.trouble:
             raise LedgerUnavailable(self.trouble, remedy="See that data_dir can be written.")
         short = self.take(wanted, waited=True)
@@ -205,9 +208,10 @@ class Shares:
 
     def _returns(self, share: Share, *, over: bool) -> int:
         """How much of a share goes back: all of it when its window is over, else what was not needed lately."""
+        room = share.room - share.promised
         if over:
-            return max(0, share.room)
-        idle = max(0, min(share.low, share.room))
+            return max(0, room)
+        idle = max(0, min(share.low, room))
         return idle if share.tight or share.idle >= IDLE_TICKS else 0
 
     def _fill(self, share: Share) -> None:
@@ -275,7 +279,7 @@ class Shares:
     def _ask(self, share: Share, needs: tuple[int, ...], now_ns: int, *, renew: bool) -> Ask | None:
         """What a share wants of the next round; what it gives back is its own no more."""
         over = 0 < share.span.end_ns <= now_ns or share.span.end_ns == 0
-        give = max(0, share.room) if needs else self._returns(share, over=over)
+        give = max(0, share.room - share.promised) if needs else self._returns(share, over=over)
         owed = max(0, -share.room)
         if not (needs or give or owed or over or share.lost or share.ahead or (renew and not share.empty)):
             return None
